@@ -98,6 +98,13 @@ func (s *Swarm) bootstrapInfos() []peer.AddrInfo {
 // relayCandidates offers the bootstrap peers and then the connected ones as relays. A node that is not reachable asks
 // for it, and libp2p finds out who does relay.
 func (s *Swarm) relayCandidates(ctx context.Context, num int) <-chan peer.AddrInfo {
+	select {
+	case <-s.opened:
+	case <-ctx.Done():
+		none := make(chan peer.AddrInfo)
+		close(none)
+		return none
+	}
 	list := s.bootstrapInfos()
 	for _, p := range s.upPeers() {
 		if !s.bootIDs[p] {

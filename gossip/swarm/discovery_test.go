@@ -122,13 +122,16 @@ func TestThirtyNodesBecomeOneSwarm(t *testing.T) {
 	}
 	wg.Wait()
 	defer func() { stopAll(nodes) }()
+	began := time.Now()
 	eventually(t, "28 nodes are one component", func() bool { return components(nodes) == 1 })
+	t.Logf("one component after %v", time.Since(began).Round(time.Millisecond))
 	nodes = append(nodes, start(t, 1, at(late), boots, maxPeers(16)))
 	eventually(t, "the late bootstrap is part of it", func() bool {
 		return components(nodes) == 1 && len(nodes[28].Peers()) > 0
 	})
+	t.Logf("the late bootstrap is in after %v", time.Since(began).Round(time.Millisecond))
 	first.stop()
-	began := time.Now()
+	began = time.Now()
 	eventually(t, "one component without the first bootstrap, and everybody has peers", func() bool {
 		for _, n := range nodes {
 			if c := len(n.Peers()); c < 4 {

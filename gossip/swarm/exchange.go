@@ -18,6 +18,9 @@ const (
 	maxEntries  = 64
 	maxPeerList = 64 << 10
 	freshLinks  = 2
+	// maxTaught is how many unknown peers one peer may tell of during a connection: a quarter of the book, so that a
+	// liar cannot fill it alone.
+	maxTaught = maxBook / 4
 )
 
 // A peerList is what two peers tell each other: some of the peers they know. Both directions of an exchange carry one.
@@ -124,7 +127,7 @@ func (s *Swarm) roster(to peer.ID) []byte {
 
 // hear takes what a peer tells of others. Anything it says may be a lie: addresses are filtered, entries bounded, and a
 // peer that is not where it is said to be costs a few dials.
-func (s *Swarm) hear(data []byte, remote ma.Multiaddr) error {
+func (s *Swarm) hear(from peer.ID, data []byte, remote ma.Multiaddr) error {
 	var list peerList
 	if err := wireDec.Unmarshal(data, &list); err != nil {
 		return err
@@ -142,12 +145,26 @@ func (s *Swarm) hear(data []byte, remote ma.Multiaddr) error {
 				info.Addrs = append(info.Addrs, a)
 			}
 		}
-		s.learn(fromPeers, info)
+		if s.mayTeach(from, info.ID) && s.learn(fromPeers, info) {
+			s.mu.Lock()
+			if m := s.peers[from]; m != nil {
+				m.taught++
+			}
+			s.mu.Unlock()
+		}
 		if e.Up && s.bootIDs[info.ID] {
 			s.retryBootstrap(info.ID)
 		}
 	}
 	return nil
+}
+
+// mayTeach reports whether what from tells of p is heard: always of a known peer and of itself.
+func (s *Swarm) mayTeach(from, p peer.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.peers[from]
+	return from == p || s.book[p] != nil || m != nil && m.taught < maxTaught
 }
 
 // retryBootstrap dials a bootstrap peer soon of which another peer says that it is up.
@@ -172,7 +189,7 @@ func (s *Swarm) servePeers() {
 		if err != nil {
 			return err
 		}
-		if err := s.hear(data, st.Conn().RemoteMultiaddr()); err != nil {
+		if err := s.hear(from, data, st.Conn().RemoteMultiaddr()); err != nil {
 			s.noteError(from, err)
 			return err
 		}
@@ -190,7 +207,7 @@ func (s *Swarm) meet(ctx context.Context, p peer.ID) {
 	data, err := s.call(ctx, p, protoPeers, s.roster(p), maxPeerList)
 	if err == nil {
 		s.host.Peerstore().RecordLatency(p, time.Since(began))
-		err = s.hear(data, conns[0].RemoteMultiaddr())
+		err = s.hear(p, data, conns[0].RemoteMultiaddr())
 	}
 	if ctx.Err() == nil {
 		s.noteError(p, err)

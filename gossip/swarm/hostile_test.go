@@ -276,6 +276,19 @@ func TestHostilePeerListsAreBounded(t *testing.T) {
 	if d := a.Dials(); len(d) > 1 {
 		t.Errorf("hostile entries were kept: %+v", d)
 	}
+	// Well-formed lies are heard up to a bound.
+	for round := range 20 {
+		var lies peerList
+		for i := range maxEntries {
+			lies.Peers = append(lies.Peers, entry(1000+round*maxEntries+i, "/ip4/127.0.0.1/tcp/1"))
+		}
+		if _, err := h.call(t.Context(), a.Host().ID(), protoPeers, encode(lies), maxPeerList); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := a.Dials(); len(d) > maxTaught+1 {
+		t.Errorf("%d lies of one peer were kept, want at most %d", len(d), maxTaught)
+	}
 }
 
 func TestAddressesFromStrangersAreFiltered(t *testing.T) {

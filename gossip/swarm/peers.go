@@ -40,6 +40,7 @@ type member struct {
 	greeted chan struct{} // closed when up becomes true or the connection goes
 	agent   string
 	lastErr string
+	taught  int // peers that were unknown before this one told of them
 
 	ups       uint64 // times it came up
 	announced uint64 // ups at the last announced "up"; zero when "down" was announced last
@@ -58,7 +59,7 @@ func (s *Swarm) connected(_ network.Network, c network.Conn) {
 		m = &member{since: time.Now(), greeted: make(chan struct{})}
 		s.peers[p] = m
 	} else if !m.live() {
-		m.since, m.greeted, m.lastErr = time.Now(), make(chan struct{}), ""
+		m.since, m.greeted, m.lastErr, m.taught = time.Now(), make(chan struct{}), "", 0
 	}
 	s.mu.Unlock()
 	// Every outbound connection greets, even to a peer that is up: the peer may have restarted meanwhile.
@@ -334,7 +335,7 @@ func (s *Swarm) sweep(now time.Time) {
 		}
 	}
 	for p, since := range s.graySince {
-		if now.Sub(since) > t.banAfter {
+		if now.Sub(since) > t.banAfter && s.peers[p].live() {
 			gray = append(gray, p)
 			s.banned[p] = now.Add(t.banFor)
 			delete(s.graySince, p)

@@ -44,6 +44,7 @@ type Swarm struct {
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
+	opened chan struct{} // closed when host is set: libp2p may call back before New has it
 	closer sync.Once
 	ran    atomic.Bool
 
@@ -88,7 +89,7 @@ func New(cfg Config) (*Swarm, error) {
 	}
 	s := &Swarm{
 		cfg: set, traffic: newTraffic(), pace: rate.NewLimiter(rate.Limit(set.PublishRate), max(1, int(2*set.PublishRate))),
-		bootIDs: make(map[peer.ID]bool), joined: make(chan struct{}),
+		bootIDs: make(map[peer.ID]bool), joined: make(chan struct{}), opened: make(chan struct{}),
 		dialNow: make(chan struct{}, 1), exchangeNow: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 		peers: make(map[peer.ID]*member), book: make(map[peer.ID]*target), toMeet: make(map[peer.ID]struct{}),
 		scores: make(map[peer.ID]float64), appScores: make(map[peer.ID]float64),
@@ -171,6 +172,7 @@ func (s *Swarm) open(key crypto.PrivKey) (err error) {
 		limits.Close()
 		return fmt.Errorf("start libp2p: %w", err)
 	}
+	close(s.opened)
 	for _, b := range set.bootstrap {
 		s.conns.Protect(b.info.ID, "bootstrap")
 	}

@@ -81,7 +81,9 @@ func (s *Swarm) Join(h Handlers) error {
 	if err != nil {
 		return fmt.Errorf("join topic: %w", err)
 	}
-	sub, err := t.Subscribe(pubsub.WithBufferSize(s.cfg.Queue))
+	own := s.host.ID() // a node's own messages come back to its subscription; they must not fill the queue
+	sub, err := t.Subscribe(pubsub.WithBufferSize(s.cfg.Queue),
+		pubsub.WithMessageFilter(func(m *pubsub.Message) bool { return m.ReceivedFrom != own }))
 	if err != nil {
 		return fmt.Errorf("join topic: %w", err)
 	}
@@ -137,9 +139,8 @@ func (s *Swarm) Publish(ctx context.Context, data []byte) error {
 		return fmt.Errorf("publish: %w", err)
 	}
 	err := t.Publish(ctx, data)
-	var dup pubsub.ValidationError
 	switch {
-	case errors.As(err, &dup), err == nil:
+	case err == nil:
 		s.metrics.published.Inc()
 		return nil
 	case s.ctx.Err() != nil:
@@ -159,9 +160,6 @@ func (s *Swarm) deliver(ctx context.Context) error {
 		m, err := s.sub.Next(ctx)
 		if err != nil {
 			return nil // ctx is done or the swarm was closed
-		}
-		if m.ReceivedFrom == s.host.ID() {
-			continue
 		}
 		if from, ok := fromPeer(m.ReceivedFrom); ok {
 			s.handlers.Deliver(ctx, from, m.Data)

@@ -1,0 +1,186 @@
+package swarm
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+	"golang.org/x/time/rate"
+
+	"starling/gossip"
+)
+
+func TestSlowNodeDropsAndCountsButBlocksNobody(t *testing.T) {
+	release := make(chan struct{})
+	slow := start(t, 0, func(c *Config) {
+		c.Queue = 8
+		c.Deliver = func(ctx context.Context, _ gossip.PeerID, _ []byte) {
+			select {
+			case <-release:
+			case <-ctx.Done():
+			}
+		}
+	})
+	quickOne := start(t, 1, with(slow.Addrs()...))
+	author := start(t, 2, with(slow.Addrs()...), func(c *Config) { c.PublishRate = 1000 })
+	for _, n := range []*node{slow, quickOne, author} {
+		eventually(t, "mesh", func() bool { return meshed(n) == 2 })
+	}
+	for i := range 50 { // one after another, so that no other queue overflows
+		text := fmt.Sprint("message ", i)
+		if err := author.Publish(t.Context(), []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the other node has it", func() bool { return quickOne.count(text) == 1 })
+	}
+	// One is being delivered and eight wait.
+	eventually(t, "the rest is dropped and counted", func() bool { return value(t, slow.metrics.undeliverable) == 50-1-8 })
+	close(release)
+}
+
+func TestOwnMessagesDoNotFillTheQueue(t *testing.T) {
+	n := start(t, 0, func(c *Config) { c.Queue, c.PublishRate = 4, 1000 })
+	for i := range 100 {
+		if err := n.Publish(t.Context(), fmt.Append(nil, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := value(t, n.metrics.undeliverable); got != 0 {
+		t.Errorf("%v of a node's own messages were dropped on the way to itself", got)
+	}
+}
+
+func TestPublishIsPaced(t *testing.T) {
+	n := start(t, 0, func(c *Config) { c.PublishRate = 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	sent := 0
+	for ; sent < 10; sent++ {
+		if err := n.Publish(ctx, fmt.Append(nil, sent)); err != nil {
+			break
+		}
+	}
+	if sent != 2 {
+		t.Errorf("published %d at once at 1 a second, want the burst of 2", sent)
+	}
+}
+
+func TestUploadLimitHoldsDirectMessages(t *testing.T) {
+	limit := rate.NewLimiter(1, 1000) // a thousand bytes, then nothing to speak of
+	a := start(t, 0)
+	b := start(t, 1, with(a.Addrs()...), func(c *Config) { c.Upload = limit })
+	eventually(t, "up", func() bool { return len(b.Peers()) == 1 })
+	if err := b.Send(t.Context(), a.id, make([]byte, 900)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := b.Send(ctx, a.id, make([]byte, 900)); err == nil {
+		t.Error("the second message passed the limit")
+	}
+}
+
+func TestTakeServesMoreThanOneBurst(t *testing.T) {
+	l := rate.NewLimiter(1e6, 100)
+	if err := take(t.Context(), l, 1050); err != nil {
+		t.Fatal(err)
+	}
+	if err := take(t.Context(), rate.NewLimiter(1, 0), 1); err == nil {
+		t.Error("a limiter without burst gave a token")
+	}
+	if err := take(t.Context(), nil, 1<<40); err != nil {
+		t.Errorf("no limiter: %v", err)
+	}
+}
+
+func TestEventsOfAPeerAlternate(t *testing.T) {
+	a := start(t, 0)
+	for range 3 {
+		b := start(t, 1, with(a.Addrs()...))
+		eventually(t, "up", func() bool { return len(a.Peers()) == 1 })
+		b.stop()
+		eventually(t, "down", func() bool { return len(a.Peers()) == 0 })
+	}
+	up, down := idOf(1).Short()+" true", idOf(1).Short()+" false"
+	eventually(t, "the last going is announced", func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return len(a.events)%2 == 0 && len(a.events) >= 2
+	})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, e := range a.events {
+		if want := []string{up, down}[i%2]; e != want {
+			t.Fatalf("event %d is %q, want %q: %q", i, e, want, a.events)
+		}
+	}
+}
+
+func TestRelayedPeerIsShownAsRelayedAndGetsDirectMessages(t *testing.T) {
+	relayed := func(c *Config) { c.Relay = true }
+	hub := start(t, 0)
+	service, err := relay.New(hub.Host())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer service.Close()
+	hidden := start(t, 1, with(hub.Addrs()...), relayed, func(c *Config) { c.MaxPeers = 4 })
+	eventually(t, "the hidden node is at the hub", func() bool { return len(hidden.Peers()) == 1 })
+	if _, err := client.Reserve(t.Context(), hidden.Host(), hub.Host().Peerstore().PeerInfo(hub.Host().ID())); err != nil {
+		t.Fatal(err)
+	}
+	addr := hub.Addrs()[0] + "/p2p-circuit/p2p/" + hidden.id.String()
+	far := start(t, 2, with(addr), relayed)
+	eventually(t, "the far node reaches it through the hub, and says so", func() bool {
+		return slices.ContainsFunc(far.Peers(), func(p PeerInfo) bool {
+			return p.ID == hidden.id && p.Relayed && p.Transport == "p2p-circuit" && !p.InMesh
+		})
+	})
+	if err := far.Send(t.Context(), hidden.id, []byte("through the hub")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the message is there", func() bool {
+		hidden.mu.Lock()
+		defer hidden.mu.Unlock()
+		return slices.Contains(hidden.direct, far.id.Short()+" through the hub")
+	})
+}
+
+func TestMDNSAndRelayStartAndStopCleanly(t *testing.T) {
+	n := start(t, 0, func(c *Config) { c.MDNS, c.Relay = true, true })
+	other := start(t, 1, with(n.Addrs()...), func(c *Config) { c.MDNS, c.Relay = true, true })
+	eventually(t, "they are up", func() bool { return len(other.Peers()) == 1 })
+	other.stop()
+	n.stop()
+}
+
+// What an idle node costs: the figures of the package's users, printed with -v; the bound is generous.
+func TestIdleNodesStaySmall(t *testing.T) {
+	const count = 20
+	measure := func() (uint64, int) {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc + m.StackInuse, runtime.NumGoroutine()
+	}
+	mem0, g0 := measure()
+	nodes := []*node{start(t, 0)}
+	for i := 1; i < count; i++ {
+		nodes = append(nodes, start(t, i, with(nodes[0].Addrs()...)))
+	}
+	defer stopAll(nodes)
+	for _, n := range nodes {
+		eventually(t, "everybody knows everybody", func() bool { return len(n.Peers()) == count-1 })
+	}
+	mem1, g1 := measure()
+	each := float64(mem1-mem0) / count / (1 << 20)
+	t.Logf("a node with %d peers: %.2f MiB of heap and stacks, %d goroutines", count-1, each, (g1-g0)/count)
+	if each > 8 {
+		t.Errorf("a node takes %.1f MiB, want at most 8", each)
+	}
+}
