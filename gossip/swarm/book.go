@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -333,15 +334,40 @@ func (s *Swarm) lostLocked(p peer.ID, wasUp bool) {
 		return
 	}
 	t.state = StateWaiting
-	now, delay := time.Now(), s.cfg.timing.retryFirst
-	if now.Sub(t.upSince) > s.cfg.timing.eager {
+	if time.Since(t.upSince) > s.cfg.timing.eager {
 		t.losses = 0
 	}
+	s.comeBackLocked(t, s.cfg.timing.retryFirst)
+}
+
+// comeBackLocked plans the next attempt at a peer that is well but has no room.
+func (s *Swarm) comeBackLocked(t *target, hurry time.Duration) {
 	if s.countUpLocked() >= 3 {
-		delay = min(2*s.cfg.timing.retryCap<<min(t.losses, 20), s.cfg.timing.calmCap)
+		hurry = min(2*s.cfg.timing.retryCap<<min(t.losses, 20), s.cfg.timing.calmCap)
 		t.losses++
 	}
-	t.next = now.Add(jitter(delay))
+	t.next = time.Now().Add(jitter(hurry))
+}
+
+// noteCrowd writes down that this node itself had no room for a peer that it reached.
+func (s *Swarm) noteCrowd(p peer.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.book[p]; t != nil && t.state != StateSelf {
+		t.state = StateWaiting
+		s.comeBackLocked(t, s.cfg.timing.retryCap)
+	}
+}
+
+// noteFull writes down that a peer has no room and named others.
+func (s *Swarm) noteFull(p peer.ID, named int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.book[p]; t != nil && t.state != StateSelf {
+		t.state, t.perAddr, t.failing = StateFailed, nil, time.Time{}
+		t.err = fmt.Sprintf("full: it has as many peers as it can, and named %d others", named)
+		s.comeBackLocked(t, s.cfg.timing.retryCap)
+	}
 }
 
 // noteRefusal writes down that a peer was reached and cannot be a peer. Such a peer is not dialled again for long; for

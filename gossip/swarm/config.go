@@ -63,9 +63,9 @@ type Config struct {
 	// Bootstrap holds full multiaddrs, each ending in /p2p/<peer ID>. They are dialled for as long as Run runs.
 	Bootstrap []string
 
-	// MaxPeers caps the connected peers; default 96, at least 4. From it derive all other limits: a node dials until
-	// half of it are connected, and sends some away when there are more than three quarters, so that newcomers always
-	// find room to ask their way.
+	// MaxPeers caps the connected peers; default 96, at least 4; bootstrap peers may come on top. From it derive all
+	// other limits: a node dials until half of it are connected, sends some away when there are more than three
+	// quarters, and sends newcomers on to other peers when it is full.
 	MaxPeers int
 
 	MDNS       bool // find peers on the local network

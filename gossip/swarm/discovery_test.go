@@ -141,8 +141,8 @@ func TestThirtyNodesBecomeOneSwarm(t *testing.T) {
 		return components(nodes) == 1
 	})
 	for i, n := range nodes {
-		if c := len(n.Peers()); c > 16 {
-			t.Errorf("node %d has %d peers, more than its cap of 16", i, c)
+		if c := len(n.Peers()); c > 16+2 {
+			t.Errorf("node %d has %d peers, more than its cap of 16 and the bootstraps", i, c)
 		}
 	}
 	t.Logf("healed in %v", time.Since(began).Round(time.Millisecond))
@@ -155,6 +155,31 @@ func TestThirtyNodesBecomeOneSwarm(t *testing.T) {
 	for i, n := range nodes {
 		if i != 3 {
 			eventually(t, fmt.Sprintf("node %d has the message", i), func() bool { return n.count("to all") == 1 })
+		}
+	}
+}
+
+func TestFullNodeSendsNewcomersOn(t *testing.T) {
+	boot := start(t, 0, maxPeers(4))
+	nodes := []*node{boot}
+	for i := 1; i <= 12; i++ {
+		nodes = append(nodes, start(t, i, with(boot.Addrs()...), maxPeers(4)))
+	}
+	defer stopAll(nodes)
+	eventually(t, "somebody was told that the bootstrap is full", func() bool {
+		return value(t, boot.metrics.hellosRefused.WithLabelValues("full")) > 0
+	})
+	eventually(t, "everybody has peers and all are one component", func() bool {
+		for _, n := range nodes {
+			if len(n.Peers()) == 0 {
+				return false
+			}
+		}
+		return components(nodes) == 1
+	})
+	for i, n := range nodes {
+		if c := len(n.Peers()); c > 5 {
+			t.Errorf("node %d has %d peers, more than its cap of 4 and the bootstrap", i, c)
 		}
 	}
 }

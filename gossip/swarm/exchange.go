@@ -83,7 +83,7 @@ func (s *Swarm) acceptable(a, remote ma.Multiaddr) bool {
 }
 
 // roster is what this node tells about others: itself, a random sample of the peers that are up, and the bootstraps.
-func (s *Swarm) roster(to peer.ID) []byte {
+func (s *Swarm) roster(to peer.ID) peerList {
 	peers := s.upPeers()
 	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
 	up := make(map[peer.ID]bool, len(peers))
@@ -122,16 +122,12 @@ func (s *Swarm) roster(to peer.ID) []byte {
 	for _, p := range peers {
 		add(p, s.host.Peerstore().Addrs(p), true)
 	}
-	return encode(list)
+	return list
 }
 
 // hear takes what a peer tells of others. Anything it says may be a lie: addresses are filtered, entries bounded, and a
 // peer that is not where it is said to be costs a few dials.
-func (s *Swarm) hear(from peer.ID, data []byte, remote ma.Multiaddr) error {
-	var list peerList
-	if err := wireDec.Unmarshal(data, &list); err != nil {
-		return err
-	}
+func (s *Swarm) hear(from peer.ID, list peerList, remote ma.Multiaddr) error {
 	if len(list.Peers) > maxEntries {
 		return errors.New("too many peers in a list")
 	}
@@ -189,11 +185,15 @@ func (s *Swarm) servePeers() {
 		if err != nil {
 			return err
 		}
-		if err := s.hear(from, data, st.Conn().RemoteMultiaddr()); err != nil {
+		var list peerList
+		if err := wireDec.Unmarshal(data, &list); err != nil {
+			return err
+		}
+		if err := s.hear(from, list, st.Conn().RemoteMultiaddr()); err != nil {
 			s.noteError(from, err)
 			return err
 		}
-		return writeFrame(st, s.roster(from))
+		return writeFrame(st, encode(s.roster(from)))
 	})
 }
 
@@ -204,10 +204,13 @@ func (s *Swarm) meet(ctx context.Context, p peer.ID) {
 		return
 	}
 	began := time.Now()
-	data, err := s.call(ctx, p, protoPeers, s.roster(p), maxPeerList)
+	data, err := s.call(ctx, p, protoPeers, encode(s.roster(p)), maxPeerList)
 	if err == nil {
 		s.host.Peerstore().RecordLatency(p, time.Since(began))
-		err = s.hear(p, data, conns[0].RemoteMultiaddr())
+		var list peerList
+		if err = wireDec.Unmarshal(data, &list); err == nil {
+			err = s.hear(p, list, conns[0].RemoteMultiaddr())
+		}
 	}
 	if ctx.Err() == nil {
 		s.noteError(p, err)

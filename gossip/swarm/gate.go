@@ -31,7 +31,8 @@ func (g gate) InterceptAddrDial(peer.ID, ma.Multiaddr) bool                    {
 func (g gate) InterceptAccept(network.ConnMultiaddrs) bool                     { return true }
 func (g gate) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }
 
-// InterceptSecured also keeps the cap on peers: one who is not connected yet finds the house full.
+// InterceptSecured also bounds the connections of peers that come by themselves. There is room for some guests above
+// MaxPeers: who finds the house full is sent on to other peers in the handshake, rather than left at the door.
 func (g gate) InterceptSecured(dir network.Direction, p peer.ID, _ network.ConnMultiaddrs) bool {
 	if !g.admit(p) {
 		return false
@@ -47,5 +48,5 @@ func (g gate) InterceptSecured(dir network.Direction, p peer.ID, _ network.ConnM
 			count++
 		}
 	}
-	return g.s.peers[p].live() || count < g.s.cfg.MaxPeers || g.s.bootIDs[p]
+	return g.s.peers[p].live() || count < g.s.cfg.MaxPeers+guests(g.s.cfg.MaxPeers) || g.s.bootIDs[p]
 }

@@ -23,6 +23,8 @@ const wireVersion = 1
 const (
 	maxAgent = 128
 	maxHello = 512
+	// maxWelcome bounds the answer, which may carry a list of peers.
+	maxWelcome = maxPeerList
 )
 
 // A hello is what both sides say first. Keys are numbers, and unknown ones are ignored, so that a later version can add
@@ -31,6 +33,9 @@ type hello struct {
 	Version uint   `cbor:"1,keyasint"`
 	Run     []byte `cbor:"2,keyasint"`
 	Agent   string `cbor:"3,keyasint"`
+	// Full is set in an answer that sends the peer on: this node has as many peers as it can, and names some of them.
+	Full  bool        `cbor:"4,keyasint,omitempty"`
+	Peers []peerEntry `cbor:"5,keyasint,omitempty"`
 }
 
 // wireDec decodes what peers send.
@@ -53,8 +58,8 @@ func encode(v any) []byte {
 	return data
 }
 
-func (s *Swarm) hello() []byte {
-	return encode(hello{Version: wireVersion, Run: s.cfg.Run[:], Agent: s.cfg.UserAgent})
+func (s *Swarm) hello() hello {
+	return hello{Version: wireVersion, Run: s.cfg.Run[:], Agent: s.cfg.UserAgent}
 }
 
 // A refusal is why a peer cannot be a peer. kind is for metrics, text for people.
@@ -63,18 +68,18 @@ type refusal struct{ kind, text string }
 func (r *refusal) Error() string { return r.text }
 
 // judge reads the other side's hello.
-func (s *Swarm) judge(data []byte) (agent string, err error) {
-	var h hello
+func (s *Swarm) judge(data []byte) (h hello, err error) {
 	if err := wireDec.Unmarshal(data, &h); err != nil {
-		return "", &refusal{"malformed", "malformed hello: not a starling node?"}
+		return h, &refusal{"malformed", "malformed hello: not a starling node?"}
 	}
 	if h.Version != wireVersion {
-		return "", &refusal{"version", fmt.Sprintf("other version: it speaks version %d, this node %d: upgrade the older one", h.Version, wireVersion)}
+		return h, &refusal{"version", fmt.Sprintf("other version: it speaks version %d, this node %d: upgrade the older one", h.Version, wireVersion)}
 	}
 	if len(h.Run) != len(gossip.RunID{}) || gossip.RunID(h.Run) != s.cfg.Run {
-		return "", &refusal{"run", fmt.Sprintf("other run: it trains %.16x, this node %.16x", h.Run[:min(len(h.Run), 8)], s.cfg.Run[:8])}
+		return h, &refusal{"run", fmt.Sprintf("other run: it trains %.16x, this node %.16x", h.Run[:min(len(h.Run), 8)], s.cfg.Run[:8])}
 	}
-	return printable(h.Agent), nil
+	h.Agent = printable(h.Agent)
+	return h, nil
 }
 
 // printable makes a peer's text safe to show.
@@ -98,18 +103,25 @@ func (s *Swarm) serveHello() {
 		if err != nil {
 			return err
 		}
-		agent, refused := s.judge(data)
-		if refused == nil {
-			s.up(from, agent, 0, false) // before the answer: the peer may use this node as soon as it has read it
+		theirs, refused := s.judge(data)
+		ours := s.hello()
+		// up comes before the answer: the peer may use this node as soon as it has read it.
+		if refused == nil && !s.up(from, theirs.Agent, 0, false) {
+			ours.Full, ours.Peers = true, s.roster(from).Peers
 		}
-		if err := writeFrame(st, s.hello()); err != nil {
+		if err := writeFrame(st, encode(ours)); err != nil {
 			return err
 		}
-		if refused != nil {
-			// The other side reads the answer, sees for itself, and hangs up; wait for that a little.
-			st.CloseWrite()
-			st.SetReadDeadline(time.Now().Add(time.Second))
-			io.CopyN(io.Discard, st, 1)
+		if refused == nil && !ours.Full {
+			return nil
+		}
+		// The other side reads the answer, sees for itself, and hangs up; wait for that a little.
+		st.SetReadDeadline(time.Now().Add(time.Second))
+		io.CopyN(io.Discard, st, 1)
+		if ours.Full {
+			s.metrics.hellosRefused.WithLabelValues("full").Inc()
+			s.host.Network().ClosePeer(from)
+		} else {
 			s.refuse(from, st.Conn().RemoteMultiaddr(), refused)
 		}
 		return nil
@@ -121,12 +133,22 @@ func (s *Swarm) greet(p peer.ID, addr ma.Multiaddr) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.timing.hello)
 	defer cancel()
 	began := time.Now()
-	data, err := s.call(ctx, p, protoHello, s.hello(), maxHello)
+	data, err := s.call(ctx, p, protoHello, encode(s.hello()), maxWelcome)
 	if err == nil {
-		var agent string
-		if agent, err = s.judge(data); err == nil {
+		var h hello
+		if h, err = s.judge(data); err == nil && h.Full {
+			err = s.hear(p, peerList{h.Peers}, addr)
+			s.noteFull(p, len(h.Peers))
+			s.host.Network().ClosePeer(p)
+			s.noteError(p, err)
+			return
+		}
+		if err == nil {
 			s.host.Peerstore().RecordLatency(p, time.Since(began))
-			s.up(p, agent, time.Since(began), true)
+			if !s.up(p, h.Agent, time.Since(began), true) {
+				s.noteCrowd(p) // others came while this dial ran
+				s.host.Network().ClosePeer(p)
+			}
 			return
 		}
 	} else if strings.Contains(err.Error(), "protocols not supported") {

@@ -26,6 +26,9 @@ func trusted(extra []netip.Prefix) []netip.Prefix {
 	return list
 }
 
+// guests is how many peers above maxPeers may be connected for the moment it takes to send them on.
+func guests(maxPeers int) int { return max(32, maxPeers/2) }
+
 func ipNets(prefixes []netip.Prefix) []*net.IPNet {
 	out := make([]*net.IPNet, 0, len(prefixes))
 	for _, p := range prefixes {
@@ -36,8 +39,9 @@ func ipNets(prefixes []netip.Prefix) []*net.IPNet {
 }
 
 // resourceManager derives the hard limits from maxPeers. Memory and streams scale with the machine as libp2p's do;
-// connections follow maxPeers, with room for a second connection to a peer while one replaces the other. They lie
-// above the connection manager's high mark, which would be useless otherwise (go-libp2p#2628).
+// connections follow maxPeers, with room for guests, for a second connection to a peer while one replaces the other,
+// and for handshakes. They lie above the connection manager's high mark, which would be useless otherwise
+// (go-libp2p#2628).
 func resourceManager(maxPeers int, extra []netip.Prefix, opts ...rcmgr.Option) (network.ResourceManager, error) {
 	scaling := rcmgr.DefaultLimits
 	// Adding limits writes into these maps; the package variable's must stay as they are.
@@ -52,7 +56,7 @@ func resourceManager(maxPeers int, extra []netip.Prefix, opts ...rcmgr.Option) (
 			Streams: 4 * p.perPeer, StreamsInbound: 2 * p.perPeer, StreamsOutbound: 4 * p.perPeer, Memory: 16 << 20,
 		}, rcmgr.BaseLimitIncrease{})
 	}
-	conns := rcmgr.LimitVal(maxPeers + maxPeers/2 + 8)
+	conns := rcmgr.LimitVal(maxPeers + maxPeers/2 + guests(maxPeers) + 32)
 	limits := rcmgr.PartialLimitConfig{
 		System: rcmgr.ResourceLimits{
 			Conns: conns, ConnsInbound: conns, ConnsOutbound: conns, FD: conns + 32,

@@ -105,16 +105,20 @@ func isClosed(c chan struct{}) bool {
 	}
 }
 
-// up marks a peer as having passed the handshake.
-func (s *Swarm) up(p peer.ID, agent string, rtt time.Duration, outbound bool) {
+// up marks a peer as having passed the handshake; false means that there is no room for it.
+func (s *Swarm) up(p peer.ID, agent string, rtt time.Duration, outbound bool) bool {
 	addrs := s.host.Peerstore().Addrs(p)
 	s.mu.Lock()
 	m := s.peers[p]
 	if m == nil { // gone already
 		s.mu.Unlock()
-		return
+		return true
 	}
 	first := !m.up
+	if first && !s.bootIDs[p] && s.countUpLocked() >= s.cfg.MaxPeers {
+		s.mu.Unlock()
+		return false
+	}
 	m.up, m.agent = true, agent
 	if !isClosed(m.greeted) {
 		close(m.greeted)
@@ -134,6 +138,7 @@ func (s *Swarm) up(p peer.ID, agent string, rtt time.Duration, outbound bool) {
 		wake(s.changed)
 	}
 	wake(s.exchangeNow)
+	return true
 }
 
 // waitUp waits for a peer to pass the handshake. The side that answered it is ready before the side that asked.

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// The stream protocols. Every stream carries one exchange: the opener writes one frame and closes its side, the other
-// answers with one frame and closes. A frame is its length (4 bytes, big endian) and that many bytes.
+// The stream protocols. Every stream carries one exchange: the opener writes one frame, the other answers with one, the
+// opener closes. A frame is its length (4 bytes, big endian) and that many bytes.
 const (
 	protoHello    protocol.ID = "/starling/hello/1"
 	protoPeers    protocol.ID = "/starling/peers/1"
@@ -128,10 +128,7 @@ func (s *Swarm) call(ctx context.Context, to peer.ID, id protocol.ID, request []
 	if err := writeFrame(st, request); err != nil {
 		return nil, err
 	}
-	if err := st.CloseWrite(); err != nil {
-		return nil, err
-	}
-	return readFrame(st, limit)
+	return readFrame(st, limit) // the stream is closed only then: its end tells the peer that the answer was read
 }
 
 func writeFrame(w io.Writer, data []byte) error {
