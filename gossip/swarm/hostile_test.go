@@ -63,8 +63,9 @@ func TestRejectedMessagesCostScoreAndAreCounted(t *testing.T) {
 	eventually(t, "the stale message is counted", func() bool { return rejected("stale") == 1 })
 	for i, want := range []float64{-50, -200, -450} {
 		send(fmt.Sprint("bad ", i))
-		eventually(t, fmt.Sprintf("after %d invalid messages the score is about %v", i+1, want), func() bool {
-			return score() < want+3 && score() > want-3
+		eventually(t, fmt.Sprintf("after %d invalid messages the score is %v or less", i+1, want), func() bool {
+			// A copy that comes while the first is being judged counts again, so it may be less.
+			return score() < want+3
 		})
 		if i == 0 {
 			eventually(t, "one invalid message prunes", func() bool { return meshed(a) == 0 })
@@ -101,10 +102,10 @@ func TestGraylistedPeerIsBannedAfterAWhile(t *testing.T) {
 	eventually(t, "b is up", func() bool { return len(a.Peers()) == 1 })
 	a.SetScore(b.id, -1000)
 	eventually(t, "b is out", func() bool { return len(a.Host().Network().Peers()) == 0 })
-	d := a.Dials()
-	if len(d) != 1 || !strings.HasPrefix(d[0].LastError, "banned") {
-		t.Errorf("got %+v, want b banned", d)
-	}
+	eventually(t, "why is told", func() bool {
+		d := a.Dials()
+		return len(d) == 1 && d[0].State == StateRefused && strings.HasPrefix(d[0].LastError, "banned")
+	})
 	before := b.Bootstraps()[0].Attempts
 	eventually(t, "b stays out", func() bool { return b.Bootstraps()[0].Attempts > before+1 })
 	if len(a.Peers()) != 0 {
