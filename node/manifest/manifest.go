@@ -1,0 +1,130 @@
+package manifest
+
+import (
+	"time"
+
+	"starling/gossip"
+)
+
+// Version is the version of the manifest format that this build writes, and the newest that it reads.
+const Version = 1
+
+// MaxBytes bounds a manifest in each of its forms: YAML, CBOR, and signed.
+const MaxBytes = 64 << 10
+
+// A Manifest is everything that the nodes of a run must agree on. It holds no pointers and may be copied and compared
+// with ==. The zero value is not valid; start from [Default].
+type Manifest struct {
+	Version int    // format version, see [Version]
+	Name    string // for people; 1 to 40 of a-z, 0-9 and '-'; need not be unique
+	Seed    uint64 // root of all randomness that the nodes must share
+
+	Model string // "softmax", "mlp:64", "mlp:128,64"; see package model
+	// Init is "common" if every node starts from the same parameters, drawn from Seed, or "independent" if each
+	// draws its own.
+	Init string
+
+	Data      Data
+	Method    Method
+	Optimizer string // "sgd:lr=0.1"; see package optim
+	Codec     string // "bf16"; see package codec
+
+	Checkpoint Checkpoint
+	Evaluate   Evaluate
+	Limits     Limits
+
+	Admission string // who may take part: "open"
+
+	// Creator signs the manifest. Zero until [Sign] fills it in.
+	Creator gossip.PeerID
+	// Created is when the run was made, in whole seconds, UTC. Zero until the creator fills it in.
+	Created time.Time
+}
+
+// Data says what the nodes train on and how it is divided.
+type Data struct {
+	// Source is "mnist", "idx:DIR", "csv:FILE", or "own" if each site brings data that never leaves it.
+	Source string
+	// Split divides the source into shards: "iid", "dirichlet:A", "shards:K" or "contiguous".
+	Split string
+	// Shards is the number of parts that the data is split into, 1 to 65536.
+	Shards int
+}
+
+// NamesFiles reports whether the source is a path on the machine that joins. Such a manifest decides which files a
+// node reads, so a node that joins a run of somebody else asks its owner first.
+func (d Data) NamesFiles() bool {
+	kind, _ := cutSpec(d.Source)
+	return kind == "idx" || kind == "csv"
+}
+
+// Method says how the nodes train together.
+type Method struct {
+	Name   string // "average"
+	Mix    string // a rule of package mixing, "variance-corrected", or "push-sum"
+	Steps  int    // local steps a round, 1 to 1,000,000
+	Batch  int    // training examples a step, 1 to 65536
+	Degree int    // peers that a node mixes with in a round, 1 to Limits.Peers
+}
+
+// PushSum is the value of [Method.Mix] that selects push-sum, which is a protocol of its own and not a mixing rule.
+const PushSum = "push-sum"
+
+// Checkpoint says when a node saves its state. The newest state always survives a crash; these are the extra copies
+// that a person may go back to.
+type Checkpoint struct {
+	Every int // rounds between checkpoints, 1 to 1,000,000
+	Keep  int // newest checkpoints kept, 1 to 10,000
+}
+
+// Evaluate says when a node measures its model on the held-out data.
+type Evaluate struct {
+	Every  int     // rounds between evaluations, 0 to 1,000,000; 0 is never
+	Target float64 // accuracy in [0, 1] at which the run has reached its goal; 0 is none
+}
+
+// Limits bound what a node of the run sends and accepts.
+type Limits struct {
+	Inline Size // largest encoded vector that travels inside its announcement, at most 48 KiB; 0 is none
+	Blob   Size // largest encoded vector that is pulled as a blob, 1 KiB to 4 GiB, at least Inline
+	Peers  int  // peers that a node keeps state for, 1 to 4096
+}
+
+// The largest values that [Manifest.Validate] accepts.
+const (
+	maxName   = 40
+	maxSpec   = 256 // bytes in any one string
+	maxRounds = 1_000_000
+	maxSteps  = 1_000_000
+	maxBatch  = 1 << 16
+	maxShards = 1 << 16
+	maxKeep   = 10_000
+	maxPeers  = 4096
+	// maxInline leaves a quarter of an announcement of 64 KiB to the envelope and to tensor statistics.
+	maxInline = 48 * KiB
+	minBlob   = KiB
+	maxBlob   = 4 * GiB
+)
+
+// Default returns the manifest that the keys of a YAML file override: MNIST on eight unequal shards, a small
+// perceptron, gossip averaging with variance correction. It is valid, and has neither creator nor date.
+func Default() Manifest {
+	return Manifest{
+		Version: Version,
+		Name:    "mnist-demo",
+		Seed:    1,
+		Model:   "mlp:64",
+		Init:    "common",
+		Data:    Data{Source: "mnist", Split: "dirichlet:0.3", Shards: 8},
+		Method: Method{
+			Name: "average", Mix: "variance-corrected",
+			Steps: 50, Batch: 32, Degree: 8,
+		},
+		Optimizer:  "sgd:lr=0.1",
+		Codec:      "bf16",
+		Checkpoint: Checkpoint{Every: 1, Keep: 3},
+		Evaluate:   Evaluate{Every: 1, Target: 0.95},
+		Limits:     Limits{Inline: 32 * KiB, Blob: 64 * MiB, Peers: 64},
+		Admission:  "open",
+	}
+}

@@ -1,0 +1,94 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"starling/gossip"
+)
+
+// shape returns what the model is checked with: inputs and classes of the source if its name says them, else numbers
+// with which any model can be built. The data itself is opened, and checked against the model, by whoever trains.
+func shape(source string) (inputs, classes int) {
+	if source == "mnist" {
+		return 784, 10
+	}
+	return 2, 2
+}
+
+// owners are the packages that say which strings name a thing of theirs.
+type owners struct {
+	model     func(spec string, inputs, classes int) error
+	mix       func(spec string) error
+	optimizer func(spec string) error
+	codec     func(spec string) error
+}
+
+// form is the owner of a string of which only the form is checked here: a word, and perhaps a colon and arguments.
+// Whoever builds the thing refuses what the form does not tell.
+func form(spec string) error {
+	kind, args, colon := strings.Cut(spec, ":")
+	const letters = "abcdefghijklmnopqrstuvwxyz0123456789-+"
+	switch {
+	case kind == "" || strings.Trim(kind, letters) != "":
+		return fmt.Errorf("%s does not begin with a name in lower case", quote(spec))
+	case colon && (args == "" || strings.ContainsAny(args, " \t")):
+		return fmt.Errorf("%s wants arguments without spaces after the colon", quote(spec))
+	}
+	return nil
+}
+
+func checkers() owners {
+	return owners{
+		model:     func(spec string, _, _ int) error { return form(spec) },
+		mix:       form,
+		optimizer: form,
+		codec:     form,
+	}
+}
+
+func checkSource(spec string) error {
+	kind, arg := cutSpec(spec)
+	switch {
+	case spec == "mnist", spec == "own":
+		return nil
+	case (kind == "idx" || kind == "csv") && strings.TrimSpace(arg) != "":
+		return nil
+	case kind == "idx":
+		return errors.New("idx: wants the directory of the files, idx:DIR")
+	case kind == "csv":
+		return errors.New("csv: wants a file, csv:FILE")
+	}
+	return fmt.Errorf("%s is not known; use mnist, idx:DIR, csv:FILE or own", quote(spec))
+}
+
+func checkSplit(spec string) error {
+	kind, arg := cutSpec(spec)
+	switch {
+	case spec == "iid", spec == "contiguous":
+		return nil
+	case kind == "dirichlet":
+		if a, err := strconv.ParseFloat(arg, 64); err != nil || !(a > 0) || math.IsInf(a, 0) {
+			return fmt.Errorf("dirichlet: wants a concentration above 0, such as dirichlet:0.3, not %s", quote(arg))
+		}
+		return nil
+	case kind == "shards":
+		if k, err := strconv.ParseUint(arg, 10, 16); err != nil || k == 0 {
+			return fmt.Errorf("shards: wants the number of classes a shard holds, such as shards:2, not %s", quote(arg))
+		}
+		return nil
+	}
+	return fmt.Errorf("%s is not known; use iid, dirichlet:A, shards:K or contiguous", quote(spec))
+}
+
+// parsePeerID puts the problem into words of its own, because those of the decoder may repeat what was read.
+func parsePeerID(text string) (gossip.PeerID, error) {
+	id, err := gossip.ParsePeerID(text)
+	if err != nil {
+		return gossip.PeerID{}, fmt.Errorf("%s is not the peer ID of an Ed25519 key, which begins with 12D3KooW", quote(text))
+	}
+	return id, nil
+}

@@ -1,0 +1,59 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestOwnersJudgeTheirOwnSettings(t *testing.T) {
+	refuse := func(who string) func(string) error {
+		return func(spec string) error { return errors.New(who + " refuses " + spec + "\nfor good") }
+	}
+	by := owners{
+		model: func(spec string, inputs, classes int) error {
+			return fmt.Errorf("%s of %d to %d", spec, inputs, classes)
+		},
+		mix:       refuse("mixing"),
+		optimizer: refuse("optim"),
+		codec:     refuse("codec"),
+	}
+	want := Problems{
+		{Field: "model", Text: "mlp:64 of 784 to 10"},
+		{Field: "method.mix", Text: "mixing refuses variance-corrected for good"},
+		{Field: "optimizer", Text: "optim refuses sgd:lr=0.1 for good"},
+		{Field: "codec", Text: "codec refuses bf16 for good"},
+	}
+	if diff := cmp.Diff(want, Default().problems(by)); diff != "" {
+		t.Error(diff)
+	}
+	m := Default()
+	m.Method.Mix = PushSum
+	for _, p := range m.problems(by) {
+		if p.Field == "method.mix" {
+			t.Errorf("push-sum is not a rule of package mixing: %s", p)
+		}
+	}
+}
+
+func TestSourcesAndSplitsAreChecked(t *testing.T) {
+	for spec, good := range map[string]bool{
+		"mnist": true, "own": true, "idx:a b": true, "csv:/x.csv": true,
+		"": false, "Mnist": false, "mnist:x": false, "own:x": false, "idx": false, "idx: ": false, "csv:": false, "http://x": false,
+	} {
+		if err := checkSource(spec); (err == nil) != good {
+			t.Errorf("source %q: %v", spec, err)
+		}
+	}
+	for spec, good := range map[string]bool{
+		"iid": true, "contiguous": true, "dirichlet:0.3": true, "dirichlet:1e-3": true, "shards:1": true, "shards:65535": true,
+		"iid:3": false, "dirichlet": false, "dirichlet:0": false, "dirichlet:-1": false, "dirichlet:NaN": false, "dirichlet:Inf": false,
+		"shards": false, "shards:0": false, "shards:1.5": false, "shards:65536": false, "random": false,
+	} {
+		if err := checkSplit(spec); (err == nil) != good {
+			t.Errorf("split %q: %v", spec, err)
+		}
+	}
+}

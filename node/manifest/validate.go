@@ -1,0 +1,169 @@
+package manifest
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"starling/gossip"
+)
+
+// Validate returns all problems of the manifest as [Problems], or nil. A manifest without creator and date is valid;
+// [Sign] wants both.
+func (m Manifest) Validate() error {
+	return m.problems(checkers()).err()
+}
+
+func (m Manifest) problems(by owners) Problems {
+	var ps Problems
+	if m.Version != Version {
+		ps.add("version", "%s", versionProblem(int64(m.Version)))
+	}
+	checkName(&ps, m.Name)
+	checkWord(&ps, "init", m.Init, []string{"common", "independent"}, nil)
+	checkWord(&ps, "method.name", m.Method.Name, []string{"average"}, []string{"outer", "scalar", "walk"})
+	checkWord(&ps, "admission", m.Admission, []string{"open"}, []string{"invite"})
+
+	checkText(&ps, "model", m.Model, func(s string) error {
+		inputs, classes := shape(m.Data.Source)
+		return by.model(s, inputs, classes)
+	})
+	checkText(&ps, "data.source", m.Data.Source, checkSource)
+	checkText(&ps, "data.split", m.Data.Split, checkSplit)
+	checkText(&ps, "method.mix", m.Method.Mix, func(s string) error {
+		if s == PushSum {
+			return nil
+		}
+		return by.mix(s)
+	})
+	checkText(&ps, "optimizer", m.Optimizer, by.optimizer)
+	checkText(&ps, "codec", m.Codec, by.codec)
+
+	checkRange(&ps, "data.shards", m.Data.Shards, 1, maxShards)
+	checkRange(&ps, "method.steps", m.Method.Steps, 1, maxSteps)
+	checkRange(&ps, "method.batch", m.Method.Batch, 1, maxBatch)
+	checkRange(&ps, "limits.peers", m.Limits.Peers, 1, maxPeers)
+	if checkRange(&ps, "method.degree", m.Method.Degree, 1, maxPeers) && m.Method.Degree > m.Limits.Peers {
+		ps.add("method.degree", "is %d, more than limits.peers, which is %d", m.Method.Degree, m.Limits.Peers)
+	}
+	checkRange(&ps, "checkpoint.every", m.Checkpoint.Every, 1, maxRounds)
+	checkRange(&ps, "checkpoint.keep", m.Checkpoint.Keep, 1, maxKeep)
+	checkRange(&ps, "evaluate.every", m.Evaluate.Every, 0, maxRounds)
+	checkTarget(&ps, m.Evaluate)
+	checkSize(&ps, "limits.inline", m.Limits.Inline, 0, maxInline)
+	if checkSize(&ps, "limits.blob", m.Limits.Blob, minBlob, maxBlob) && m.Limits.Blob < m.Limits.Inline {
+		ps.add("limits.blob", "is %s, less than limits.inline, which is %s", m.Limits.Blob, m.Limits.Inline)
+	}
+	checkCreated(&ps, m.Created)
+	return ps
+}
+
+// versionProblem says why version v is refused; v is not [Version].
+func versionProblem(v int64) string {
+	have := strconv.FormatInt(v, 10)
+	if v > Version {
+		return "this manifest has version " + have + ", and this build reads versions up to " + strconv.Itoa(Version) +
+			"; install a newer starling"
+	}
+	return have + " is not a version of the format; write version: " + strconv.Itoa(Version)
+}
+
+func checkName(ps *Problems, name string) {
+	if name == "" {
+		ps.add("name", "is empty; give the run a name")
+		return
+	}
+	bad := strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
+	})
+	if bad || len(name) > maxName {
+		ps.add("name", "%s may hold a to z, 0 to 9 and '-', at most %d of them", quote(name), maxName)
+	}
+}
+
+// checkWord wants one of known; the words in later are understood, and refused with the reason.
+func checkWord(ps *Problems, field, have string, known, later []string) {
+	switch {
+	case slices.Contains(known, have):
+	case slices.Contains(later, have):
+		ps.add(field, "%q is not in this build yet; use %s", have, strings.Join(known, " or "))
+	case nearest(have, known) != "":
+		ps.add(field, "%s is not known; did you mean %q?", quote(have), nearest(have, known))
+	default:
+		ps.add(field, "%s is not known; use %s", quote(have), strings.Join(known, " or "))
+	}
+}
+
+// checkText wants a short printable line of which check approves.
+func checkText(ps *Problems, field, have string, check func(string) error) {
+	switch {
+	case have == "":
+		ps.add(field, "is empty")
+	case len(have) > maxSpec:
+		ps.add(field, "has %d bytes; at most %d are allowed", len(have), maxSpec)
+	case !utf8.ValidString(have) || strings.ContainsFunc(have, func(r rune) bool { return !unicode.IsPrint(r) }):
+		ps.add(field, "%s holds characters that cannot be printed", quote(have))
+	default:
+		if err := check(have); err != nil {
+			// One problem is one line, whatever the package that owns the setting says.
+			ps.add(field, "%s", strings.Join(strings.Fields(err.Error()), " "))
+		}
+	}
+}
+
+func checkRange(ps *Problems, field string, have, low, high int) bool {
+	if have < low || have > high {
+		ps.add(field, "is %d; want %d to %d", have, low, high)
+		return false
+	}
+	return true
+}
+
+func checkSize(ps *Problems, field string, have, low, high Size) bool {
+	if have < low || have > high {
+		ps.add(field, "is %s; want %s to %s", have, low, high)
+		return false
+	}
+	return true
+}
+
+func checkTarget(ps *Problems, e Evaluate) {
+	switch {
+	case !(e.Target >= 0 && e.Target <= 1) || math.Signbit(e.Target):
+		// The negative zero equals zero, and has another encoding and so another run ID.
+		ps.add("evaluate.target", "is %v; want an accuracy from 0 to 1, 0 for none", e.Target)
+	case e.Target > 0 && e.Every == 0:
+		ps.add("evaluate.target", "is %v, but evaluate.every is 0, so that nothing is measured", e.Target)
+	}
+}
+
+func checkCreated(ps *Problems, t time.Time) {
+	switch {
+	case t.IsZero():
+	case t != t.UTC().Truncate(time.Second):
+		ps.add("created", "%s is not a whole second in UTC", t.Format(time.RFC3339Nano))
+	case t.Unix() <= 0 || t.Year() > 9999:
+		ps.add("created", "%s is not between the years 1970 and 9999", t.Format(time.RFC3339))
+	}
+}
+
+// cutSpec splits "kind:arguments" at the first colon.
+func cutSpec(spec string) (kind, args string) {
+	kind, args, _ = strings.Cut(spec, ":")
+	return kind, args
+}
+
+// quote renders remote text so that it is safe on a terminal and short in a log.
+func quote(s string) string {
+	if len(s) > 60 {
+		s = s[:60] + "…"
+	}
+	return strconv.Quote(s)
+}
+
+// hasCreator reports whether a creator is filled in.
+func hasCreator(p gossip.PeerID) bool { return p != gossip.PeerID{} }

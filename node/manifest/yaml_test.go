@@ -1,0 +1,265 @@
+package manifest
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "rewrite the files in testdata")
+
+func golden(t *testing.T, name, have string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(have), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), have); diff != "" {
+		t.Errorf("%s differs (-want +have); run go test -update if the change is meant\n%s", path, diff)
+	}
+}
+
+// full is a manifest in which every setting differs from its default and from its neighbours.
+func full() Manifest {
+	m := Manifest{
+		Version: 1, Name: "wide-run-7", Seed: 1<<64 - 1, Model: "mlp:128,64", Init: "independent",
+		Data:      Data{Source: "csv:my data/räume #1: \"a\".csv", Split: "shards:2", Shards: 17},
+		Method:    Method{Name: "average", Mix: "push-sum", Steps: 51, Batch: 33, Degree: 9},
+		Optimizer: "sgd:lr=0.05", Codec: "int8",
+		Checkpoint: Checkpoint{Every: 2, Keep: 4}, Evaluate: Evaluate{Every: 5, Target: 0.875},
+		Limits:    Limits{Inline: 1000, Blob: 3 * GiB, Peers: 65},
+		Admission: "open", Created: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
+	}
+	for i := range m.Creator {
+		m.Creator[i] = byte(i)
+	}
+	return m
+}
+
+func TestYAMLRoundTripKeepsEverySetting(t *testing.T) {
+	for name, m := range map[string]Manifest{"default": Default(), "full": full()} {
+		t.Run(name, func(t *testing.T) {
+			have, err := ParseYAML(m.YAML(), name+".yaml")
+			if err != nil {
+				t.Fatalf("%v\n%s", err, m.YAML())
+			}
+			if have != m {
+				t.Error(cmp.Diff(m, have))
+			}
+			golden(t, name+".yaml", string(m.YAML()))
+		})
+	}
+}
+
+func TestFullDiffersFromDefaultEverywhere(t *testing.T) {
+	a, b := full(), Default()
+	all := settings(&b)
+	for i, s := range settings(&a) {
+		// These have one value in this version.
+		if s.path == "version" || s.path == "method.name" || s.path == "admission" {
+			continue
+		}
+		if render(s.to) == render(all[i].to) {
+			t.Errorf("%s is %s in both, so that the tests do not notice if it is lost", s.path, render(s.to))
+		}
+	}
+}
+
+func TestKeysLeftOutTakeTheirDefaults(t *testing.T) {
+	have, err := ParseYAML([]byte("version: 1\nname: tiny\nmethod: {steps: 7}\n"), "run.yaml")
+	want := Default()
+	want.Name, want.Method.Steps = "tiny", 7
+	if err != nil || have != want {
+		t.Errorf("%v\n%s", err, cmp.Diff(want, have))
+	}
+}
+
+func TestProblemsHaveTheirPlace(t *testing.T) {
+	const head = "version: 1\nname: x\n"
+	tests := []struct{ name, src, want string }{
+		{"near key", head + "method:\n  batchs: 3\n", `run.yaml:4:3: unknown key "batchs"; did you mean "batch"?`},
+		{"swapped letters", head + "sede: 3\n", `run.yaml:3:1: unknown key "sede"; did you mean "seed"?`},
+		{"key of another section", head + "batch: 3\n", `run.yaml:3:1: unknown key "batch"; did you mean "batch" inside "method"?`},
+		{"key of the top level", head + "data: {admission: open}\n", `run.yaml:3:8: unknown key "admission"; did you mean "admission" at the top level?`},
+		{"dotted key", head + "data.source: own\n", `run.yaml:3:1: unknown key "data.source"; did you mean "source" inside "data"?`},
+		{"far key", head + "data: {zzzzzz: 1}\n", `run.yaml:3:8: unknown key "zzzzzz"; known are source, split, shards`},
+		{"merge key", head + "<<: {seed: 2}\n", `run.yaml:3:1: unknown key "<<"; known are ` + "*"},
+		{"number as key", head + "12: 3\n", `run.yaml:3:1: unknown key "12"; known are ` + "*"},
+		{"repeated key", head + "seed: 3\nseed: 4\n", `run.yaml:4:1: key "seed" is given twice, first in line 3`},
+		{"repeated section", head + "data: {shards: 3}\ndata: {shards: 4}\n", `run.yaml:4:1: key "data" is given twice, first in line 3`},
+		{"text for number", head + "method: {steps: many}\n", `run.yaml:3:17: method.steps: want a whole number, have the text "many"`},
+		{"fraction for whole number", head + "method: {steps: 1.5}\n", `run.yaml:3:17: method.steps: want a whole number, have the number 1.5`},
+		{"number for text", head + "codec: 16\n", `run.yaml:3:8: codec: want text, have the number 16; if it is meant as text, put it in quotes`},
+		{"truth value for text", head + "codec: true\n", `run.yaml:3:8: codec: want text, have the truth value true; if it is meant as text, put it in quotes`},
+		{"list for text", head + "codec: [bf16]\n", `run.yaml:3:8: codec: want text, have a list`},
+		{"mapping for text", head + "codec:\n  name: bf16\n", `run.yaml:4:3: codec: want text, have keys and values`},
+		{"nothing for text", head + "codec:\nseed: 1\n", `run.yaml:3:*: codec: want text, have nothing`},
+		{"lines for text", head + "codec: |\n  bf16\n  x\n", `run.yaml:3:8: codec: want text, have several lines of text`},
+		{"text for section", head + "data: mnist\n", `run.yaml:3:7: data: want the keys source, split, shards, have the text "mnist"`},
+		{"nothing for section", head + "data:\n", `run.yaml:3:*: data: want the keys source, split, shards, have nothing`},
+		{"alias", head + "codec: &a bf16\noptimizer: *a\n", "run.yaml:3:8: codec: want text, have an anchor or an alias, which a manifest does not allow\nrun.yaml:4:12: optimizer: want text, have an anchor or an alias, which a manifest does not allow"},
+		{"tag", head + "codec: !!str bf16\n", `run.yaml:3:8: codec: want text, have a tag, which a manifest does not allow`},
+		{"negative seed", head + "seed: -1\n", `run.yaml:3:7: seed: -1 is negative`},
+		{"seed above 64 bits", head + "seed: 18446744073709551616\n", `run.yaml:3:7: seed: *`},
+		{"whole number above 32 bits", head + "method: {steps: 4294967297}\n", `run.yaml:3:17: method.steps: 4294967297 is too large`},
+		{"size without unit", head + "limits: {inline: 32}\n", `run.yaml:3:18: limits.inline: 32 has no unit; write 32B, 32KiB or 32MiB`},
+		{"size in powers of ten", head + "limits: {inline: 32kB}\n", `run.yaml:3:18: limits.inline: "32kB" is not a size; write a whole number with B, KiB, MiB or GiB, such as 32KiB`},
+		{"size above 63 bits", head + "limits: {blob: 9999999999GiB}\n", `run.yaml:3:16: limits.blob: "9999999999GiB" is not a size; write a whole number with B, KiB, MiB or GiB, such as 32KiB`},
+		{"out of range", head + "method:\n  steps: 0\n", `run.yaml:4:10: method.steps: is 0; want 1 to 1000000`},
+		{"infinite target", head + "evaluate: {target: .inf}\n", `run.yaml:3:20: evaluate.target: want a number, have .inf`},
+		{"negative zero target", head + "evaluate: {target: -0.0}\n", `run.yaml:3:20: evaluate.target: is -0; want an accuracy from 0 to 1, 0 for none`},
+		{"target without evaluation", head + "evaluate: {every: 0}\n", `run.yaml: evaluate.target: is 0.95, but evaluate.every is 0, so that nothing is measured`},
+		{"more neighbours than peers", head + "method: {degree: 9}\nlimits: {peers: 8}\n", `run.yaml:3:18: method.degree: is 9, more than limits.peers, which is 8`},
+		{"blob below inline", head + "limits: {inline: 2KiB, blob: 1KiB}\n", `run.yaml:3:30: limits.blob: is 1KiB, less than limits.inline, which is 2KiB`},
+		{"inline above an announcement", head + "limits: {inline: 64KiB}\n", `run.yaml:3:18: limits.inline: is 64KiB; want 0B to 48KiB`},
+		{"method of a later build", head + "method: {name: outer}\n", `run.yaml:3:16: method.name: "outer" is not in this build yet; use average`},
+		{"near method", head + "method: {name: averaged}\n", `run.yaml:3:16: method.name: "averaged" is not known; did you mean "average"?`},
+		{"unknown admission", head + "admission: vip\n", `run.yaml:3:12: admission: "vip" is not known; use open`},
+		{"source without file", head + "data: {source: 'csv:'}\n", `run.yaml:3:16: data.source: csv: wants a file, csv:FILE`},
+		{"unknown source", head + "data: {source: cifar}\n", `run.yaml:3:16: data.source: "cifar" is not known; use mnist, idx:DIR, csv:FILE or own`},
+		{"bad concentration", head + "data: {split: dirichlet:0}\n", `run.yaml:3:15: data.split: *`},
+		{"bad model", head + "model: 'mlp:64, 32'\n", `run.yaml:3:8: model: *`},
+		{"bad mix", head + "method: {mix: Mean}\n", `run.yaml:3:15: method.mix: *`},
+		{"bad optimizer", head + "optimizer: 'sgd:'\n", `run.yaml:3:12: optimizer: *`},
+		{"bad codec", head + "codec: 'top k'\n", `run.yaml:3:8: codec: *`},
+		{"escape sequence in text", head + `data: {source: "csv:\e[31m"}` + "\n", `run.yaml:3:16: data.source: "csv:\x1b[31m" holds characters that cannot be printed`},
+		{"capital name", "version: 1\nname: Mnist\n", `run.yaml:2:7: name: "Mnist" may hold a to z, 0 to 9 and '-', at most 40 of them`},
+		{"peer ID", head + "creator: 12D3KooW\n", `run.yaml:3:10: creator: "12D3KooW" is not the peer ID of an Ed25519 key, which begins with 12D3KooW`},
+		{"date", head + "created: yesterday\n", `run.yaml:3:10: created: "yesterday" is not a time; write it as 2026-11-24T12:00:00Z`},
+		{"fraction of a second", head + "created: 2026-11-24T12:00:00.5Z\n", `run.yaml:3:10: created: 2026-11-24T12:00:00.5Z is not a whole second in UTC`},
+		{"newer version", "version: 2\nfleet: x\n", `run.yaml:1:10: version: this manifest has version 2, and this build reads versions up to 1; install a newer starling`},
+		{"version zero", "version: 0\nname: x\n", `run.yaml:1:10: version: 0 is not a version of the format; write version: 1`},
+		{"nothing required", "seed: 1\n", "run.yaml: version: is missing\nrun.yaml: name: is missing"},
+		{"empty", "", `run.yaml: is empty; a manifest has at least version and name`},
+		{"comment only", "# hello\n", `run.yaml: is empty; a manifest has at least version and name`},
+		{"list", "- 1\n", `run.yaml:1:1: want keys and values, have a list`},
+		{"two documents", head + "---\nname: y\n", `run.yaml:4:1: holds a second document; a manifest is one document`},
+		{"not YAML", "version: [1\n", `run.yaml:1:*: not YAML: *`},
+		{"too long", "#" + strings.Repeat("x", MaxBytes), `run.yaml: has 65537 bytes; a manifest has at most 65536`},
+		{
+			"several at once, in the order of the file",
+			"version: 1\nname: A\nmethod: {steps: 0, batch: x}\nspeed: 1\n",
+			`run.yaml:2:7: name: "A" may hold a to z, 0 to 9 and '-', at most 40 of them` + "\n" +
+				`run.yaml:3:17: method.steps: is 0; want 1 to 1000000` + "\n" +
+				`run.yaml:3:27: method.batch: want a whole number, have the text "x"` + "\n" +
+				`run.yaml:4:1: unknown key "speed"; did you mean "seed"?`,
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := ParseYAML([]byte(test.src), "run.yaml")
+			var problems Problems
+			if !errors.As(err, &problems) {
+				t.Fatalf("want Problems, have %v", err)
+			}
+			if !like(test.want, err.Error()) {
+				t.Errorf("have\n%v\nwant\n%s", err, test.want)
+			}
+		})
+	}
+}
+
+// like matches have with a pattern in which * stands for one or more characters.
+func like(pattern, have string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 || strings.Contains(pattern, "optimizer: *a") {
+		return have == pattern
+	}
+	rest, ok := strings.CutPrefix(have, parts[0])
+	for _, p := range parts[1:] {
+		if !ok || rest == "" {
+			return false
+		}
+		if p == "" {
+			rest = ""
+			continue
+		}
+		i := strings.Index(rest[1:], p)
+		ok = i >= 0
+		rest = rest[1+max(i, 0)+min(len(p), len(rest)-1):]
+	}
+	return ok && rest == ""
+}
+
+func TestSizesAreReadAsTheyAreWritten(t *testing.T) {
+	for _, s := range []Size{0, 1, 1000, KiB, 1536, 32 * KiB, 64 * MiB, 3 * GiB, 1<<63 - 1} {
+		have, err := ParseSize(s.String())
+		if err != nil || have != s {
+			t.Errorf("%d is written %s and read %d, %v", int64(s), s, int64(have), err)
+		}
+	}
+	if s, err := ParseSize("2 MiB"); s != 2*MiB || err != nil {
+		t.Errorf("2 MiB is read as %d, %v", int64(s), err)
+	}
+	for _, bad := range []string{"", "B", "KiB", "12", "-1B", "1.5MiB", "0x1B", "1_0B", "1 2B", "1KB", "1kib", "1KiB ago", "９B", "8589934592GiB"} {
+		if s, err := ParseSize(bad); err == nil {
+			t.Errorf("%q is read as %s", bad, s)
+		}
+	}
+}
+
+func TestPeerIDIsReadAsItIsWritten(t *testing.T) {
+	want := full().Creator
+	if have, err := parsePeerID(want.String()); err != nil || have != want {
+		t.Errorf("%s is read as %s, %v", want, have, err)
+	}
+	for _, bad := range []string{"", "0", "Qm", want.String() + "1", want.String()[1:], strings.Repeat("2", 60000)} {
+		if id, err := parsePeerID(bad); err == nil {
+			t.Errorf("%q is read as %s", bad, id)
+		}
+	}
+}
+
+func TestFilesOnTheJoinersMachineAreToldApart(t *testing.T) {
+	for source, want := range map[string]bool{"mnist": false, "own": false, "csv:/etc/passwd": true, "idx:x": true} {
+		if have := (Data{Source: source}).NamesFiles(); have != want {
+			t.Errorf("NamesFiles of %s is %v", source, have)
+		}
+	}
+}
+
+func FuzzParseYAML(f *testing.F) {
+	f.Add(Default().YAML())
+	f.Add(full().YAML())
+	f.Add([]byte("version: 1\nname: x\nmethod: {mix: push-sum, batchs: 3}\n"))
+	f.Add([]byte("version: 1\nname: \"x\"\ndata:\n  source: 'csv:a b'\n  shards: 0x10\n"))
+	f.Add([]byte("a: &a [*a, !!x y, {<<: *a}]\n---\n- |\n x\n"))
+	f.Fuzz(func(t *testing.T, src []byte) {
+		m, err := ParseYAML(src, "fuzz.yaml")
+		if err != nil {
+			var problems Problems
+			if !errors.As(err, &problems) || len(problems) == 0 {
+				t.Fatalf("not Problems: %v", err)
+			}
+			for _, p := range problems {
+				if p.Text == "" || strings.ContainsAny(p.String(), "\n\x1b") {
+					t.Errorf("problem is not one printable line: %q", p)
+				}
+			}
+			if m != (Manifest{}) {
+				t.Error("a manifest comes with an error")
+			}
+			return
+		}
+		again, err := ParseYAML(m.YAML(), "again.yaml")
+		if err != nil || again != m {
+			t.Errorf("round trip: %v\n%s\n%s", err, m.YAML(), cmp.Diff(m, again))
+		}
+		decoded, err := Decode(m.Encode())
+		if err != nil || decoded != m {
+			t.Errorf("through CBOR: %v\n%s", err, cmp.Diff(m, decoded))
+		}
+	})
+}
