@@ -1,0 +1,70 @@
+// Package philox is the project's random generator: Philox4x32-10 of Salmon et al. (2011), a pure function from a key
+// and a counter to 128 bits.
+//
+// Start with [Block], or with [NewStream] for a source of math/rand/v2. Equal keys and counters give equal bits on every
+// machine, whatever was drawn before, so streams derived from (seed, node, purpose) are independent of each other and of
+// the order of work. It is not for cryptography.
+//
+// Any package may import it; it imports nothing.
+package philox
+
+import "math/bits"
+
+// The domains keep draws for different purposes apart: the last word of the counter.
+const (
+	Perturbation   = 1
+	SeedPool       = 2
+	SeedAssignment = 3
+	Rounding       = 4
+	SparseIndex    = 5
+	Topology       = 6
+	Walk           = 7
+	Data           = 8 // partitions and batches
+	Init           = 9 // initial parameters
+)
+
+// Block returns the four words for a counter under a key.
+func Block(key uint64, c [4]uint32) [4]uint32 {
+	k0, k1 := uint32(key), uint32(key>>32)
+	for range 10 {
+		hi0, lo0 := bits.Mul32(0xD2511F53, c[0])
+		hi1, lo1 := bits.Mul32(0xCD9E8D57, c[2])
+		c = [4]uint32{hi1 ^ c[1] ^ k0, lo1, hi0 ^ c[3] ^ k1, lo0}
+		k0 += 0x9E3779B9
+		k1 += 0xBB67AE85
+	}
+	return c
+}
+
+// Below maps a word to an integer below n. The bias is below n/2^32.
+func Below(w, n uint32) uint32 { return uint32(uint64(w) * uint64(n) >> 32) }
+
+// Unit maps a word to [0, 1).
+func Unit(w uint32) float64 { return float64(w) / (1 << 32) }
+
+// A Stream is a source for math/rand/v2. It must not be used concurrently.
+type Stream struct {
+	key   uint64
+	id    uint32
+	dom   uint32
+	next  uint64 // counter of the next block
+	block [4]uint32
+	used  int // words of block that were given out
+}
+
+// NewStream returns the stream of a purpose (domain) and an owner (id) under a seed.
+func NewStream(seed uint64, domain, id uint32) *Stream {
+	return &Stream{key: seed, id: id, dom: domain, used: 4}
+}
+
+// Uint64 returns the next 64 bits.
+func (s *Stream) Uint64() uint64 {
+	if s.used == 4 {
+		s.block = Block(s.key, [4]uint32{uint32(s.next), uint32(s.next >> 32), s.id, s.dom})
+		s.next++
+		s.used = 0
+	}
+	v := uint64(s.block[s.used]) | uint64(s.block[s.used+1])<<32
+	s.used += 2
+	return v
+}

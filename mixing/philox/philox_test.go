@@ -1,0 +1,55 @@
+package philox
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// The published answers of the Random123 distribution.
+func TestKnownAnswers(t *testing.T) {
+	for _, c := range []struct {
+		counter [4]uint32
+		key     uint64
+		want    [4]uint32
+	}{
+		{[4]uint32{}, 0, [4]uint32{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+		{[4]uint32{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, 0xffffffffffffffff, [4]uint32{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+		{[4]uint32{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0x299f31d0a4093822, [4]uint32{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+	} {
+		if got := Block(c.key, c.counter); got != c.want {
+			t.Errorf("Block(%x, %x) = %x, want %x", c.key, c.counter, got, c.want)
+		}
+	}
+}
+
+func TestStreamsAreIndependentAndEven(t *testing.T) {
+	a, b := rand.New(NewStream(1, Data, 0)), rand.New(NewStream(1, Data, 1))
+	var dot, sum float64
+	const n = 100000
+	for range n {
+		x, y := a.NormFloat64(), b.NormFloat64()
+		dot += x * y
+		sum += x
+	}
+	if math.Abs(dot)/n > 0.02 || math.Abs(sum)/n > 0.02 {
+		t.Errorf("correlation %g, mean %g of %d draws", dot/n, sum/n, n)
+	}
+	if c, d := NewStream(1, Data, 0), NewStream(1, Data, 0); c.Uint64() != d.Uint64() || c.Uint64() == c.Uint64() {
+		t.Error("a stream does not repeat, or gives one number twice")
+	}
+}
+
+func TestBelowAndUnitCoverTheirRange(t *testing.T) {
+	if Below(0, 7) != 0 || Below(math.MaxUint32, 7) != 6 || Unit(0) != 0 || Unit(math.MaxUint32) >= 1 {
+		t.Error("out of range")
+	}
+}
+
+func BenchmarkBlock(b *testing.B) {
+	b.SetBytes(16)
+	var c [4]uint32
+	for b.Loop() {
+		c = Block(42, c)
+	}
+}

@@ -1,0 +1,203 @@
+package mixing
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// VectorKind says what a vector is.
+type VectorKind uint8
+
+const (
+	Model VectorKind = iota
+	Delta            // new model minus base
+	Gradient
+)
+
+// Meta is what the sender said of a vector or the receiver measured. The zero value of each field is unknown.
+type Meta struct {
+	Peer      string    // stable ID: canonical order, ties, history
+	Samples   float64   // examples behind the vector
+	Steps     int       // local steps since the sender's base
+	Staleness int       // receiver's round minus the round of the sender's base
+	Age       uint64    // local steps that the model has seen
+	Degree    int       // how many peers the sender mixes with
+	Topology  float64   // mixing-matrix entry, if the overlay fixes one
+	Stats     []Stat    // the sender's exact statistics of each tensor
+	Labels    []float64 // label counts
+	Interval  float64   // mean rounds between two contributions
+	Frequency float64   // share of mixing events that the peer took part in
+	Bits      int       // width the sender computes with; 0 is 32
+	QuantStep float64   // quantisation step of the payload
+	Fisher    []float32 // diagonal curvature, as long as the vector
+	Loss      *float64  // of this vector on our held-out batch
+}
+
+// An Input is one contribution to a mix.
+type Input struct {
+	Kind VectorKind
+	Vec  []float32
+	Meta Meta
+}
+
+// Env is what a rule may know besides its inputs.
+type Env struct {
+	F      int                       // bound on bad received vectors
+	Base   []float32                 // anchor shared by all inputs, nil if none
+	Layout *Layout                   // nil is one shared tensor
+	Seed   uint64                    // the only source of randomness
+	Loss   func([]float32) float64   // held-out loss, may be nil
+	Grad   func([]float32) []float32 // held-out gradient, may be nil
+}
+
+// Dropped is a contribution that did not count.
+type Dropped struct {
+	Peer, Why string
+}
+
+// A Report says what a mix did.
+type Report struct {
+	Weights  []float64 // as used: the own one first, then those of the inputs that counted, ascending by peer
+	Ratios   []float64 // variance correction of each tensor; nil if the rule does not correct
+	Dropped  []Dropped
+	Rejected string // not empty: why dst is a copy of the own vector
+}
+
+// A Rule combines a node's own vector with those of others. Rules do not modify their inputs, dst must not alias one, and
+// the result does not depend on the order of in: the own vector comes first, then the others ascending by peer. A
+// received vector of another length or kind or with a number that is not finite is left out. With nothing left dst is
+// the own vector, bit for bit. A Rule must not be used concurrently.
+type Rule interface {
+	Name() string
+	Mix(dst []float32, own Input, in []Input, env *Env) (Report, error)
+}
+
+// A Weigher gives each contribution a weight: own first, then the others in order. Weights are not negative and at least
+// one is positive; they need not sum to one.
+type Weigher func(own Input, in []Input, env *Env) ([]float64, error)
+
+// Linear is the rule whose result is the weighted mean.
+func Linear(name string, w Weigher) Rule { return &linear{name: name, weigh: w} }
+
+type linear struct {
+	name  string
+	weigh Weigher
+}
+
+func (r *linear) Name() string { return r.name }
+
+func (r *linear) Mix(dst []float32, own Input, in []Input, env *Env) (Report, error) {
+	all, report, err := prepare(dst, own, in)
+	if err != nil || len(all) == 1 {
+		return report, err
+	}
+	if err := average(dst, all, &report, r.weigh, env); err != nil {
+		return report, err
+	}
+	keepPrivate(dst, own.Vec, env)
+	return report, nil
+}
+
+// prepare sorts out the inputs. With the own vector alone it has copied it to dst.
+func prepare(dst []float32, own Input, in []Input) ([]Input, Report, error) {
+	var report Report
+	switch {
+	case len(own.Vec) != len(dst):
+		return nil, report, fmt.Errorf("mix: the own vector has %d elements and the result %d", len(own.Vec), len(dst))
+	case !Finite(own.Vec):
+		return nil, report, errors.New("mix: the own vector is not finite")
+	}
+	all := append(make([]Input, 0, 1+len(in)), own)
+	for _, x := range in {
+		switch {
+		case len(x.Vec) != len(dst):
+			report.Dropped = append(report.Dropped, Dropped{x.Meta.Peer, fmt.Sprintf("has %d elements instead of %d", len(x.Vec), len(dst))})
+		case x.Kind != own.Kind:
+			report.Dropped = append(report.Dropped, Dropped{x.Meta.Peer, "is of another kind"})
+		case !Finite(x.Vec):
+			report.Dropped = append(report.Dropped, Dropped{x.Meta.Peer, "is not finite"})
+		default:
+			all = append(all, x)
+		}
+	}
+	slices.SortStableFunc(all[1:], func(a, b Input) int { return strings.Compare(a.Meta.Peer, b.Meta.Peer) })
+	if len(all) == 1 {
+		copy(dst, own.Vec)
+		report.Weights = []float64{1}
+	}
+	return all, report, nil
+}
+
+func average(dst []float32, all []Input, report *Report, weigh Weigher, env *Env) error {
+	w, err := weigh(all[0], all[1:], env)
+	if err != nil {
+		return err
+	}
+	sum := 0.0
+	for _, x := range w {
+		if !(x >= 0) {
+			return fmt.Errorf("mix: weight %g", x)
+		}
+		sum += x
+	}
+	if len(w) != len(all) || !(sum > 0) {
+		return fmt.Errorf("mix: %d weights of sum %g for %d vectors", len(w), sum, len(all))
+	}
+	for i := range w {
+		w[i] /= sum
+	}
+	report.Weights = w
+	vecs := make([][]float32, len(all))
+	for i := range all {
+		vecs[i] = all[i].Vec
+	}
+	WeightedSum(dst, vecs, w)
+	return nil
+}
+
+// sumBlock is how many elements are summed at a time: the accumulators and a piece of every input stay in the first-level
+// cache, so memory is passed over once.
+const sumBlock = 1024
+
+// WeightedSum writes the sum of w[i]*vecs[i] to dst, accumulated in float64 in the order of the vectors and rounded once.
+// All vectors are as long as dst.
+func WeightedSum(dst []float32, vecs [][]float32, w []float64) {
+	var acc [sumBlock]float64
+	for at := 0; at < len(dst); at += sumBlock {
+		n := min(sumBlock, len(dst)-at)
+		a := acc[:n]
+		for i, v := range vecs {
+			wi, x := w[i], v[at:at+n]
+			if i == 0 {
+				for j := range a {
+					a[j] = float64(wi * float64(x[j]))
+				}
+				continue
+			}
+			for j := range a {
+				a[j] += float64(wi * float64(x[j]))
+			}
+		}
+		if len(vecs) == 0 {
+			clear(a)
+		}
+		out := dst[at : at+n]
+		for j := range out {
+			out[j] = float32(a[j])
+		}
+	}
+}
+
+// keepPrivate puts the own values back where tensors are not shared.
+func keepPrivate(dst, own []float32, env *Env) {
+	if env == nil || env.Layout == nil {
+		return
+	}
+	for _, t := range env.Layout.Tensors {
+		if t.Private {
+			copy(t.Of(dst), t.Of(own))
+		}
+	}
+}
