@@ -366,3 +366,10 @@ func (s *Swarm) sweep(now time.Time) {
 		return s.peers[p] != nil
 	})
 }
+
+// Traffic returns the bytes received and sent on all streams since the start, framing of libp2p's own protocols
+// included, that of the transports not.
+func (s *Swarm) Traffic() (in, out int64) {
+	t := s.traffic.GetBandwidthTotals()
+	return t.TotalIn, t.TotalOut
+}
