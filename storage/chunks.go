@@ -1,0 +1,139 @@
+package storage
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+)
+
+// ChunkSize is the length of every chunk but the last one of a value.
+const ChunkSize = 256 << 10
+
+type hash = [32]byte
+
+// A BlobID names bytes: it is the SHA-256 of the encoded [ChunkList], behind a domain. Whoever has the ID can check the
+// list, and with the list every chunk by itself.
+type BlobID [32]byte
+
+// String returns the ID in hexadecimal.
+func (id BlobID) String() string { return hex.EncodeToString(id[:]) }
+
+// A ChunkList says how bytes are cut: Size of all, and the SHA-256 of each chunk of [ChunkSize] bytes, the last of which
+// may be shorter.
+type ChunkList struct {
+	Size   int64
+	Hashes []hash
+}
+
+// Chunks returns the list of some bytes.
+func Chunks(data []byte) ChunkList {
+	l := ChunkList{Size: int64(len(data))}
+	for i := range l.count() {
+		l.Hashes = append(l.Hashes, sha256.Sum256(l.Cut(data, i)))
+	}
+	return l
+}
+
+func (l ChunkList) count() int { return int((l.Size + ChunkSize - 1) / ChunkSize) }
+
+// ChunkLen returns the length of chunk i in bytes.
+func (l ChunkList) ChunkLen(i int) int { return int(min(ChunkSize, l.Size-int64(i)*ChunkSize)) }
+
+// Cut returns chunk i of the data that the list describes.
+func (l ChunkList) Cut(data []byte, i int) []byte {
+	return data[i*ChunkSize : i*ChunkSize+l.ChunkLen(i)]
+}
+
+// ID returns the name of the bytes.
+func (l ChunkList) ID() BlobID {
+	h := sha256.New()
+	h.Write([]byte("starling blob 1\x00"))
+	h.Write(l.Encode())
+	return BlobID(h.Sum(nil))
+}
+
+// Encode returns the list in its only form: size as 8 bytes big-endian, then the hashes.
+func (l ChunkList) Encode() []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 8+32*len(l.Hashes)), uint64(l.Size))
+	for _, h := range l.Hashes {
+		b = append(b, h[:]...)
+	}
+	return b
+}
+
+var errChunkList = errors.New("malformed chunk list")
+
+// ParseChunkList reads an encoded list of at most maxSize bytes of data. It allocates no more than the list's own length.
+func ParseChunkList(b []byte, maxSize int64) (ChunkList, error) {
+	if len(b) < 8 {
+		return ChunkList{}, errChunkList
+	}
+	size := binary.BigEndian.Uint64(b)
+	if size > uint64(max(0, maxSize)) {
+		return ChunkList{}, fmt.Errorf("%w: %d bytes of data, at most %d are allowed", errChunkList, size, maxSize)
+	}
+	l := ChunkList{Size: int64(size)}
+	if len(b)-8 != 32*l.count() {
+		return ChunkList{}, fmt.Errorf("%w: %d bytes for %d chunks", errChunkList, len(b), l.count())
+	}
+	l.Hashes = make([]hash, l.count())
+	for i := range l.Hashes {
+		copy(l.Hashes[i][:], b[8+32*i:])
+	}
+	return l, nil
+}
+
+func chunkKey(h hash) string { return keyChunk + string(h[:]) }
+
+func chunkOf(key string) (h hash, ok bool) {
+	ok = len(key) == 1+len(h)
+	copy(h[:], key[1:])
+	return h, ok
+}
+
+// putChunks makes the chunks of data durable that the store does not have. The caller holds mu.
+func (s *Store) putChunks(l ChunkList, data []byte) error {
+	var writes []write
+	var size int64
+	for i, h := range l.Hashes {
+		// A chunk that is named may still be on its way, for a blob that was begun.
+		if s.refs[h] == 0 || !s.HasChunk(h) {
+			chunk := l.Cut(data, i)
+			writes = append(writes, write{chunkKey(h), chunk})
+			size += int64(len(chunk))
+		}
+	}
+	if err := s.room(size); err != nil {
+		return err
+	}
+	return s.commit("chunk", writes)
+}
+
+// chunk reads a chunk and checks it.
+func (s *Store) chunk(h hash) ([]byte, error) {
+	b, err := s.get(chunkKey(h))
+	if errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("%w: missing", ErrDamaged)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if sha256.Sum256(b) != h {
+		return nil, fmt.Errorf("%w: its hash is wrong", ErrDamaged)
+	}
+	return b, nil
+}
+
+// drop forgets references, and returns the removal of the chunks that nothing names any more. The caller holds mu.
+func (s *Store) drop(chunks []hash) []write {
+	s.count(chunks, -1)
+	var gone []write
+	for _, h := range chunks {
+		if s.refs[h] == 0 {
+			gone = append(gone, write{key: chunkKey(h)})
+		}
+	}
+	return gone
+}

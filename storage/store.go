@@ -1,0 +1,342 @@
+package storage
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// Options say how a Store behaves. The zero value is what a daemon wants.
+type Options struct {
+	Logger    *slog.Logger // default: discard
+	DiskLimit int64        // bytes on disk; writes beyond it fail with ErrDiskFull. 0 is no limit
+	Keep      int          // newest checkpoints that are kept; default 3
+
+	fault func(op string) error // tests: asked before every commit
+}
+
+// schema is the version of the layout of keys.
+const schema = 1
+
+// The first byte of a key says what it holds.
+const (
+	keySchema     = "v"
+	keyRecord     = "r"
+	keyChunk      = "c"
+	keyBlob       = "b"
+	keyCheckpoint = "k" // then 8 bytes big-endian
+	keyLog        = "l"
+	keyLogEnd     = "e"
+)
+
+// A Store is one directory on disk. All methods are safe for concurrent use.
+type Store struct {
+	db  *badger.DB
+	opt Options
+	dir string
+
+	// mu orders writers of chunks against each other and against the removal of chunks. It guards what follows.
+	mu     sync.Mutex
+	refs   map[hash]int // how often a chunk is named by checkpoints and blobs
+	newest uint64       // number of the newest checkpoint ever written
+	closed bool
+}
+
+// Open opens the store in a directory, which is made if there is none. One process at a time may have it open; a second
+// one gets [ErrLocked]. A store that a newer version has written is refused with [ErrSchema].
+func Open(dir string, opt Options) (*Store, error) {
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opt.Keep == 0 {
+		opt.Keep = 3
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	// Values stay in the tree: checkpoints come and go every few seconds, and compaction reclaims deleted values at
+	// once, while the value log learns of them only when a memtable of tiny keys is full, which is almost never.
+	// The sizes keep an idle store at a few MiB of memory; no block cache, as reads are rare and large.
+	o := badger.DefaultOptions(dir).
+		WithLogger(quiet{opt.Logger}).
+		WithSyncWrites(true).
+		WithMetricsEnabled(false).
+		WithDetectConflicts(false).
+		WithMemTableSize(4 << 20).WithNumMemtables(2).
+		WithValueThreshold(1 << 19).WithValueLogFileSize(16 << 20).
+		WithBlockCacheSize(0).WithIndexCacheSize(0).WithCompression(options.None).
+		WithNumCompactors(2).WithNumLevelZeroTables(3).WithNumLevelZeroTablesStall(8).
+		WithBaseTableSize(4 << 20).WithBaseLevelSize(16 << 20).
+		WithNumGoroutines(2)
+	db, err := badger.Open(o)
+	if err != nil {
+		if strings.Contains(err.Error(), "Another process is using this Badger database") {
+			return nil, fmt.Errorf("open store %s: %w", dir, ErrLocked)
+		}
+		return nil, fmt.Errorf("open store %s: %w", dir, explain(err))
+	}
+	s := &Store{db: db, opt: opt, dir: dir, refs: make(map[hash]int)}
+	if err := s.begin(); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+// begin checks the schema and counts the references to chunks.
+func (s *Store) begin() error {
+	v, err := s.get(keySchema)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		if err := s.commit("schema", []write{{keySchema, binary.BigEndian.AppendUint32(nil, schema)}}); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	case len(v) != 4:
+		return fmt.Errorf("schema record: %w", ErrDamaged)
+	case binary.BigEndian.Uint32(v) > schema:
+		return fmt.Errorf("%w: schema %d, this one reads up to %d", ErrSchema, binary.BigEndian.Uint32(v), schema)
+	}
+	err = s.scan(keyCheckpoint, func(key string, value []byte) error {
+		s.newest = max(s.newest, numberOf(key))
+		if m, err := decodeManifest(value); err == nil { // a damaged one is reported by Latest and Verify
+			s.count(m.chunks(), 1)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.scan(keyBlob, func(_ string, value []byte) error {
+		if b, err := decodeBlob(value); err == nil {
+			s.count(b.List.Hashes, 1)
+		}
+		return nil
+	})
+}
+
+func (s *Store) count(chunks []hash, by int) {
+	for _, h := range chunks {
+		if s.refs[h] += by; s.refs[h] == 0 {
+			delete(s.refs, h)
+		}
+	}
+}
+
+// Close closes the store. It is idempotent.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	return explain(s.db.Close())
+}
+
+// Run keeps the store small until ctx ends.
+func (s *Store) Run(ctx context.Context) error {
+	t := time.NewTicker(5 * time.Minute)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+			if err := s.GC(ctx); err != nil && ctx.Err() == nil {
+				s.opt.Logger.Warn("collect garbage", "error", err)
+			}
+		}
+	}
+}
+
+// GC removes chunks that nothing names, which interrupted writes leave behind, and compacts the value log.
+func (s *Store) GC(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	var gone []write
+	err := s.keys(keyChunk, func(key string) error {
+		if h, ok := chunkOf(key); !ok || s.refs[h] == 0 {
+			gone = append(gone, write{key: key})
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.commit("gc", gone); err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		if err := s.db.RunValueLogGC(0.5); err != nil {
+			if errors.Is(err, badger.ErrNoRewrite) {
+				return nil
+			}
+			return explain(err)
+		}
+	}
+	return ctx.Err()
+}
+
+// Usage returns the bytes that the store takes on disk.
+func (s *Store) Usage() int64 {
+	var n int64
+	filepath.WalkDir(s.dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil // a file that went away while walking takes no space
+		}
+		if info, err := d.Info(); err == nil {
+			n += allocated(info)
+		}
+		return nil
+	})
+	return n
+}
+
+// room fails if n more bytes would exceed the limit.
+func (s *Store) room(n int64) error {
+	if s.opt.DiskLimit == 0 {
+		return nil
+	}
+	if used := s.Usage(); used+n > s.opt.DiskLimit {
+		return fmt.Errorf("%w: %d of %d bytes are used, %d more are needed", ErrDiskFull, used, s.opt.DiskLimit, n)
+	}
+	return nil
+}
+
+// A Record is a small value under a key.
+type Record struct {
+	Key   string
+	Value []byte
+}
+
+// Put writes records. When it returns nil all of them are on disk, else none or all.
+func (s *Store) Put(records []Record) error {
+	w := make([]write, len(records))
+	for i, r := range records {
+		w[i] = write{keyRecord + r.Key, r.Value}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.commit("put", w)
+}
+
+// Get reads a record. It returns [ErrNotFound] if there is none.
+func (s *Store) Get(key string) ([]byte, error) { return s.get(keyRecord + key) }
+
+// A write sets a key, or deletes it if value is nil.
+type write struct {
+	key   string
+	value []byte
+}
+
+// commit makes the writes durable: all of them in one transaction if they fit into one, else in several in order. The
+// caller holds mu, or is the only user.
+func (s *Store) commit(op string, writes []write) error {
+	if s.closed {
+		return ErrClosed
+	}
+	for len(writes) > 0 {
+		if s.opt.fault != nil {
+			if err := s.opt.fault(op); err != nil {
+				return explain(err)
+			}
+		}
+		n, err := s.commitSome(writes)
+		if err != nil {
+			return explain(err)
+		}
+		writes = writes[n:]
+	}
+	return nil
+}
+
+func (s *Store) commitSome(writes []write) (n int, err error) {
+	txn := s.db.NewTransaction(true)
+	defer txn.Discard()
+	for _, w := range writes {
+		if w.value == nil {
+			err = txn.Delete([]byte(w.key))
+		} else {
+			err = txn.Set([]byte(w.key), w.value)
+		}
+		if errors.Is(err, badger.ErrTxnTooBig) && n > 0 {
+			break
+		}
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, txn.Commit()
+}
+
+func (s *Store) get(key string) (value []byte, err error) {
+	err = s.db.View(func(txn *badger.Txn) error {
+		item, err := txn.Get([]byte(key))
+		if err != nil {
+			return err
+		}
+		value, err = item.ValueCopy(nil)
+		return err
+	})
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, ErrNotFound
+	}
+	return value, err
+}
+
+// scan calls fn with every key of a kind, ascending, and its value, which is valid during the call.
+func (s *Store) scan(kind string, fn func(key string, value []byte) error) error {
+	return s.iterate(kind, func(item *badger.Item) error {
+		return item.Value(func(v []byte) error { return fn(string(item.Key()), v) })
+	})
+}
+
+// keys is scan without values.
+func (s *Store) keys(kind string, fn func(key string) error) error {
+	return s.iterate(kind, func(item *badger.Item) error { return fn(string(item.Key())) })
+}
+
+func (s *Store) iterate(kind string, fn func(*badger.Item) error) error {
+	return s.db.View(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.Prefix = []byte(kind)
+		o.PrefetchValues = false
+		it := txn.NewIterator(o)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			if err := fn(it.Item()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// quiet hands Badger's warnings and errors to slog; what it does all day is not news.
+type quiet struct{ log *slog.Logger }
+
+func (q quiet) Errorf(f string, a ...any) {
+	q.log.Error("store", "message", strings.TrimSpace(fmt.Sprintf(f, a...)))
+}
+func (q quiet) Warningf(f string, a ...any) {
+	q.log.Warn("store", "message", strings.TrimSpace(fmt.Sprintf(f, a...)))
+}
+func (q quiet) Infof(string, ...any)  {}
+func (q quiet) Debugf(string, ...any) {}
