@@ -1,0 +1,294 @@
+package node
+
+import (
+	"starling/gossip"
+	"starling/mixing"
+)
+
+// An Instant is a point in time in nanoseconds since an epoch that the driver chooses; it is never wall-clock time.
+type Instant int64
+
+// Seconds returns the time since the epoch in seconds.
+func (t Instant) Seconds() float64 { return float64(t) / 1e9 }
+
+// Second is one second as a difference of two Instants.
+const Second Instant = 1e9
+
+// PeerID is the identity of a node.
+type PeerID = gossip.PeerID
+
+// A VecRef names a vector that the driver holds. The core gives out the names: it says which new vector a job shall
+// produce and when a vector is of no more use. The zero VecRef is no vector. A vector is never changed once written.
+type VecRef uint64
+
+// A JobID tells the jobs of one core apart. It is never reused while the core lives.
+type JobID uint64
+
+// An Event is what a driver tells the core. The variants below are all there are.
+type Event interface{ event() }
+
+type (
+	// Tick says that the time asked for by Wake has come. Extra Ticks are harmless.
+	Tick struct{}
+
+	// Received delivers a message that passed Check. From is the peer it came through, which for broadcast
+	// messages need not be its author.
+	Received struct {
+		From PeerID
+		Msg  *gossip.Message
+	}
+
+	// PeerUp and PeerDown say that the node is, or is no longer, connected to a member of the run.
+	PeerUp   struct{ Peer PeerID }
+	PeerDown struct{ Peer PeerID }
+
+	// Fetched ends a FetchJob. When Err is FetchOK the vector is there, decoded and finite.
+	Fetched struct {
+		Job JobID
+		Err FetchError
+	}
+
+	// Trained ends a TrainJob.
+	Trained struct {
+		Job     JobID
+		Samples uint64  // examples seen
+		Loss    float64 // mean training loss; not finite if training diverged
+	}
+
+	// Encoded ends an EncodeJob: the vector can now be announced, and is served if it is a blob.
+	Encoded struct {
+		Job     JobID
+		Payload Payload
+		Stats   []gossip.TensorStat
+	}
+
+	// Mixed ends a MixJob. Ratios and dropped peers are for the record.
+	Mixed struct {
+		Job    JobID
+		Report mixing.Report
+	}
+
+	// Evaluated ends an EvaluateJob.
+	Evaluated struct {
+		Job      JobID
+		Accuracy float64 // share of held-out examples that are right, 0 to 1
+		Loss     float64
+	}
+
+	// Saved ends a SaveJob. When Err is empty the checkpoint survives a crash; else it says in words for the
+	// operator why it could not be written.
+	Saved struct {
+		Job JobID
+		Err string
+	}
+
+	// Command is an operator's wish.
+	Command struct{ Op Op }
+)
+
+func (Tick) event()      {}
+func (Received) event()  {}
+func (PeerUp) event()    {}
+func (PeerDown) event()  {}
+func (Fetched) event()   {}
+func (Trained) event()   {}
+func (Encoded) event()   {}
+func (Mixed) event()     {}
+func (Evaluated) event() {}
+func (Saved) event()     {}
+func (Command) event()   {}
+
+// An Op is what an operator can ask of a node.
+type Op uint8
+
+const (
+	Pause  Op = 1 // stop training after the round under way; go on listening and serving
+	Resume Op = 2
+	Leave  Op = 3 // say goodbye and save; the batch that has Done set is the last one that asks for anything
+)
+
+// FetchError says how a fetch ended.
+type FetchError uint8
+
+const (
+	FetchOK          FetchError = 0
+	FetchUnavailable FetchError = 1 // no holder had it, or all of them went away; may succeed later
+	FetchCorrupt     FetchError = 2 // the author's bytes do not decode to a finite vector; will not succeed
+	FetchCancelled   FetchError = 3 // the node is shutting down, or is out of disk or memory; nobody's fault
+)
+
+// A Payload is an encoded vector: inline bytes, or a blob that this node now serves.
+type Payload struct {
+	Inline []byte // nil when it is a blob
+	Blob   gossip.BlobID
+	Size   uint64
+}
+
+// A Batch is what one Step asks for. The driver must carry it out in field order: everything in Persist is durable
+// before anything in Publish or Send leaves the process. The jobs of the later fields may run in parallel, in any order,
+// and report back as events; a job may read only vectors that exist when its batch is handed out, and the driver keeps a
+// released vector as long as a job that was handed out before still reads it.
+//
+// The batch and its slices belong to the core and are valid until the next Step.
+type Batch struct {
+	Persist  []Record          // 1. durable first
+	Publish  []*gossip.Message // 2. broadcast; the driver signs
+	Send     []Envelope        // 2. to one peer; may get lost
+	Fetch    []FetchJob        // 3. pull and decode
+	Train    []TrainJob        // 3.
+	Mix      []MixJob          // 3.
+	Encode   []EncodeJob       // 3.
+	Evaluate []EvaluateJob     // 3.
+	Save     []SaveJob         // 3. a checkpoint; large, so it is a job
+	Release  []VecRef          // 4. no later job names these
+	Score    []PeerMark        // 5. how much a peer is trusted
+	Observe  []Stat            // 5. for metrics, logs and traces
+	Done     bool              // 6. the node has left
+}
+
+// A Record is a small value that must be durable.
+type Record struct {
+	Key   string
+	Value []byte
+}
+
+// An Envelope is a direct message.
+type Envelope struct {
+	To  PeerID
+	Msg *gossip.Message
+	// Forward lists broadcast messages that the driver seals (own ones) or takes as they came (others') and puts
+	// into the Repair that is Msg's body, as many as fit.
+	Forward []*gossip.Message
+}
+
+// A FetchJob asks for the vector of an update: inline, or from any holder of its blob.
+type FetchJob struct {
+	Job    JobID
+	Author PeerID
+	Update *gossip.Update
+	Out    VecRef
+}
+
+// A TrainJob asks for Steps local steps from Params and Opt, which stay as they are.
+type TrainJob struct {
+	Job    JobID
+	Params VecRef
+	Opt    VecRef
+	Step   uint64 // number of the first step of this node: the position in its data
+	Steps  uint64
+	Out    VecRef // new parameters
+	OutOpt VecRef // new optimizer state
+}
+
+// A MixJob asks for a combination of vectors: by a rule of package mixing if Rule is set, else the sum of Terms.
+type MixJob struct {
+	Job   JobID
+	Rule  string
+	Own   MixInput
+	In    []MixInput // ascending by peer
+	Terms []Term
+	Out   VecRef
+}
+
+// A MixInput is one contribution and what is known of it.
+type MixInput struct {
+	Peer    PeerID
+	Vec     VecRef
+	Age     uint64
+	Samples uint64
+	Degree  uint32
+	Stats   []gossip.TensorStat
+}
+
+// A Term is one summand of a linear combination, which is computed in float64 in the order of the terms and rounded
+// once.
+type Term struct {
+	Vec  VecRef
+	Coef float64
+}
+
+// An EncodeJob asks for the payload of a vector in the run's codec.
+type EncodeJob struct {
+	Job JobID
+	Vec VecRef
+}
+
+// An EvaluateJob asks for accuracy and loss on the held-out data.
+type EvaluateJob struct {
+	Job    JobID
+	Params VecRef
+}
+
+// A SaveJob asks for a durable checkpoint.
+type SaveJob struct {
+	Job   JobID
+	State State
+}
+
+// State is what a node needs to go on where it was: a checkpoint, with the vectors by name.
+type State struct {
+	Round  uint64
+	Age    uint64
+	Step   uint64  // local steps done by this node
+	Weight float64 // push-sum weight; 1 for other rules
+	Params VecRef
+	Opt    VecRef
+}
+
+// A PeerMark is the application's part of a peer's score, from -400 (banned) to +40.
+type PeerMark struct {
+	Peer  PeerID
+	Score float64
+	Why   string
+}
+
+// A Stat is one observation.
+type Stat struct {
+	Kind  StatKind
+	Peer  PeerID // whom it concerns, if anybody
+	Round uint64
+	Value float64
+	Text  string
+}
+
+// StatKind names what a Stat measures.
+type StatKind string
+
+// The kinds of observations. They are also the names of metrics and log lines.
+const (
+	StatTrained   StatKind = "trained"   // Value: loss
+	StatPublished StatKind = "published" // Value: payload bytes
+	StatMixed     StatKind = "mixed"     // Value: contributions besides the own one
+	StatEvaluated StatKind = "evaluated" // Value: accuracy
+	StatSaved     StatKind = "saved"
+	StatSaveError StatKind = "save failed"         // Text: why
+	StatRefused   StatKind = "refused"             // Text: why; Peer: whose update
+	StatAdopted   StatKind = "adopted"             // Peer: whose model; this node was far behind
+	StatDiverged  StatKind = "diverged"            // training gave a loss or model that is not finite; it was undone
+	StatRepaired  StatKind = "repair served"       // Value: messages passed on
+	StatForgotten StatKind = "own message unknown" // Value: its number; the key is used twice, or the home is an old copy
+	StatJoined    StatKind = "member joined"
+	StatLeft      StatKind = "member left"
+)
+
+// A Method is a way of training together. The Core calls it with everything that concerns learning; it answers by asking
+// the Core for jobs and messages. A method is part of the state machine: what is said of Step holds for it.
+type Method interface {
+	// Name is the method's name in manifests.
+	Name() string
+
+	// Check judges an update without looking at changing state; it may be called concurrently with everything.
+	Check(u *gossip.Update) gossip.Verdict
+
+	start(c *Core)
+	// heard is called when an author's newest update has changed.
+	heard(c *Core, m *member)
+	// done is called with the event that ends a job of this method.
+	done(c *Core, ev Event)
+	// wake is called when the instant that the method asked for with Core.alarm has come.
+	wake(c *Core)
+	// paused is called when the node is paused, resumed or about to leave.
+	paused(c *Core)
+	state() State
+	status() MethodStatus
+}

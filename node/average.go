@@ -1,0 +1,646 @@
+package node
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"starling/gossip"
+	"starling/mixing"
+)
+
+// AverageConfig sets the method average.
+type AverageConfig struct {
+	// Mix is a rule of package mixing, or "push-sum".
+	Mix string
+
+	// Steps is the number of local steps in a round. More steps cost fewer bytes for each step and let nodes with
+	// different data drift further apart between mixes.
+	Steps uint64
+
+	// Degree is how many peers a node mixes with in a round, and so how many vectors it pulls: its inbound traffic is
+	// at most Degree vectors a round however large the run is.
+	Degree int
+
+	// SaveEvery and EvaluateEvery are in rounds. SaveEvery 1 loses at most one round in a crash. EvaluateEvery 0 never
+	// evaluates.
+	SaveEvery     uint64
+	EvaluateEvery uint64
+}
+
+func (a *AverageConfig) validate() error {
+	var errs []error
+	if a.Mix != PushSum {
+		if _, err := mixing.ParseRule(a.Mix); err != nil {
+			errs = append(errs, fmt.Errorf("mix: %w", err))
+		}
+	}
+	if a.Steps == 0 {
+		errs = append(errs, errors.New("steps is 0: a round needs at least one local step"))
+	}
+	if a.Degree < 1 || a.Degree > maxDegree {
+		errs = append(errs, fmt.Errorf("degree is %d: must be 1 to %d", a.Degree, maxDegree))
+	}
+	if a.SaveEvery == 0 {
+		errs = append(errs, errors.New("save every 0 rounds: must be at least 1"))
+	}
+	return errors.Join(errs...)
+}
+
+// maxDegree keeps what an update says about others within the wire format's limits.
+const maxDegree = 64
+
+// The bounds that keep models apart which are not at the same point of training.
+const (
+	// A contribution that has seen less than 1/staleFactor of the own local steps would undo training, so it is
+	// refused; a node that is itself so far behind takes over a model instead of mixing (spec 06, 6.8 and spec 01, 1.10).
+	staleFactor = 10
+	// Ages above ageCap times the median are cut before the maximum becomes the age of the mix, so that a few liars
+	// cannot make a node believe that everybody else is stale.
+	ageCap = 2
+	// Taking over a model on the word of few is only done before the first mix of a node's life.
+	adoptQuorum = 3
+)
+
+// Retries after what only an operator or time can mend.
+const (
+	retrySave   = 30 * Second
+	retryTrain  = 10 * Second
+	maxDiverged = 3
+)
+
+type phase uint8
+
+const (
+	idle phase = iota
+	waiting
+	training
+	combining // push-sum: computing the running sum to send
+	encoding
+	holding // encoded, but the checkpoint of the round before is not durable yet
+	mixingIn
+	closing
+)
+
+// phaseNames are for the status.
+var phaseNames = [...]string{"paused", "waiting", "training", "mixing", "encoding", "saving", "mixing", "leaving"}
+
+// average is gossip averaging. A round is: local steps, announce the result, mix in what has arrived from others by then.
+// Nobody is waited for. Checkpoint and evaluation see the model after mixing.
+type average struct {
+	cfg  AverageConfig
+	self PeerID
+	run  *Config
+
+	phase     phase
+	params    VecRef
+	opt       VecRef
+	round     uint64
+	age       uint64
+	step      uint64
+	listening bool // push-sum: too little mass to train with
+	mixedYet  bool // a mix or adoption has happened in this life
+
+	job        JobID // the job that the phase waits for
+	next       TrainJob
+	trained    Trained
+	diverged   int
+	roundBegan Instant
+	roundTime  Instant // smoothed
+
+	payload   Encoded
+	announced uint64  // newest round announced in this life
+	slots     []*slot // ascending by peer
+	inMix     []*slot
+	mixOut    VecRef
+	marks     []gossip.Mark
+	refusal   []gossip.Refusal
+
+	saveJob   JobID
+	saveDirty bool // the newest finished round is not in a durable checkpoint
+	saveErr   string
+	evalJob   JobID
+	evalRound uint64 // of the model that evalJob looks at
+	evalDone  uint64 // of the model in evaluated
+	evaluated Evaluated
+
+	sum *pushSum // nil for the rules of package mixing
+}
+
+// A slot is an update being fetched, or waiting to be mixed in.
+type slot struct {
+	m      *member
+	seq    uint64
+	update *gossip.Update
+	job    JobID
+	vec    VecRef
+	ready  bool
+}
+
+var _ Method = (*average)(nil)
+
+func newAverage(cfg Config, from State) (*average, error) {
+	if err := cfg.Average.validate(); err != nil {
+		return nil, err
+	}
+	a := &average{
+		cfg: cfg.Average, self: cfg.Self, run: &cfg,
+		params: from.Params, opt: from.Opt, round: from.Round, age: from.Age, step: from.Step,
+	}
+	if a.cfg.Mix == PushSum {
+		a.sum = newPushSum(from.Weight)
+	}
+	return a, nil
+}
+
+func (a *average) Name() string { return "average" }
+
+func (a *average) Check(u *gossip.Update) gossip.Verdict {
+	if a.sum != nil {
+		return checkPushSum(u)
+	}
+	if len(u.To) != 0 || u.Weight != 0 || u.LinkEpoch != 0 {
+		return reject(gossip.ReasonMalformed)
+	}
+	return accepted
+}
+
+func (a *average) start(c *Core) { a.beginRound(c) }
+
+// beginRound starts the local steps, and the fetches that the mix after them will use.
+func (a *average) beginRound(c *Core) {
+	switch c.mode {
+	case pausing:
+		a.phase = idle
+		return
+	case leaving:
+		a.close(c)
+		return
+	}
+	a.roundBegan = c.now
+	a.takeFromRoster(c)
+	a.listening = a.sum != nil && a.sum.starved()
+	if a.listening {
+		// The estimate of a node with hardly any mass is noise: it listens until mass has come (spec 06, 6.7).
+		a.phase = waiting
+		c.alarm(c.now + Second)
+		return
+	}
+	a.phase = training
+	a.next = TrainJob{
+		Job: c.newJob(), Params: a.params, Opt: a.opt, Step: a.step, Steps: a.cfg.Steps,
+		Out: c.newRef(), OutOpt: c.newRef(),
+	}
+	a.job = a.next.Job
+	c.out.Train = append(c.out.Train, a.next)
+}
+
+// takeFromRoster fetches the newest updates of as many authors as the degree allows, chosen at random among those that
+// have something new.
+func (a *average) takeFromRoster(c *Core) {
+	var fresh []*member
+	for _, id := range c.roster.ids {
+		if m := c.roster.byID[id]; a.wants(m) {
+			fresh = append(fresh, m)
+		}
+	}
+	for i := 0; i < len(fresh) && a.free() > 0; i++ {
+		j := i + c.cfg.Rand.IntN(len(fresh)-i)
+		fresh[i], fresh[j] = fresh[j], fresh[i]
+		a.take(c, fresh[i])
+	}
+}
+
+func (a *average) heard(c *Core, m *member) {
+	if a.phase != idle && a.phase != closing && a.free() > 0 && a.wants(m) {
+		a.take(c, m)
+	}
+}
+
+// free is how many more updates this round may take.
+func (a *average) free() int { return a.cfg.Degree - len(a.slots) }
+
+// wants reports whether the member's newest update is new to this node and no other one of the same author is under way:
+// one vector for each author and round bounds what a fast peer can make others pull.
+func (a *average) wants(m *member) bool {
+	if m.update == nil || m.seq <= m.taken || m.view.banned.Load() {
+		return false
+	}
+	if a.sum != nil && !slices.Contains(m.update.To, a.self) {
+		return false
+	}
+	_, busy := slices.BinarySearchFunc(a.slots, m.id, slotOrder)
+	return !busy
+}
+
+func slotOrder(s *slot, id PeerID) int { return comparePeers(s.m.id, id) }
+
+func (a *average) take(c *Core, m *member) {
+	m.taken = m.seq
+	s := &slot{m: m, seq: m.seq, update: m.update}
+	if a.sum == nil && a.stale(s.update.Age) {
+		// Known before a byte of it is pulled.
+		a.refuse(c, s, gossip.RefusedStale, "its model is far behind")
+		return
+	}
+	s.job, s.vec = c.newJob(), c.newRef()
+	i, _ := slices.BinarySearchFunc(a.slots, m.id, slotOrder)
+	a.slots = slices.Insert(a.slots, i, s)
+	c.out.Fetch = append(c.out.Fetch, FetchJob{Job: s.job, Author: m.id, Update: s.update, Out: s.vec})
+}
+
+func (a *average) stale(age uint64) bool { return age < a.age/staleFactor }
+
+// refuse records that an update does not count, for the author to hear with the next announcement.
+func (a *average) refuse(c *Core, s *slot, why gossip.RefusalReason, text string) {
+	s.m.refused[why]++
+	if len(a.refusal) < maxDegree {
+		a.refusal = append(a.refusal, gossip.Refusal{Author: s.m.id, Seq: s.seq, Why: why})
+	}
+	c.observe(Stat{Kind: StatRefused, Peer: s.m.id, Round: a.round, Text: text})
+}
+
+func (a *average) done(c *Core, ev Event) {
+	switch ev := ev.(type) {
+	case Fetched:
+		a.fetched(c, ev)
+	case Trained:
+		if ev.Job == a.job && a.phase == training {
+			a.endTraining(c, ev)
+		} else {
+			a.discardTraining(c, ev.Job)
+		}
+	case Mixed:
+		switch {
+		case ev.Job != a.job:
+			c.release(a.mixOut) // left in the middle of a mix
+		case a.phase == combining:
+			a.encode(c, a.sum.next)
+		case a.phase == mixingIn:
+			a.endMix(c, ev.Report)
+		}
+	case Encoded:
+		if ev.Job == a.job && a.phase == encoding {
+			a.payload = ev
+			a.phase = holding
+			a.announceWhenSaved(c)
+		}
+	case Evaluated:
+		if ev.Job == a.evalJob {
+			a.evalJob, a.evalDone, a.evaluated = 0, a.evalRound, ev
+			c.observe(Stat{Kind: StatEvaluated, Round: a.evalRound, Value: ev.Accuracy})
+		}
+	case Saved:
+		if ev.Job == a.saveJob {
+			a.endSave(c, ev)
+		}
+	}
+}
+
+func (a *average) fetched(c *Core, ev Fetched) {
+	i := slices.IndexFunc(a.slots, func(s *slot) bool { return s.job == ev.Job })
+	if i < 0 {
+		return
+	}
+	s := a.slots[i]
+	if ev.Err == FetchOK {
+		s.ready = true
+		return
+	}
+	a.slots = slices.Delete(a.slots, i, i+1)
+	c.release(s.vec)
+	switch ev.Err {
+	case FetchCorrupt:
+		a.refuse(c, s, gossip.RefusedCorrupt, "its payload does not decode to a finite vector")
+		c.mark(s.m, scoreCorrupt, "corrupt payload")
+	case FetchUnavailable:
+		a.refuse(c, s, gossip.RefusedUnavailable, "no holder served its payload")
+	}
+}
+
+func (a *average) discardTraining(c *Core, job JobID) {
+	if job == a.next.Job {
+		c.release(a.next.Out)
+		c.release(a.next.OutOpt)
+	}
+}
+
+func (a *average) endTraining(c *Core, ev Trained) {
+	// The steps count as done even when they are undone: the next ones shall see other data.
+	a.step += a.cfg.Steps
+	if math.IsNaN(ev.Loss) || math.IsInf(ev.Loss, 0) {
+		a.discardTraining(c, ev.Job)
+		a.diverged++
+		c.observe(Stat{Kind: StatDiverged, Round: a.round, Value: ev.Loss})
+		if a.diverged < maxDiverged {
+			a.beginRound(c)
+			return
+		}
+		a.phase = waiting
+		c.alarm(c.now + retryTrain)
+		return
+	}
+	a.diverged = 0
+	c.release(a.params)
+	c.release(a.opt)
+	a.params, a.opt = a.next.Out, a.next.OutOpt
+	a.trained = ev
+	a.round++
+	a.age += a.cfg.Steps
+	a.saveDirty = true
+	c.observe(Stat{Kind: StatTrained, Round: a.round, Value: ev.Loss})
+	if a.sum != nil {
+		a.sum.share(c, a)
+		return
+	}
+	a.encode(c, a.params)
+}
+
+func (a *average) encode(c *Core, v VecRef) {
+	a.phase = encoding
+	a.job = c.newJob()
+	c.out.Encode = append(c.out.Encode, EncodeJob{Job: a.job, Vec: v})
+}
+
+// announceWhenSaved publishes the round unless the checkpoint before it is still being written: what others have heard
+// of a node must not be more than one round ahead of what it would remember after a crash.
+func (a *average) announceWhenSaved(c *Core) {
+	if a.phase != holding || a.saveJob != 0 || a.saveErr != "" {
+		return
+	}
+	u := &gossip.Update{
+		Round: a.round, Age: a.age, Samples: a.trained.Samples, Degree: a.degree(c), Loss: float32(a.trained.Loss),
+		Mixed: newestMarks(a.marks), Refused: sortRefusals(a.refusal), Stats: a.payload.Stats,
+		Codec: a.run.Codec, Len: uint32(a.run.Len),
+		Inline: a.payload.Payload.Inline, Blob: a.payload.Payload.Blob, Size: a.payload.Payload.Size,
+	}
+	if a.sum != nil {
+		a.sum.describe(u)
+	}
+	seq := c.publish(u)
+	c.sent.add(seq)
+	a.announced = a.round
+	a.marks, a.refusal, a.payload = nil, nil, Encoded{}
+	c.observe(Stat{Kind: StatPublished, Round: a.round, Value: float64(u.Size)})
+	a.mix(c)
+}
+
+// degree is the number of peers that this node mixes with: for Metropolis-Hastings weights both ends of a link must know
+// each other's (spec 06, 6.3).
+func (a *average) degree(c *Core) uint32 {
+	n := 0
+	for _, id := range c.roster.ids {
+		if c.roster.byID[id].active(c.now, a.roundTime) {
+			n++
+		}
+	}
+	return uint32(min(n, a.cfg.Degree))
+}
+
+// mix combines the own model with what has arrived.
+func (a *average) mix(c *Core) {
+	a.inMix = a.inMix[:0]
+	rest := a.slots[:0]
+	for _, s := range a.slots {
+		if s.ready {
+			a.inMix = append(a.inMix, s)
+		} else {
+			rest = append(rest, s)
+		}
+	}
+	clear(a.slots[len(rest):])
+	a.slots = rest
+	if a.sum != nil {
+		a.sum.mix(c, a)
+		return
+	}
+	if len(a.inMix) == 0 {
+		a.endRound(c)
+		return
+	}
+	if s := a.adoptable(); s != nil {
+		a.adopt(c, s)
+		a.endRound(c)
+		return
+	}
+	job := MixJob{
+		Job: c.newJob(), Rule: a.cfg.Mix, Out: c.newRef(),
+		Own: MixInput{Peer: a.self, Vec: a.params, Age: a.age, Samples: a.trained.Samples, Degree: a.degree(c)},
+	}
+	for _, s := range a.inMix {
+		job.In = append(job.In, MixInput{
+			Peer: s.m.id, Vec: s.vec, Age: s.update.Age, Samples: s.update.Samples, Degree: s.update.Degree, Stats: s.update.Stats,
+		})
+	}
+	a.startMix(c, job)
+}
+
+func (a *average) startMix(c *Core, job MixJob) {
+	a.phase, a.job, a.mixOut = mixingIn, job.Job, job.Out
+	c.out.Mix = append(c.out.Mix, job)
+}
+
+// adoptable returns the contribution that this node should take over instead of mixing, because it is far behind the
+// others: the one with the most local steps, liars' claims cut. It returns nil if the node should mix, or has nothing to mix.
+func (a *average) adoptable() *slot {
+	if len(a.inMix) == 0 || (a.mixedYet && len(a.inMix) < adoptQuorum) {
+		return nil
+	}
+	limit := lowerMedian(a.ages(false))
+	if a.age >= limit/staleFactor {
+		return nil
+	}
+	best := a.inMix[0]
+	for _, s := range a.inMix[1:] {
+		if min(s.update.Age, ageCap*limit) > min(best.update.Age, ageCap*limit) {
+			best = s
+		}
+	}
+	return best
+}
+
+// ages lists the ages of the contributions, with the own one if asked.
+func (a *average) ages(own bool) []uint64 {
+	var ages []uint64
+	if own {
+		ages = append(ages, a.age)
+	}
+	for _, s := range a.inMix {
+		ages = append(ages, s.update.Age)
+	}
+	return ages
+}
+
+func lowerMedian(v []uint64) uint64 {
+	slices.Sort(v)
+	return v[(len(v)-1)/2]
+}
+
+func (a *average) adopt(c *Core, s *slot) {
+	c.release(a.params)
+	a.params = s.vec
+	a.age = min(s.update.Age, ageCap*lowerMedian(a.ages(false)))
+	c.observe(Stat{Kind: StatAdopted, Peer: s.m.id, Round: a.round, Value: float64(a.age)})
+	for _, o := range a.inMix {
+		if o != s {
+			c.release(o.vec)
+		}
+	}
+	a.mixedYet = true
+	a.inMix = a.inMix[:0]
+}
+
+func (a *average) endMix(c *Core, r mixing.Report) {
+	dropped := make(map[string]bool, len(r.Dropped))
+	for _, d := range r.Dropped {
+		dropped[d.Peer] = true
+	}
+	counted := a.inMix[:0:0]
+	for _, s := range a.inMix {
+		if a.sum == nil { // push-sum keeps what it has seen of each in-neighbour
+			c.release(s.vec)
+		}
+		switch {
+		case r.Rejected != "":
+			a.refuse(c, s, gossip.RefusedByRule, r.Rejected)
+		case dropped[s.m.id.String()]:
+			a.refuse(c, s, gossip.RefusedByRule, "left out by the mixing rule")
+		default:
+			counted = append(counted, s)
+		}
+	}
+	a.inMix = counted
+	if r.Rejected == "" && len(counted) > 0 {
+		limit := ageCap * lowerMedian(a.ages(true))
+		for _, s := range counted {
+			a.age = max(a.age, min(s.update.Age, limit))
+		}
+	}
+	c.release(a.params)
+	a.params, a.mixOut = a.mixOut, 0
+	a.count(c)
+	a.endRound(c)
+}
+
+// count credits the authors of what went into the mix.
+func (a *average) count(c *Core) {
+	for _, s := range a.inMix {
+		s.m.mixed++
+		a.marks = append(a.marks, gossip.Mark{Author: s.m.id, Seq: s.seq})
+		c.mark(s.m, scoreGood, "mixed in")
+	}
+	if len(a.inMix) > 0 {
+		a.mixedYet = true
+		c.observe(Stat{Kind: StatMixed, Round: a.round, Value: float64(len(a.inMix))})
+	}
+	a.inMix = a.inMix[:0]
+}
+
+func (a *average) endRound(c *Core) {
+	if a.listening {
+		a.beginRound(c)
+		return
+	}
+	if d := c.now - a.roundBegan; a.roundTime == 0 {
+		a.roundTime = d
+	} else {
+		a.roundTime += (d - a.roundTime) / 4
+	}
+	if c.mode != leaving {
+		if a.round%a.cfg.SaveEvery == 0 {
+			a.save(c)
+		}
+		if a.cfg.EvaluateEvery != 0 && a.round%a.cfg.EvaluateEvery == 0 && a.evalJob == 0 {
+			a.evalJob, a.evalRound = c.newJob(), a.round
+			c.out.Evaluate = append(c.out.Evaluate, EvaluateJob{Job: a.evalJob, Params: a.params})
+		}
+	}
+	a.beginRound(c)
+}
+
+func (a *average) save(c *Core) {
+	a.saveJob = c.newJob()
+	a.saveDirty = false
+	c.out.Save = append(c.out.Save, SaveJob{Job: a.saveJob, State: a.state()})
+}
+
+func (a *average) endSave(c *Core, ev Saved) {
+	a.saveJob = 0
+	a.saveErr = ev.Err
+	if ev.Err != "" {
+		a.saveDirty = true
+		c.observe(Stat{Kind: StatSaveError, Round: a.round, Text: ev.Err})
+		if a.phase == closing {
+			c.finish()
+			return
+		}
+		c.alarm(c.now + retrySave)
+		return
+	}
+	c.observe(Stat{Kind: StatSaved, Round: a.round})
+	if a.phase == closing {
+		a.close(c)
+		return
+	}
+	a.announceWhenSaved(c)
+}
+
+func (a *average) wake(c *Core) {
+	if a.saveErr != "" && a.saveJob == 0 {
+		a.save(c)
+	}
+	if a.phase == waiting {
+		a.diverged = 0
+		if a.listening {
+			a.mix(c)
+			return
+		}
+		a.beginRound(c)
+	}
+}
+
+func (a *average) paused(c *Core) {
+	switch {
+	case c.mode == running && a.phase == idle:
+		a.beginRound(c)
+	case c.mode == leaving:
+		a.close(c)
+	}
+}
+
+// close saves what is not saved and ends the core's work. What is under way is given up: it is less than a round.
+func (a *average) close(c *Core) {
+	a.phase = closing
+	switch {
+	case a.saveJob != 0: // its end comes back here
+	case a.saveDirty:
+		a.save(c)
+	default:
+		c.finish()
+	}
+}
+
+func (a *average) state() State {
+	s := State{Round: a.round, Age: a.age, Step: a.step, Weight: 1, Params: a.params, Opt: a.opt}
+	if a.sum != nil {
+		s.Weight = a.sum.weight
+	}
+	return s
+}
+
+// newestMarks sorts by author and keeps the newest mark of each.
+func newestMarks(marks []gossip.Mark) []gossip.Mark {
+	slices.SortFunc(marks, func(x, y gossip.Mark) int {
+		return cmp.Or(comparePeers(x.Author, y.Author), cmp.Compare(y.Seq, x.Seq))
+	})
+	return slices.CompactFunc(marks, func(x, y gossip.Mark) bool { return x.Author == y.Author })
+}
+
+func sortRefusals(r []gossip.Refusal) []gossip.Refusal {
+	slices.SortFunc(r, func(x, y gossip.Refusal) int {
+		return cmp.Or(comparePeers(x.Author, y.Author), cmp.Compare(x.Seq, y.Seq))
+	})
+	return r
+}

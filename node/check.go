@@ -1,0 +1,60 @@
+package node
+
+import (
+	"starling/gossip"
+)
+
+var accepted = gossip.Verdict{Decision: gossip.Accept}
+
+func reject(r gossip.Reason) gossip.Verdict {
+	return gossip.Verdict{Decision: gossip.Reject, Reason: r}
+}
+
+func ignore(r gossip.Reason) gossip.Verdict {
+	return gossip.Verdict{Decision: gossip.Ignore, Reason: r}
+}
+
+// Check judges an opened message: signature, encoding and finite numbers were judged by package gossip. It reads only
+// immutable configuration and atomically published facts about the roster, and is safe for concurrent use, also with
+// Step. It rejects what no honest node would send and ignores what may be old, unknown or our own fault.
+func (c *Core) Check(m *gossip.Message) gossip.Verdict {
+	if m.Run != c.cfg.Run {
+		return reject(gossip.ReasonWrongRun)
+	}
+	if m.Author == c.cfg.Self && m.Seq <= c.ownSeq.Load() {
+		return ignore(gossip.ReasonReplayed)
+	}
+	known := (*c.view.Load())[m.Author]
+	if known != nil && known.banned.Load() {
+		return ignore(gossip.ReasonBanned)
+	}
+	switch body := m.Body.(type) {
+	case *gossip.Digest, *gossip.Repair:
+		return accepted
+	case *gossip.Update:
+		if v := c.checkUpdate(body); v.Decision != gossip.Accept {
+			return v
+		}
+	case *gossip.Leave:
+	default:
+		return reject(gossip.ReasonUnknownKind)
+	}
+	if known != nil && m.Seq <= known.seq.Load() {
+		return ignore(gossip.ReasonReplayed)
+	}
+	return accepted
+}
+
+func (c *Core) checkUpdate(u *gossip.Update) gossip.Verdict {
+	switch {
+	case u.Codec != c.cfg.Codec:
+		return reject(gossip.ReasonCodec)
+	case int(u.Len) != c.cfg.Len || u.Size > c.cfg.MaxPayload:
+		return reject(gossip.ReasonLength)
+	case len(u.Stats) != 0 && len(u.Stats) != c.cfg.Tensors:
+		return reject(gossip.ReasonLength)
+	case u.Age == 0 || u.Round == 0:
+		return reject(gossip.ReasonMalformed)
+	}
+	return c.method.Check(u)
+}

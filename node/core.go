@@ -1,0 +1,326 @@
+package node
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+
+	"starling/gossip"
+)
+
+// SeqKey is the key of the Record that holds the sequence number of the node's newest broadcast message, 8 bytes
+// big-endian. A driver reads it back into [Config.Seq].
+const SeqKey = "seq"
+
+// Config is what a Core is built from. All nodes of a run agree on everything above the line.
+type Config struct {
+	Run     gossip.RunID
+	Method  string // "average"
+	Average AverageConfig
+
+	Codec      string // canonical name of the run's codec; updates in another one are rejected
+	Len        int    // length of the run's vectors in floats
+	Tensors    int    // tensors in the layout
+	MaxPayload uint64 // largest encoded vector, in bytes
+
+	// ---- what may differ from node to node ----
+
+	Self PeerID
+	Seq  uint64     // sequence number of the newest message that was ever persisted; 0 for a new node
+	Rand *rand.Rand // the node's own stream
+
+	Paused bool // begin as if Pause had been commanded
+
+	// RepairEvery is the mean interval between two digest exchanges with a random peer. It bounds how long a node can
+	// miss what gossip lost, and costs 40 bytes for each member of the run. Default 10 s.
+	RepairEvery Instant
+
+	// MaxMembers bounds the roster, and so the memory that strangers can claim. When it is full the member not heard
+	// from for longest gives way. Default 4096.
+	MaxMembers int
+}
+
+func (c *Config) setDefaults() {
+	if c.RepairEvery == 0 {
+		c.RepairEvery = 10 * Second
+	}
+	if c.MaxMembers == 0 {
+		c.MaxMembers = 4096
+	}
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	if c.Rand == nil {
+		errs = append(errs, errors.New("Rand is nil"))
+	}
+	if c.Len <= 0 {
+		errs = append(errs, fmt.Errorf("Len is %d: a run needs a vector to train", c.Len))
+	}
+	if c.RepairEvery < 0 {
+		errs = append(errs, fmt.Errorf("RepairEvery is %d: must be positive", c.RepairEvery))
+	}
+	if c.MaxMembers < 0 {
+		errs = append(errs, fmt.Errorf("MaxMembers is %d: must be positive", c.MaxMembers))
+	}
+	return errors.Join(errs...)
+}
+
+// Core is one node's part in a run. It is not safe for concurrent use, but for Check.
+type Core struct {
+	cfg    Config
+	now    Instant
+	seq    uint64
+	method Method
+
+	roster roster
+	// view is what Check knows of the members: replaced when members come and go, its entries updated in place.
+	view   atomic.Pointer[map[PeerID]*memberView]
+	ownSeq atomic.Uint64 // seq, for Check
+
+	started bool
+	mode    mode
+	sent    sentLog
+
+	lastRef VecRef
+	lastJob JobID
+
+	repairAt Instant // next digest exchange
+	alarmAt  Instant // what the method asked for; 0 is none
+
+	out Batch
+}
+
+type mode uint8
+
+const (
+	running mode = iota
+	pausing      // no new training; Pause can be taken back
+	leaving      // saving for the last time
+	left
+)
+
+// New returns a core that will go on from the given state, whose vectors the driver already holds; fresh nodes get the
+// initial model as a state of round 0. References from the state must be non-zero. The first Step starts the work.
+func New(cfg Config, from State) (*Core, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("node config: %w", err)
+	}
+	if from.Params == 0 || from.Opt == 0 {
+		return nil, errors.New("node config: the state names no vectors")
+	}
+	c := &Core{cfg: cfg, seq: cfg.Seq, lastRef: max(from.Params, from.Opt)}
+	if cfg.Paused {
+		c.mode = pausing
+	}
+	c.ownSeq.Store(c.seq)
+	c.roster.byID = make(map[PeerID]*member)
+	c.publishView()
+	switch cfg.Method {
+	case "average":
+		m, err := newAverage(cfg, from)
+		if err != nil {
+			return nil, fmt.Errorf("method average: %w", err)
+		}
+		c.method = m
+	default:
+		return nil, fmt.Errorf("node config: unknown method %q; this build has average", cfg.Method)
+	}
+	return c, nil
+}
+
+// Step applies one event and returns what must happen because of it. Equal (state, now, event) give equal batches on
+// every platform. It must not be called concurrently. Time never goes back: an earlier now counts as the latest one
+// seen.
+func (c *Core) Step(now Instant, ev Event) *Batch {
+	c.now = max(c.now, now)
+	c.resetBatch()
+	if c.mode == left {
+		c.out.Done = true
+		return &c.out
+	}
+	if !c.started {
+		c.started = true
+		c.scheduleRepair()
+		c.method.start(c)
+	}
+	switch ev := ev.(type) {
+	case Tick:
+	case Received:
+		c.received(ev.From, ev.Msg)
+	case PeerUp:
+		c.peerUp(ev.Peer)
+	case PeerDown:
+		if m := c.roster.byID[ev.Peer]; m != nil {
+			m.up = false
+		}
+	case Command:
+		c.command(ev.Op)
+	default:
+		c.method.done(c, ev)
+	}
+	if c.alarmAt != 0 && c.now >= c.alarmAt {
+		c.alarmAt = 0
+		c.method.wake(c)
+	}
+	if c.now >= c.repairAt {
+		c.repairWithRandomPeer()
+		c.scheduleRepair()
+	}
+	return &c.out
+}
+
+// Wake reports when Step(now, Tick{}) is next due. There is always at most one such instant, and each Step replaces it.
+func (c *Core) Wake() (Instant, bool) {
+	if !c.started || c.mode == left {
+		return 0, false
+	}
+	at := c.repairAt
+	if c.alarmAt != 0 {
+		at = min(at, c.alarmAt)
+	}
+	return at, true
+}
+
+func (c *Core) resetBatch() {
+	b := &c.out
+	b.Persist = b.Persist[:0]
+	b.Publish = b.Publish[:0]
+	b.Send = b.Send[:0]
+	b.Fetch = b.Fetch[:0]
+	b.Train = b.Train[:0]
+	b.Mix = b.Mix[:0]
+	b.Encode = b.Encode[:0]
+	b.Evaluate = b.Evaluate[:0]
+	b.Save = b.Save[:0]
+	b.Release = b.Release[:0]
+	b.Score = b.Score[:0]
+	b.Observe = b.Observe[:0]
+	b.Done = false
+}
+
+func (c *Core) received(from PeerID, msg *gossip.Message) {
+	if msg.Author == c.cfg.Self {
+		c.meetSelf(msg)
+		return
+	}
+	switch body := msg.Body.(type) {
+	case *gossip.Digest:
+		c.answerDigest(from, body)
+	case *gossip.Update:
+		m := c.admit(msg)
+		if m == nil {
+			return
+		}
+		if m.update != nil {
+			m.observeInterval(c.now - m.heardAt)
+		}
+		m.update, m.heardAt, m.gone = body, c.now, false
+		m.accepted++
+		c.sent.credit(c.cfg.Self, m.id, body)
+		c.method.heard(c, m)
+	case *gossip.Leave:
+		if m := c.admit(msg); m != nil {
+			m.update, m.gone = nil, true
+			c.observe(Stat{Kind: StatLeft, Peer: m.id})
+		}
+	}
+	// A Repair does not come here: the driver opens and checks what is in it, message by message.
+}
+
+// admit returns the member that wrote msg and moves it on to msg, or nil if msg is not newer than what is known. Check
+// has said so before, but two copies can pass Check before the first of them is applied.
+func (c *Core) admit(msg *gossip.Message) *member {
+	m := c.member(msg.Author)
+	if msg.Seq <= m.seq {
+		return nil
+	}
+	m.seq, m.last = msg.Seq, msg
+	m.view.seq.Store(msg.Seq)
+	return m
+}
+
+// meetSelf takes a message that this node has signed and does not remember: its home was restored from a backup, or the
+// same key runs elsewhere. Others would ignore its next messages as old, so it numbers them from there on.
+func (c *Core) meetSelf(msg *gossip.Message) {
+	if msg.Seq <= c.seq {
+		return
+	}
+	c.seq = msg.Seq
+	c.ownSeq.Store(c.seq)
+	c.persistSeq()
+	c.observe(Stat{Kind: StatForgotten, Value: float64(msg.Seq)})
+}
+
+func (c *Core) persistSeq() {
+	c.out.Persist = append(c.out.Persist, Record{Key: SeqKey, Value: binary.BigEndian.AppendUint64(nil, c.seq)})
+}
+
+func (c *Core) peerUp(id PeerID) {
+	if id == c.cfg.Self {
+		return
+	}
+	m := c.member(id)
+	m.up = true
+	if m.heardAt == 0 {
+		m.heardAt = c.now
+	}
+	// A newcomer learns the state of the run from the first peer it meets, not from the next broadcasts.
+	c.sendDigest(id, false)
+}
+
+func (c *Core) command(op Op) {
+	switch {
+	case op == Pause && c.mode == running:
+		c.mode = pausing
+	case op == Resume && c.mode == pausing:
+		c.mode = running
+	case op == Leave && c.mode < leaving:
+		c.mode = leaving
+	default:
+		return
+	}
+	c.method.paused(c)
+}
+
+// publish numbers a broadcast message, makes the number durable and sends it.
+func (c *Core) publish(body gossip.Body) uint64 {
+	c.seq++
+	c.ownSeq.Store(c.seq)
+	c.persistSeq()
+	msg := &gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Seq: c.seq, Body: body}
+	c.roster.own = msg
+	c.out.Publish = append(c.out.Publish, msg)
+	return c.seq
+}
+
+// finish ends the core's work: called by the method when a leaving node has nothing left to save.
+func (c *Core) finish() {
+	c.publish(&gossip.Leave{})
+	c.mode = left
+	c.out.Done = true
+}
+
+func (c *Core) newRef() VecRef {
+	c.lastRef++
+	return c.lastRef
+}
+
+func (c *Core) newJob() JobID {
+	c.lastJob++
+	return c.lastJob
+}
+
+func (c *Core) release(ref VecRef) {
+	if ref != 0 {
+		c.out.Release = append(c.out.Release, ref)
+	}
+}
+
+func (c *Core) observe(s Stat) { c.out.Observe = append(c.out.Observe, s) }
+
+// alarm asks for Method.wake at the given instant, in place of any earlier wish.
+func (c *Core) alarm(at Instant) { c.alarmAt = at }

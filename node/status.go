@@ -1,0 +1,89 @@
+package node
+
+import "starling/gossip"
+
+// Status is what a node can tell an operator. All of it is copied: it stays as it is when the core goes on.
+type Status struct {
+	Method    string
+	Published uint64 // own updates in this life
+	Counted   uint64 // of these, mixed in by at least one peer
+	NewestSeq uint64 // newest own update that was mixed in by anybody
+	NewestBy  int    // by how many
+	Refused   map[string]uint64
+	Members   []MemberStatus // ascending by peer
+	MethodStatus
+}
+
+// MethodStatus is the part of a Status that the method knows.
+type MethodStatus struct {
+	Phase         string
+	Round         uint64
+	Announced     uint64 // newest round announced in this life
+	Age           uint64
+	Step          uint64
+	Loss          float64
+	Accuracy      float64 // of the newest evaluation; meaningful if EvaluatedAt is not 0
+	EvalLoss      float64
+	EvaluatedAt   uint64 // round of the newest evaluation
+	SaveError     string // why the newest checkpoint could not be written; empty if it could
+	InFlight      int    // vectors being fetched or waiting to be mixed in
+	PushSumWeight float64
+}
+
+// MemberStatus is what the node knows of another member.
+type MemberStatus struct {
+	Peer      PeerID
+	Connected bool
+	Gone      bool // has said goodbye
+	Round     uint64
+	Age       uint64
+	Loss      float64
+	Heard     Instant // of its newest update
+	Updates   uint64  // heard
+	Mixed     uint64  // mixed in here
+	Refused   map[string]uint64
+	Score     float64
+}
+
+// Status reports what the core knows. It must not be called concurrently with Step.
+func (c *Core) Status() Status {
+	s := Status{
+		Method: c.method.Name(), Published: c.sent.published, Counted: c.sent.counted,
+		Refused: refusals(c.sent.refused), MethodStatus: c.method.status(),
+	}
+	s.NewestSeq, s.NewestBy = c.sent.newest()
+	for _, id := range c.roster.ids {
+		m := c.roster.byID[id]
+		ms := MemberStatus{
+			Peer: id, Connected: m.up, Gone: m.gone, Heard: m.heardAt, Updates: m.accepted, Mixed: m.mixed,
+			Refused: refusals(m.refused), Score: m.score,
+		}
+		if u := m.update; u != nil {
+			ms.Round, ms.Age, ms.Loss = u.Round, u.Age, float64(u.Loss)
+		}
+		s.Members = append(s.Members, ms)
+	}
+	return s
+}
+
+func refusals(n [refusalReasons]uint64) map[string]uint64 {
+	out := make(map[string]uint64)
+	for i, n := range n {
+		if n > 0 {
+			out[gossip.RefusalReason(i).String()] = n
+		}
+	}
+	return out
+}
+
+func (a *average) status() MethodStatus {
+	s := MethodStatus{
+		Phase: phaseNames[a.phase], Round: a.round, Announced: a.announced, Age: a.age, Step: a.step, Loss: a.trained.Loss,
+		Accuracy: a.evaluated.Accuracy, EvalLoss: a.evaluated.Loss, EvaluatedAt: a.evalDone,
+		SaveError: a.saveErr, InFlight: len(a.slots),
+	}
+	if a.sum != nil {
+		s.PushSumWeight = a.sum.weight
+	}
+	return s
+}
