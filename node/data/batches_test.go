@@ -1,0 +1,204 @@
+package data
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func newBatches(t testing.TB, rows, batch int, seed, node uint64) *Batches {
+	t.Helper()
+	b, err := NewBatches(rows, batch, seed, node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestAnEpochHasEveryRowOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows, batch := rapid.IntRange(1, 60).Draw(t, "rows"), rapid.IntRange(1, 70).Draw(t, "batch")
+		b, err := NewBatches(rows, batch, rapid.Uint64().Draw(t, "seed"), rapid.Uint64().Draw(t, "node"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []int32
+		for step := uint64(0); len(all) < 3*rows; step++ {
+			all = append(all, b.Rows(step)...)
+		}
+		for epoch := range 3 {
+			one := slices.Sorted(slices.Values(all[epoch*rows : (epoch+1)*rows]))
+			if !slices.Equal(one, upTo(rows)) {
+				t.Fatalf("epoch %d has rows %v", epoch, one)
+			}
+		}
+	})
+}
+
+func TestABatchDependsOnItsStepAlone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows, batch := rapid.IntRange(1, 60).Draw(t, "rows"), rapid.IntRange(1, 70).Draw(t, "batch")
+		fresh := func() *Batches {
+			b, err := NewBatches(rows, batch, 3, 4)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+		used := fresh()
+		for _, step := range rapid.SliceOfN(rapid.Uint64Max(1000), 1, 8).Draw(t, "steps") {
+			if got, want := used.Rows(step), fresh().Rows(step); !slices.Equal(got, want) {
+				t.Fatalf("step %d is %v after other steps and %v at once", step, got, want)
+			}
+		}
+	})
+}
+
+func TestNodesSeedsAndEpochsAreShuffledApart(t *testing.T) {
+	seen := map[string]string{}
+	for _, c := range []struct{ seed, node, step uint64 }{{1, 1, 0}, {1, 2, 0}, {2, 1, 0}, {1, 1, 1}, {1, 1 << 32, 0}, {1 << 32, 1, 0}} {
+		name, order := fmt.Sprint(c), fmt.Sprint(newBatches(t, 50, 50, c.seed, c.node).Rows(c.step))
+		if other, ok := seen[order]; ok {
+			t.Errorf("%s and %s have the same order", name, other)
+		}
+		seen[order] = name
+	}
+}
+
+func TestBatchesOfNothingAreRefused(t *testing.T) {
+	for _, c := range [][2]int{{0, 1}, {1, 0}, {-1, 1}, {1, -1}, {maxRows + 1, 1}, {1, maxRows + 1}} {
+		if _, err := NewBatches(c[0], c[1], 1, 1); err == nil {
+			t.Errorf("%d rows in batches of %d are accepted", c[0], c[1])
+		}
+	}
+}
+
+func TestSyntheticSetsAreWhatTheySay(t *testing.T) {
+	for name, build := range map[string]func(seed uint64) (*Source, error){
+		"gaussians": func(seed uint64) (*Source, error) { return Gaussians(4000, 5, 3, seed) },
+		"linear":    func(seed uint64) (*Source, error) { return Linear(4000, 5, 0, seed) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := build(1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			train, err := s.Train(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			test, err := s.Test()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if train.Len() != 4000 || test.Len() != 1000 || s.Inputs() != 5 || s.Classes() != 2 {
+				t.Fatalf("%d and %d rows of %d features in %d classes", train.Len(), test.Len(), s.Inputs(), s.Classes())
+			}
+			x, y := make([]float32, 20000), make([]uint8, 4000)
+			train.FillRange(x, y, 0, 4000)
+			ones := 0
+			for _, l := range y {
+				ones += int(l)
+			}
+			if ones < 1700 || ones > 2300 {
+				t.Errorf("%d of 4000 labels are 1", ones)
+			}
+			// The difference of the means of the classes is a good classifier of both; it must do for rows not seen.
+			var w [5]float64
+			for i, l := range y {
+				for j := range w {
+					w[j] += float64(x[5*i+j]) * float64(2*int(l)-1)
+				}
+			}
+			test.FillRange(x, y, 0, 1000)
+			right := 0
+			for i, l := range y[:1000] {
+				var side float64
+				for j := range w {
+					side += w[j] * float64(x[5*i+j])
+				}
+				if (side > 0) == (l == 1) {
+					right++
+				}
+			}
+			if right < 910 || name == "gaussians" && right > 960 { // gaussians: 0.933 is the best possible
+				t.Errorf("%d of 1000 are right", right)
+			}
+			again, err := build(1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			other, err := build(2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(again.Labels(), s.Labels()) || slices.Equal(other.Labels(), s.Labels()) {
+				t.Error("labels are not a function of the seed")
+			}
+			part, err := s.Train([]int32{5, 9})
+			if err != nil || part.Len() != 2 || part.Label(1) != train.Label(9) {
+				t.Errorf("a part has %d rows, %v", part.Len(), err)
+			}
+		})
+	}
+	if _, err := Gaussians(3, 5, 1, 1); err == nil {
+		t.Error("3 rows are accepted")
+	}
+	if _, err := Linear(100, 0, 1, 1); err == nil {
+		t.Error("no features are accepted")
+	}
+	if _, err := Linear(100, -1, 1, 1); err == nil {
+		t.Error("fewer than no features are accepted")
+	}
+}
+
+func TestFlippedLabelsAreAsManyAsAsked(t *testing.T) {
+	clean, err := Linear(10000, 3, 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := Linear(10000, 3, 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, l := range clean.Labels() {
+		if all.Labels()[i] != 1-l {
+			t.Fatalf("label %d is not flipped", i)
+		}
+	}
+}
+
+func BenchmarkBatches(b *testing.B) {
+	order := newBatches(b, 60000, 32, 1, 1)
+	step := uint64(0)
+	for b.Loop() {
+		order.Rows(step)
+		step++
+	}
+}
+
+func BenchmarkFill(b *testing.B) {
+	s := openMNIST(b)
+	set, err := s.Train(upTo(7500))
+	if err != nil {
+		b.Fatal(err)
+	}
+	order := newBatches(b, 7500, 32, 1, 1)
+	x, y := make([]float32, 32*784), make([]uint8, 32)
+	step := uint64(0)
+	for b.Loop() {
+		set.Fill(x, y, order.Rows(step))
+		step++
+	}
+}
+
+func BenchmarkTrain(b *testing.B) {
+	s := openMNIST(b)
+	for b.Loop() {
+		if _, err := s.Train(upTo(7500)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

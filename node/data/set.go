@@ -1,0 +1,108 @@
+package data
+
+// A Set is rows of features with their labels, in memory. Images stay bytes until they are wanted as floats. A Set is not
+// changed once made and is safe for concurrent use.
+type Set struct {
+	inputs, classes int
+	labels          []uint8
+	images          pages[uint8]   // one of the two
+	numbers         pages[float32] // is in use
+	index           []int32        // of the rows in labels and pages, nil when they are all of them
+}
+
+// Len returns the number of rows.
+func (s *Set) Len() int {
+	if s.index != nil {
+		return len(s.index)
+	}
+	return len(s.labels)
+}
+
+// Inputs returns the number of features of a row.
+func (s *Set) Inputs() int { return s.inputs }
+
+// Classes returns the number of classes; labels are below it.
+func (s *Set) Classes() int { return s.classes }
+
+func (s *Set) stored(row int32) int32 {
+	if s.index != nil {
+		return s.index[row]
+	}
+	return row
+}
+
+// Label returns the label of a row.
+func (s *Set) Label(row int32) uint8 { return s.labels[s.stored(row)] }
+
+// Fill writes the features and labels of rows, one row after the other, to the start of x and y. x must have room for
+// len(rows)·Inputs() floats and y for len(rows) labels. Grey levels become level/255, between 0 and 1; numbers of a CSV file
+// stay as they are.
+func (s *Set) Fill(x []float32, y []uint8, rows []int32) {
+	for i, row := range rows {
+		s.row(x[i*s.inputs:][:s.inputs], row)
+		y[i] = s.Label(row)
+	}
+}
+
+// FillRange is Fill for count rows from first on.
+func (s *Set) FillRange(x []float32, y []uint8, first, count int) {
+	for i := range count {
+		row := int32(first + i)
+		s.row(x[i*s.inputs:][:s.inputs], row)
+		y[i] = s.Label(row)
+	}
+}
+
+func (s *Set) row(x []float32, row int32) {
+	at := s.stored(row)
+	if s.numbers.width > 0 {
+		copy(x, s.numbers.at(at))
+		return
+	}
+	for i, level := range s.images.at(at)[:len(x)] {
+		x[i] = grey[level]
+	}
+}
+
+// Subset returns the set of some rows of s, in that order. The two share their memory.
+func (s *Set) Subset(rows []int32) *Set {
+	t := *s
+	t.index = make([]int32, len(rows))
+	for i, row := range rows {
+		t.index[i] = s.stored(row)
+	}
+	return &t
+}
+
+// grey is level/255.
+var grey = func() (t [256]float32) {
+	for i := range t {
+		t[i] = float32(i) / 255
+	}
+	return
+}()
+
+// pages are rows of equal width, in pieces of about a megabyte: memory grows with what was read and is never copied.
+type pages[T uint8 | float32] struct {
+	width, per int // elements of a row, rows of a page
+	rows       int
+	list       [][]T
+}
+
+func newPages[T uint8 | float32](width int) pages[T] {
+	return pages[T]{width: width, per: max(1, 1<<18/width)}
+}
+
+// add appends a row with undefined content and returns it. limit is the number of rows that there can be at most.
+func (p *pages[T]) add(limit int) []T {
+	at := p.rows % p.per
+	if at == 0 {
+		p.list = append(p.list, make([]T, min(p.per, limit-p.rows)*p.width))
+	}
+	p.rows++
+	return p.list[len(p.list)-1][at*p.width:][:p.width]
+}
+
+func (p *pages[T]) at(row int32) []T {
+	return p.list[int(row)/p.per][int(row)%p.per*p.width:][:p.width]
+}

@@ -1,0 +1,119 @@
+package data
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+//go:embed mnist/*.gz
+var embedded embed.FS
+
+// Bounds of what is read: a row of this many features and this many rows are more than the models here can use.
+const (
+	maxInputs = 1 << 16
+	maxRows   = 1 << 26
+)
+
+// A Source is a data set that rows can be taken from. It holds the labels of the training rows, one byte each, and reads
+// features when asked. A Source is safe for concurrent use.
+type Source struct {
+	name            string
+	inputs, classes int
+	labels          []uint8
+	load            func(test bool, rows []int32) (*Set, error) // rows are ascending; nil means all
+}
+
+// Open finds a data set by its specification:
+//
+//	mnist      the handwritten digits that are compiled in
+//	idx:DIR    files in MNIST's format and with MNIST's names in a directory, compressed (.gz) or not
+//	csv:FILE   a row a line: the label, a whole number from 0 to 255, then the features; the first line may be a header.
+//	           Every tenth row is held out for evaluation.
+//
+// It reads labels and checks formats; features are read by [Source.Train] and [Source.Test]. Errors name the file, and the
+// line where there are lines.
+func Open(spec string) (*Source, error) {
+	kind, arg, _ := strings.Cut(spec, ":")
+	switch {
+	case spec == "mnist":
+		return openIDX(embedded, "mnist", "mnist")
+	case kind == "idx" && arg != "":
+		return openIDX(os.DirFS(arg), ".", arg)
+	case kind == "csv" && arg != "":
+		return openCSV(arg)
+	}
+	if len(spec) > 60 {
+		spec = spec[:60] + "…"
+	}
+	return nil, fmt.Errorf("data %s is not known; use mnist, idx:DIR or csv:FILE", strconv.Quote(spec))
+}
+
+// Inputs returns the number of features of a row.
+func (s *Source) Inputs() int { return s.inputs }
+
+// Classes returns the number of classes; labels are below it.
+func (s *Source) Classes() int { return s.classes }
+
+// Labels returns the labels of all training rows, for [Partition]. They must not be changed.
+func (s *Source) Labels() []uint8 { return s.labels }
+
+// Train reads training rows, given in ascending order, and keeps only those in memory: row i of the set is rows[i] of the
+// source. nil means all rows. Reading goes through the whole source once; who needs many parts reads all rows and takes each
+// part with [Set.Subset].
+func (s *Source) Train(rows []int32) (*Set, error) {
+	for i, row := range rows {
+		if row < 0 || int(row) >= len(s.labels) || i > 0 && row <= rows[i-1] {
+			return nil, fmt.Errorf("data %s: row %d is not there, or rows are not in ascending order", s.name, row)
+		}
+	}
+	return s.load(false, rows)
+}
+
+// Test reads the rows held out for evaluation.
+func (s *Source) Test() (*Set, error) { return s.load(true, nil) }
+
+// subsets is the load of a source whose rows are in memory.
+func subsets(train, test *Set) func(bool, []int32) (*Set, error) {
+	return func(wantTest bool, rows []int32) (*Set, error) {
+		switch {
+		case wantTest:
+			return test, nil
+		case rows == nil:
+			return train, nil
+		}
+		return train.Subset(rows), nil
+	}
+}
+
+// picker goes through ascending rows while a file is read.
+type picker struct {
+	rows []int32
+	all  bool
+}
+
+func pick(rows []int32) picker { return picker{rows: rows, all: rows == nil} }
+
+// next reports whether row, which goes up by one from call to call, is wanted.
+func (p *picker) next(row int) bool {
+	if p.all {
+		return true
+	}
+	if len(p.rows) == 0 || int(p.rows[0]) != row {
+		return false
+	}
+	p.rows = p.rows[1:]
+	return true
+}
+
+func (p *picker) count(of int) int {
+	if p.all {
+		return of
+	}
+	return len(p.rows)
+}
+
+var errChanged = errors.New("the file was changed while it was in use; open it again")
