@@ -48,6 +48,9 @@ func check(name string, v []float32, rows, cols, ld int) {
 // multiply is the product with either factor transposed. The inner loop wants two rows of A and four columns of B as
 // contiguous strips; what does not lie so in memory is copied to the stack first.
 func multiply(transA, transB, accumulate bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int) {
+	if m == 0 || n == 0 {
+		return
+	}
 	if k == 0 && !accumulate {
 		for i := range m {
 			clear(c[i*ldc : i*ldc+n])
