@@ -1,0 +1,95 @@
+package model
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Bounds of what a specification, which may come from a peer's manifest, can ask for.
+const (
+	maxParams = 1 << 28
+	maxWidth  = 1 << 16
+	maxLayers = 16
+)
+
+// Parse makes a model for rows of so many inputs and so many classes, from 2 to 256:
+//
+//	softmax       softmax regression
+//	mlp:128,64    a fully connected network with rectifiers and hidden layers of these widths
+func Parse(spec string, inputs, classes int) (Model, error) {
+	if inputs < 1 || classes < 2 || classes > 256 {
+		return nil, fmt.Errorf("model %s: %d inputs and %d classes; there must be inputs, and from 2 to 256 classes", brief(spec), inputs, classes)
+	}
+	sizes := []int{inputs}
+	name, widths, _ := strings.Cut(spec, ":")
+	switch {
+	case spec == "softmax":
+	case name == "mlp":
+		fields := strings.Split(widths, ",")
+		if len(fields) > maxLayers {
+			return nil, fmt.Errorf("model mlp: %d hidden layers; at most %d are possible", len(fields), maxLayers)
+		}
+		for _, field := range fields {
+			w, err := strconv.ParseUint(strings.TrimSpace(field), 10, 32)
+			if err != nil || w < 1 || w > maxWidth {
+				return nil, fmt.Errorf("model mlp wants the widths of its hidden layers, from 1 to %d, such as mlp:64 or mlp:128,64, not %s", maxWidth, brief(field))
+			}
+			sizes = append(sizes, int(w))
+		}
+	default:
+		hint := ""
+		if near := nearest(name, "softmax", "mlp"); near != "" {
+			hint = ", perhaps " + near
+		}
+		return nil, fmt.Errorf("model %s is not known; use softmax or mlp:WIDTHS%s", brief(spec), hint)
+	}
+	n, err := newNetwork(append(sizes, classes))
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", brief(spec), err)
+	}
+	return n, nil
+}
+
+// brief quotes what was written, for an error message, and not more than fits on a line.
+func brief(s string) string {
+	if len(s) > 40 {
+		s = s[:40] + "…"
+	}
+	return strconv.Quote(s)
+}
+
+// nearest returns the name that takes the fewest changes of a letter to get to, if these are few enough to be a slip.
+func nearest(name string, names ...string) string {
+	best, at := "", 4
+	for _, n := range names {
+		if d := edits(strings.ToLower(name), n); d < min(at, len(n)) {
+			best, at = n, d
+		}
+	}
+	return best
+}
+
+// edits returns the number of bytes to insert, remove or replace to get from a to b, or a large number when a is long.
+func edits(a, b string) int {
+	if len(a) > 20 {
+		return len(a)
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			d := diagonal
+			if a[i] != b[j] {
+				d++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(d, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
