@@ -61,7 +61,7 @@ func (n *network) Init(params []float32, seed uint64) {
 			if i%4 == 0 {
 				words = philox.Block(seed, [4]uint32{uint32(i / 4), 0, uint32(l), philox.Init})
 			}
-			w[i] = float32((float64(2*philox.Unit(words[i%4])) - 1) * bound)
+			w[i] = float32((float64(float64(words[i%4])/(1<<31)) - 1) * bound)
 		}
 	}
 }
