@@ -302,7 +302,8 @@ func train(t testing.TB, spec, optimizer string) float64 {
 	params, grad, state := make([]float32, n), make([]float32, n), make([]float32, o.StateLen(n))
 	m.Init(params, 1)
 	x, y := make([]float32, batch*784), make([]uint8, batch)
-	for s := range uint64(epochs * 60000 / batch) {
+	share := float64(epochs)
+	for s := range uint64(share * float64(set.Len()/batch)) {
 		set.Fill(x, y, order.Rows(s))
 		m.Gradient(grad, params, x, y)
 		if err := o.Step(params, grad, state, optim.Context{Step: s, LR: o.Rate(s)}); err != nil {
