@@ -110,13 +110,14 @@ type average struct {
 	roundBegan Instant
 	roundTime  Instant // smoothed
 
-	payload   Encoded
-	announced uint64  // newest round announced in this life
-	slots     []*slot // ascending by peer
-	inMix     []*slot
-	mixOut    VecRef
-	marks     []gossip.Mark
-	refusal   []gossip.Refusal
+	payload     Encoded
+	announced   uint64 // newest round announced in this life
+	announcedAt Instant
+	slots       []*slot // ascending by peer
+	inMix       []*slot
+	mixOut      VecRef
+	marks       []gossip.Mark
+	refusal     []gossip.Refusal
 
 	saveJob   JobID
 	saveDirty bool // the newest finished round is not in a durable checkpoint
@@ -188,6 +189,10 @@ func (a *average) beginRound(c *Core) {
 		c.alarm(c.now + Second)
 		return
 	}
+	a.train(c)
+}
+
+func (a *average) train(c *Core) {
 	a.phase = training
 	a.next = TrainJob{
 		Job: c.newJob(), Params: a.params, Opt: a.opt, Step: a.step, Steps: a.cfg.Steps,
@@ -347,9 +352,13 @@ func (a *average) endTraining(c *Core, ev Trained) {
 	c.release(a.opt)
 	a.params, a.opt = a.next.Out, a.next.OutOpt
 	a.trained = ev
-	a.round++
 	a.age += a.cfg.Steps
 	a.saveDirty = true
+	if a.announced != 0 && c.now-a.announcedAt < a.run.AnnounceEvery && c.mode == running {
+		a.train(c)
+		return
+	}
+	a.round++
 	c.observe(Stat{Kind: StatTrained, Round: a.round, Value: ev.Loss})
 	if a.sum != nil {
 		a.sum.share(c, a)
@@ -381,7 +390,7 @@ func (a *average) announceWhenSaved(c *Core) {
 	}
 	seq := c.publish(u)
 	c.sent.add(seq)
-	a.announced = a.round
+	a.announced, a.announcedAt = a.round, c.now
 	a.marks, a.refusal, a.payload = nil, nil, Encoded{}
 	c.observe(Stat{Kind: StatPublished, Round: a.round, Value: float64(u.Size)})
 	a.mix(c)

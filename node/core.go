@@ -31,6 +31,10 @@ type Config struct {
 	Seq  uint64     // sequence number of the newest message that was ever persisted; 0 for a new node
 	Rand *rand.Rand // the node's own stream
 
+	// AnnounceEvery is the shortest time between two announcements. A node whose rounds are quicker makes them longer, by
+	// more local steps: gossip is for rounds of a second, not for a flood. 0 announces every round.
+	AnnounceEvery Instant
+
 	Paused bool // begin as if Pause had been commanded
 
 	// RepairEvery is the mean interval between two digest exchanges with a random peer. It bounds how long a node can
@@ -220,7 +224,7 @@ func (c *Core) received(from PeerID, msg *gossip.Message) {
 		}
 		m.update, m.heardAt, m.gone = body, c.now, false
 		m.accepted++
-		c.sent.credit(c.cfg.Self, m.id, body)
+		c.sent.credit(c.cfg.Self, body)
 		c.method.heard(c, m)
 	case *gossip.Leave:
 		if m := c.admit(msg); m != nil {

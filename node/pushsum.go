@@ -124,7 +124,7 @@ func (p *pushSum) mix(c *Core, a *average) {
 		weight = p.weight
 		job.Terms = append(job.Terms, Term{Vec: a.params, Coef: p.weight})
 		if p.next != 0 {
-			weight -= n * (p.nextW - p.totalW)
+			weight -= float64(n * (p.nextW - p.totalW))
 			job.Terms = append(job.Terms, Term{Vec: p.next, Coef: -n})
 			if p.total != 0 {
 				job.Terms = append(job.Terms, Term{Vec: p.total, Coef: n})

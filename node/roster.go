@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"sync/atomic"
 
@@ -125,7 +126,7 @@ func (c *Core) mark(m *member, by float64, why string) {
 	}
 }
 
-// A sentLog remembers the newest own updates and who mixed them in.
+// A sentLog remembers the newest own updates and how many peers mixed them in.
 type sentLog struct {
 	entries   []sentEntry // ascending by seq, the newest sentKept
 	published uint64
@@ -133,34 +134,35 @@ type sentLog struct {
 	refused   [refusalReasons]uint64
 }
 
-const sentKept = 64
+// sentKept covers minutes: as long as slow peers take to mix.
+const sentKept = 1024
 
 type sentEntry struct {
-	seq   uint64
-	mixed map[PeerID]bool
+	seq uint64
+	by  int
 }
 
 func (l *sentLog) add(seq uint64) {
 	if len(l.entries) == sentKept {
-		l.entries = slices.Delete(l.entries, 0, 1)
+		l.entries = slices.Delete(l.entries, 0, sentKept/4)
 	}
 	l.published++
-	l.entries = append(l.entries, sentEntry{seq: seq, mixed: make(map[PeerID]bool)})
+	l.entries = append(l.entries, sentEntry{seq: seq})
 }
 
-// credit takes note of what an update of another node says about own ones.
-func (l *sentLog) credit(self, by PeerID, u *gossip.Update) {
+// credit takes note of what another node's update says about own ones. Every update is heard once, and a node mixes one
+// in once, so nobody counts twice.
+func (l *sentLog) credit(self PeerID, u *gossip.Update) {
 	for _, m := range u.Mixed {
 		if m.Author != self {
 			continue
 		}
-		for i := range l.entries {
-			if e := &l.entries[i]; e.seq == m.Seq {
-				if len(e.mixed) == 0 {
-					l.counted++
-				}
-				e.mixed[by] = true
-			}
+		i, ok := slices.BinarySearchFunc(l.entries, m.Seq, func(e sentEntry, seq uint64) int { return cmp.Compare(e.seq, seq) })
+		if !ok {
+			continue
+		}
+		if l.entries[i].by++; l.entries[i].by == 1 {
+			l.counted++
 		}
 	}
 	for _, r := range u.Refused {
@@ -170,11 +172,11 @@ func (l *sentLog) credit(self, by PeerID, u *gossip.Update) {
 	}
 }
 
-// newest returns the number of peers that mixed in the newest own update that anybody has mixed in.
+// newest returns the newest own update that anybody has mixed in, and how many have.
 func (l *sentLog) newest() (seq uint64, by int) {
 	for _, e := range slices.Backward(l.entries) {
-		if len(e.mixed) > 0 {
-			return e.seq, len(e.mixed)
+		if e.by > 0 {
+			return e.seq, e.by
 		}
 	}
 	return 0, 0

@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -122,8 +121,8 @@ func (s *Store) Unpin(id BlobID, ref string) error {
 	return s.commit("unpin chunks", s.drop(b.List.Hashes))
 }
 
-// UnpinAll takes a reference away from every blob.
-func (s *Store) UnpinAll(ref string) error {
+// Blobs lists the blobs that somebody needs.
+func (s *Store) Blobs(ref string) ([]BlobID, error) {
 	var ids []BlobID
 	err := s.scan(keyBlob, func(key string, value []byte) error {
 		if b, err := decodeBlob(value); err == nil && slices.Contains(b.Refs, ref) {
@@ -131,13 +130,10 @@ func (s *Store) UnpinAll(ref string) error {
 		}
 		return nil
 	})
-	for _, id := range ids {
-		err = errors.Join(err, s.Unpin(id, ref))
-	}
-	return err
+	return ids, err
 }
 
-// List of a blob; [ErrNotFound] if it is unknown.
+// BlobList returns how a blob is cut. It returns [ErrNotFound] if the blob is unknown.
 func (s *Store) BlobList(id BlobID) (ChunkList, error) {
 	value, err := s.get(blobKey(id))
 	if err != nil {
@@ -162,7 +158,7 @@ func (s *Store) BlobChunk(id BlobID, i int) ([]byte, error) {
 
 // PutChunk stores a chunk of a blob that was begun, if its hash is right; else it returns [ErrDamaged].
 func (s *Store) PutChunk(l ChunkList, i int, data []byte) error {
-	if i < 0 || i >= len(l.Hashes) || sha256.Sum256(data) != l.Hashes[i] {
+	if !l.Verify(i, data) {
 		return fmt.Errorf("chunk %d: %w", i, ErrDamaged)
 	}
 	s.mu.Lock()

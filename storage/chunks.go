@@ -46,6 +46,11 @@ func (l ChunkList) Cut(data []byte, i int) []byte {
 	return data[i*ChunkSize : i*ChunkSize+l.ChunkLen(i)]
 }
 
+// Verify reports whether a chunk is the one at place i.
+func (l ChunkList) Verify(i int, chunk []byte) bool {
+	return i >= 0 && i < len(l.Hashes) && sha256.Sum256(chunk) == l.Hashes[i]
+}
+
 // ID returns the name of the bytes.
 func (l ChunkList) ID() BlobID {
 	h := sha256.New()

@@ -6,7 +6,7 @@ import (
 	"hash/crc32"
 )
 
-// Append adds entries to the end of a log, durably and all or none, and returns the number of the first one. Numbers
+// Append adds entries to the end of a log, durably, and returns the number of the first one. Numbers
 // start at 1 and are never used twice, also after [Store.Truncate].
 func (s *Store) Append(log string, entries ...[]byte) (first uint64, err error) {
 	s.mu.Lock()

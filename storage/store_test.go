@@ -397,7 +397,10 @@ func TestBlobsResumeAndGoWithTheirLastReference(t *testing.T) {
 	if b, err := s.BlobChunk(id, 0); err != nil || !bytes.Equal(b, l.Cut(data, 0)) {
 		t.Errorf("blob with one reference left: %v", err)
 	}
-	if err := s.UnpinAll("other"); err != nil {
+	if ids, err := s.Blobs("other"); err != nil || len(ids) != 1 || ids[0] != id {
+		t.Fatalf("Blobs: %v %v", ids, err)
+	}
+	if err := s.Unpin(id, "other"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.BlobList(id); !errors.Is(err, ErrNotFound) {

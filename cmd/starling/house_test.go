@@ -17,7 +17,7 @@ var floors = []floor{
 	{"node", []string{"gossip", "mixing/..."}},
 	{"node/daemon/...", []string{"node/...", "gossip/...", "mixing/...", "storage/..."}},
 	{"node/compute/...", []string{
-		"node", "node/compute/...", "node/model/...", "node/optim/...", "node/data/...", "gossip", "gossip/codec/...", "mixing/...",
+		"node", "node/compute/...", "node/manifest/...", "node/model/...", "node/optim/...", "node/data/...", "gossip", "gossip/codec/...", "mixing/...",
 	}},
 	{"node/manifest/...", []string{
 		"node/manifest/...", "node/model/...", "node/optim/...", "node/data/...", "gossip", "gossip/codec/...", "mixing/...",

@@ -22,8 +22,8 @@ func TestIDsNeverChange(t *testing.T) {
 		m  Manifest
 		id string
 	}{
-		"default": {Default(), "9e3fbacb5be54559a61a417530dff7157d9fe8beee0d82bdb420d0565c97df27"},
-		"full":    {full(), "74f5068e6d0da0808e42c67fb9e3056238cfe9f38117946baab812fb4ecec7fe"},
+		"default": {Default(), "59b91cb22903b832f524576d9b898c95bdab2bfa9519e1644b41bf63ad4f67db"},
+		"full":    {full(), "7ef0caa6961741c41cec509e4b27a0aabeb53b8ee7ccf204b74912a1058ba362"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if have := hexID(test.m.ID()); have != test.id {

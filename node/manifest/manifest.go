@@ -64,7 +64,7 @@ type Method struct {
 	Mix    string // a rule of package mixing, "variance-corrected", or "push-sum"
 	Steps  int    // local steps a round, 1 to 1,000,000
 	Batch  int    // training examples a step, 1 to 65536
-	Degree int    // peers that a node mixes with in a round, 1 to Limits.Peers
+	Degree int    // peers that a node mixes with in a round, 1 to 64 and at most Limits.Peers
 }
 
 // PushSum is the value of [Method.Mix] that selects push-sum, which is a protocol of its own and not a mixing rule.
@@ -100,6 +100,7 @@ const (
 	maxShards = 1 << 16
 	maxKeep   = 10_000
 	maxPeers  = 4096
+	maxDegree = 64 // what an announcement can say about others' updates
 	// maxInline leaves a quarter of an announcement of 64 KiB to the envelope and to tensor statistics.
 	maxInline = 48 * KiB
 	minBlob   = KiB
@@ -120,7 +121,7 @@ func Default() Manifest {
 			Name: "average", Mix: "variance-corrected",
 			Steps: 50, Batch: 32, Degree: 8,
 		},
-		Optimizer:  "sgd:lr=0.1",
+		Optimizer:  "sgd:lr=0.05,momentum=0.9",
 		Codec:      "bf16",
 		Checkpoint: Checkpoint{Every: 1, Keep: 3},
 		Evaluate:   Evaluate{Every: 1, Target: 0.95},

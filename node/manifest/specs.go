@@ -8,6 +8,10 @@ import (
 	"strings"
 
 	"starling/gossip"
+	"starling/gossip/codec"
+	"starling/mixing"
+	"starling/node/model"
+	"starling/node/optim"
 )
 
 // shape returns what the model is checked with: inputs and classes of the source if its name says them, else numbers
@@ -27,26 +31,24 @@ type owners struct {
 	codec     func(spec string) error
 }
 
-// form is the owner of a string of which only the form is checked here: a word, and perhaps a colon and arguments.
-// Whoever builds the thing refuses what the form does not tell.
-func form(spec string) error {
-	kind, args, colon := strings.Cut(spec, ":")
-	const letters = "abcdefghijklmnopqrstuvwxyz0123456789-+"
-	switch {
-	case kind == "" || strings.Trim(kind, letters) != "":
-		return fmt.Errorf("%s does not begin with a name in lower case", quote(spec))
-	case colon && (args == "" || strings.ContainsAny(args, " \t")):
-		return fmt.Errorf("%s wants arguments without spaces after the colon", quote(spec))
-	}
-	return nil
-}
-
 func checkers() owners {
 	return owners{
-		model:     func(spec string, _, _ int) error { return form(spec) },
-		mix:       form,
-		optimizer: form,
-		codec:     form,
+		model: func(spec string, inputs, classes int) error {
+			_, err := model.Parse(spec, inputs, classes)
+			return err
+		},
+		mix: func(spec string) error {
+			_, err := mixing.ParseRule(spec)
+			return err
+		},
+		optimizer: func(spec string) error {
+			_, err := optim.Parse(spec)
+			return err
+		},
+		codec: func(spec string) error {
+			_, err := codec.Parse(spec)
+			return err
+		},
 	}
 }
 

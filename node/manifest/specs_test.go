@@ -23,7 +23,7 @@ func TestOwnersJudgeTheirOwnSettings(t *testing.T) {
 	want := Problems{
 		{Field: "model", Text: "mlp:64 of 784 to 10"},
 		{Field: "method.mix", Text: "mixing refuses variance-corrected for good"},
-		{Field: "optimizer", Text: "optim refuses sgd:lr=0.1 for good"},
+		{Field: "optimizer", Text: "optim refuses sgd:lr=0.05,momentum=0.9 for good"},
 		{Field: "codec", Text: "codec refuses bf16 for good"},
 	}
 	if diff := cmp.Diff(want, Default().problems(by)); diff != "" {

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"starling/gossip"
+	"starling/gossip/codec"
 )
 
 // Validate returns all problems of the manifest as [Problems], or nil. A manifest without creator and date is valid;
@@ -47,7 +48,7 @@ func (m Manifest) problems(by owners) Problems {
 	checkRange(&ps, "method.steps", m.Method.Steps, 1, maxSteps)
 	checkRange(&ps, "method.batch", m.Method.Batch, 1, maxBatch)
 	checkRange(&ps, "limits.peers", m.Limits.Peers, 1, maxPeers)
-	if checkRange(&ps, "method.degree", m.Method.Degree, 1, maxPeers) && m.Method.Degree > m.Limits.Peers {
+	if checkRange(&ps, "method.degree", m.Method.Degree, 1, maxDegree) && m.Method.Degree > m.Limits.Peers {
 		ps.add("method.degree", "is %d, more than limits.peers, which is %d", m.Method.Degree, m.Limits.Peers)
 	}
 	checkRange(&ps, "checkpoint.every", m.Checkpoint.Every, 1, maxRounds)
@@ -59,6 +60,9 @@ func (m Manifest) problems(by owners) Problems {
 		ps.add("limits.blob", "is %s, less than limits.inline, which is %s", m.Limits.Blob, m.Limits.Inline)
 	}
 	checkCreated(&ps, m.Created)
+	if c, err := codec.Parse(m.Codec); err == nil && c.Lossy() && m.Method.Mix == PushSum {
+		ps.add("codec", "is %s, which loses some of a vector: with push-sum that would be mass; write codec: fp32", m.Codec)
+	}
 	return ps
 }
 

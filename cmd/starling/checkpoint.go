@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"starling/node/daemon"
+)
+
+func checkpointCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "checkpoint",
+		Short:   "List, verify and export checkpoints",
+		Example: "  starling checkpoint export model.safetensors",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(checkpointListCommand(), checkpointVerifyCommand(), checkpointExportCommand())
+	return cmd
+}
+
+func checkpointListCommand() *cobra.Command {
+	var f homeFlags
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List this node's checkpoints",
+		Long:    "List this node's checkpoints, the newest first. The daemon must not be running: it holds the store.",
+		Example: "  starling checkpoint list",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := f.dir()
+			if err != nil {
+				return err
+			}
+			list, err := daemon.ListCheckpoints(dir)
+			if err != nil {
+				return err
+			}
+			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(t, "NUMBER\tROUND\tSTEPS\tSIZE\tWRITTEN")
+			for _, c := range list {
+				fmt.Fprintf(t, "%d\t%d\t%d\t%s\t%s\n", c.Number, c.Round, c.Age, size(c.Size), c.Written.Local().Format(time.DateTime))
+			}
+			return t.Flush()
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func checkpointVerifyCommand() *cobra.Command {
+	var f homeFlags
+	cmd := &cobra.Command{
+		Use:     "verify",
+		Short:   "Read every checkpoint and compare all hashes",
+		Long:    "Read every checkpoint and compare all hashes. The daemon must not be running: it holds the store.",
+		Example: "  starling checkpoint verify",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := f.dir()
+			if err != nil {
+				return err
+			}
+			list, err := daemon.ListCheckpoints(dir)
+			if err != nil {
+				return err
+			}
+			bad, err := daemon.VerifyCheckpoints(dir)
+			if err != nil {
+				return err
+			}
+			for _, d := range bad {
+				fmt.Fprintf(cmd.ErrOrStderr(), "damaged: %s\n", d)
+			}
+			if len(bad) > 0 {
+				return fmt.Errorf("%d of %d checkpoints are damaged; the daemon uses the newest whole one", len(bad), len(list))
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%d checkpoints, all whole\n", len(list))
+			return nil
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func checkpointExportCommand() *cobra.Command {
+	var f homeFlags
+	var number uint64
+	cmd := &cobra.Command{
+		Use:   "export FILE",
+		Short: "Write a checkpoint's model as safetensors",
+		Long: `Write the model of the newest whole checkpoint, or of the one with the given number, as a safetensors file.
+The daemon must not be running: it holds the store.`,
+		Example: `  starling checkpoint export model.safetensors
+  python -c 'from safetensors.numpy import load_file; print(load_file("model.safetensors"))'`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, err := f.dir()
+			if err != nil {
+				return err
+			}
+			c, err := daemon.ExportCheckpoint(dir, number, args[0])
+			if err != nil {
+				return err
+			}
+			info, err := os.Stat(args[0])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s: round %d, %s\n", args[0], c.Round, size(info.Size()))
+			return nil
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().Uint64Var(&number, "number", 0, "checkpoint to export (default: the newest)")
+	return cmd
+}

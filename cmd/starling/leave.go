@@ -1,0 +1,35 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func leaveCommand() *cobra.Command {
+	var f homeFlags
+	cmd := &cobra.Command{
+		Use:   "leave",
+		Short: "Stop this node's daemon after saving and saying goodbye",
+		Long: `Stop this node's daemon after it has saved its state and told the others that it goes. The run's data stays
+in the home directory: a later "starling join" goes on from there.`,
+		Example: "  starling leave",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := f.client()
+			if err != nil {
+				return err
+			}
+			if err := c.Order(cmd.Context(), "leave"); err != nil {
+				return err
+			}
+			if err := c.AwaitEnd(cmd.Context()); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "left; its state is saved")
+			return nil
+		},
+	}
+	f.add(cmd)
+	return cmd
+}

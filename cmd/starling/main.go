@@ -1,0 +1,128 @@
+// Command starling trains one model on many machines that trust no server.
+//
+// Start with `starling demo`, which runs a whole swarm on this machine, and `starling join`, which takes part in a run.
+// The command holds no logic of its own: each file is one command, and what it does is in the packages below.
+//
+// Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the target was not reached; 4 no daemon is running; 130 interrupted.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"starling/node/daemon"
+)
+
+const (
+	exitFailed      = 1
+	exitUsage       = 2
+	exitNotReached  = 3
+	exitNotRunning  = 4
+	exitInterrupted = 130
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run executes one command line and returns the exit code.
+func run(ctx context.Context, args []string, out, errOut io.Writer) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var usage usageError
+	var coded codedError
+	switch {
+	case errors.As(err, &coded):
+		printError(errOut, err)
+		return coded.code
+	case errors.As(err, &usage):
+		printError(errOut, err)
+		fmt.Fprintf(errOut, "hint: starling %s--help shows how it is used\n", usage.command)
+		return exitUsage
+	case errors.Is(err, daemon.ErrNotRunning):
+		printError(errOut, err)
+		fmt.Fprintln(errOut, "hint: start it with `starling join LINK`, or name its home with --home")
+		return exitNotRunning
+	case ctx.Err() != nil:
+		fmt.Fprintln(errOut, "interrupted")
+		return exitInterrupted
+	}
+	printError(errOut, err)
+	return exitFailed
+}
+
+func printError(w io.Writer, err error) { fmt.Fprintf(w, "error: %v\n", err) }
+
+// A usageError is a mistake in the command line.
+type usageError struct {
+	command string // with a space behind it, or empty
+	error
+}
+
+// A codedError carries an exit code of its own.
+type codedError struct {
+	code int
+	error
+}
+
+func (e codedError) Unwrap() error { return e.error }
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "starling",
+		Short: "Train one model on many machines that trust no server",
+		Long: `Starling trains one model on many machines that trust no server. Every machine runs one daemon,
+which trains on its own data, tells others what it learned, and mixes in what it hears.`,
+		Example: `  starling demo                     # a swarm of eight on this machine, in a minute
+  starling run create run.yaml      # make a run; prints its link
+  starling join starling://…        # take part in a run`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{commandName(cmd), err} })
+	root.AddCommand(demoCommand(), runCommand(), joinCommand(), statusCommand(), peersCommand(), leaveCommand(),
+		checkpointCommand(), versionCommand())
+	wrapArgs(root)
+	return root
+}
+
+// wrapArgs makes a wrong number of arguments a usage error in every command.
+func wrapArgs(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usageError{commandName(cmd), err}
+			}
+			return nil
+		}
+	}
+	for _, c := range cmd.Commands() {
+		wrapArgs(c)
+	}
+}
+
+func commandName(cmd *cobra.Command) string {
+	if !cmd.HasParent() {
+		return ""
+	}
+	return commandName(cmd.Parent()) + cmd.Name() + " "
+}

@@ -1,0 +1,267 @@
+// Package demo runs a whole swarm on one machine: it creates a run, starts a daemon process for each node, each with a
+// home of its own, joined by a link over loopback, and watches them until all have reached the target.
+//
+// Start with [Start] and [Swarm.Poll]. [Swarm.Kill] ends a node without warning and [Swarm.Launch] starts it again,
+// for tests of what survives. The package trains nothing itself and draws nothing on the screen: the command does that.
+//
+// Commands and tests may import it.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"starling/gossip"
+	"starling/node/daemon"
+	"starling/node/manifest"
+)
+
+// Config says what to run.
+type Config struct {
+	Nodes    int
+	Manifest manifest.Manifest
+	Home     string   // directory; node i lives in Home/node-i
+	Program  string   // the starling binary
+	Args     []string // further arguments of `starling join`, for every node
+}
+
+// Swarm is a running demo. It must not be used concurrently.
+type Swarm struct {
+	cfg   Config
+	run   gossip.RunID
+	link  gossip.Link
+	nodes []*Node
+}
+
+// A Node is one daemon process and what was last heard from it.
+type Node struct {
+	Index  int
+	Home   string
+	Report daemon.Report
+	Seen   bool // Report is from the process that runs now
+
+	listen string // with port 0 until the first process has got one
+	cmd    *exec.Cmd
+	done   chan struct{} // closed when the process has ended
+	err    error         // how; valid after done
+}
+
+// Prepare creates the run, an identity for each node, and the link, which names the first bootstraps nodes and the ports
+// that they will have. It starts nothing.
+func Prepare(cfg Config, bootstraps int) (*Swarm, error) {
+	if cfg.Nodes < 1 {
+		return nil, fmt.Errorf("%d nodes: at least 1 is needed", cfg.Nodes)
+	}
+	s := &Swarm{cfg: cfg}
+	var addrs []string
+	for i := range cfg.Nodes {
+		n := &Node{Index: i, Home: filepath.Join(cfg.Home, fmt.Sprintf("node-%d", i)), listen: "127.0.0.1:0"}
+		s.nodes = append(s.nodes, n)
+		if i >= bootstraps {
+			continue
+		}
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		id, err := daemon.Identity(n.Home)
+		if err != nil {
+			return nil, err
+		}
+		n.listen = fmt.Sprintf("127.0.0.1:%d", port)
+		addrs = append(addrs, fmt.Sprintf("/ip4/127.0.0.1/tcp/%d/p2p/%s", port, id))
+	}
+	link, err := daemon.CreateRun(s.nodes[0].Home, cfg.Manifest, nil)
+	if err != nil {
+		return nil, err
+	}
+	s.run = link.Run
+	s.link = gossip.Link{Run: link.Run, Bootstrap: addrs}
+	return s, nil
+}
+
+// freePort finds a port of loopback that nobody uses for TCP or UDP.
+func freePort() (int, error) {
+	for range 100 {
+		t, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, err
+		}
+		port := t.Addr().(*net.TCPAddr).Port
+		u, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+		t.Close()
+		if err == nil {
+			u.Close()
+			return port, nil
+		}
+	}
+	return 0, errors.New("no port of 127.0.0.1 is free for both TCP and UDP")
+}
+
+// Start prepares and starts all nodes. When it fails it leaves nothing running.
+func Start(cfg Config) (*Swarm, error) {
+	s, err := Prepare(cfg, 1)
+	if err != nil {
+		return nil, err
+	}
+	for i := range s.nodes {
+		if err := s.Launch(i); err != nil {
+			return nil, errors.Join(err, s.Stop())
+		}
+	}
+	return s, nil
+}
+
+// Nodes returns the nodes, ascending by index.
+func (s *Swarm) Nodes() []*Node { return s.nodes }
+
+// Link returns the link that the nodes were joined by.
+func (s *Swarm) Link() gossip.Link { return s.link }
+
+// Run returns the run's ID.
+func (s *Swarm) Run() gossip.RunID { return s.run }
+
+func (n *Node) logFile() string { return filepath.Join(n.Home, "log.txt") }
+
+// Launch starts a node that is not running.
+func (s *Swarm) Launch(i int) error {
+	n := s.nodes[i]
+	if n.cmd != nil {
+		return fmt.Errorf("node %d is running", i)
+	}
+	if err := os.MkdirAll(n.Home, 0o700); err != nil {
+		return fmt.Errorf("node %d: %w", n.Index, err)
+	}
+	log, err := os.OpenFile(n.logFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("node %d: %w", n.Index, err)
+	}
+	defer log.Close() // the process has its own handle
+	args := []string{"join", s.link.String(), "--home", n.Home, "--listen", n.listen, "--shard", fmt.Sprint(n.Index), "--local"}
+	cmd := exec.Command(s.cfg.Program, append(args, s.cfg.Args...)...)
+	cmd.Stdout, cmd.Stderr = log, log
+	dieWithParent(cmd)
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start node %d: %w", n.Index, err)
+	}
+	done := make(chan struct{})
+	n.cmd, n.done, n.Seen = cmd, done, false
+	go func() {
+		n.err = cmd.Wait()
+		close(done)
+	}()
+	return nil
+}
+
+// Poll asks every node for its report. A node that does not answer yet keeps the old one; one whose process has ended
+// is an error that quotes the end of its log.
+func (s *Swarm) Poll(ctx context.Context) error {
+	for _, n := range s.nodes {
+		if n.cmd == nil {
+			continue
+		}
+		select {
+		case <-n.done:
+			return fmt.Errorf("node %d stopped: %w\n%s", n.Index, n.err, n.logTail())
+		default:
+		}
+		c, err := daemon.Dial(daemon.RunDir(n.Home, s.run))
+		if err != nil || c.PID() != n.cmd.Process.Pid {
+			continue // not up yet, or the file is that of a process before this one
+		}
+		r, err := c.Status(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			continue
+		}
+		n.Report, n.Seen = r, true
+		if port, ok := tcpPort(r.Addrs); ok {
+			n.listen = "127.0.0.1:" + port
+		}
+	}
+	return nil
+}
+
+// tcpPort finds the port in the first TCP multiaddr, so that a restarted node is found where it was.
+func tcpPort(addrs []string) (string, bool) {
+	for _, a := range addrs {
+		if _, rest, ok := strings.Cut(a, "/tcp/"); ok {
+			port, _, _ := strings.Cut(rest, "/")
+			return port, true
+		}
+	}
+	return "", false
+}
+
+// logTail returns the last lines of a node's log.
+func (n *Node) logTail() string {
+	const most = 2000
+	b, err := os.ReadFile(n.logFile())
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(b[max(0, len(b)-most):]))
+}
+
+// Kill ends a node's process as a power cut would, and waits until it is gone.
+func (s *Swarm) Kill(i int) error {
+	n := s.nodes[i]
+	if n.cmd == nil {
+		return fmt.Errorf("node %d is not running", i)
+	}
+	if err := n.cmd.Process.Kill(); err != nil {
+		return fmt.Errorf("kill node %d: %w", i, err)
+	}
+	<-n.done
+	n.cmd, n.Seen = nil, false
+	return nil
+}
+
+// stopTimeout is how long nodes may take to save and say goodbye before they are killed.
+const stopTimeout = 20 * time.Second
+
+// Stop asks all nodes to leave and waits until every process has ended, by force if need be.
+func (s *Swarm) Stop() error {
+	for _, n := range s.nodes {
+		if n.cmd != nil {
+			interrupt(n.cmd.Process)
+		}
+	}
+	late := time.After(stopTimeout)
+	var errs []error
+	for _, n := range s.nodes {
+		if n.cmd == nil {
+			continue
+		}
+		select {
+		case <-n.done:
+		case <-late:
+			n.cmd.Process.Kill()
+			<-n.done
+			late = time.After(0)
+			errs = append(errs, fmt.Errorf("node %d did not stop within %s and was killed: see %s", n.Index, stopTimeout, n.logFile()))
+		}
+		n.cmd = nil
+	}
+	return errors.Join(errs...)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

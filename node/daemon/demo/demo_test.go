@@ -1,0 +1,218 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"starling/node/manifest"
+)
+
+// The long forms: go test ./node/daemon/demo -run Kill -kills 100; go test ./node/daemon/demo -run Component -daemons 50 -times 20
+// -late 30s -within 15s -timeout 1h.
+var (
+	kills   = flag.Int("kills", 6, "nodes to kill -9 in TestKilledNodesLoseAtMostOneRound")
+	daemons = flag.Int("daemons", 10, "daemons in TestDaemonsFormOneComponent")
+	times   = flag.Int("times", 1, "repetitions of TestDaemonsFormOneComponent")
+	within  = flag.Duration("within", time.Minute, "how soon after the last start the daemons must be one component; the goal on a machine that does nothing else is 15s")
+	late    = flag.Duration("late", 6*time.Second, "how late the second bootstrap starts; the first is killed after a third of it")
+)
+
+// program is the starling binary, built once.
+var program string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "starling-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	program = filepath.Join(dir, "starling")
+	code := 1
+	if out, err := exec.Command("go", "build", "-o", program, "starling/cmd/starling").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+	} else {
+		code = m.Run()
+	}
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+func small(nodes int) manifest.Manifest {
+	m := manifest.Default()
+	m.Model, m.Data.Shards, m.Method.Steps = "softmax", nodes, 20
+	return m
+}
+
+func TestKilledNodesLoseAtMostOneRound(t *testing.T) {
+	var out bytes.Buffer
+	m := small(4)
+	m.Evaluate.Target = 0.85
+	d := Demo{Config: Config{Nodes: 4, Manifest: m, Home: t.TempDir(), Program: program}, Kills: *kills,
+		Timeout: time.Minute + time.Duration(*kills)*20*time.Second, Out: &out}
+	r, err := d.Run(t.Context())
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	if r.Kills != *kills || r.MostLost > 1 || r.Corrupted != 0 || !r.Reached {
+		t.Errorf("got %+v, want %d kills, at most 1 round lost, nothing damaged, target reached\n%s", r, *kills, out.String())
+	}
+	t.Logf("%d kills: at most %d rounds lost, %d checkpoints damaged, worst accuracy %.4f", r.Kills, r.MostLost, r.Corrupted, r.Accuracy.Worst)
+}
+
+func TestDaemonsFormOneComponent(t *testing.T) {
+	for i := range *times {
+		took, err := oneComponent(t, *daemons, *late)
+		if err != nil {
+			t.Fatalf("run %d: %v", i+1, err)
+		}
+		t.Logf("run %d: %d daemons are one component %.1f s after the last start", i+1, *daemons, took.Seconds())
+	}
+}
+
+// oneComponent starts all daemons but the second bootstrap, kills the first one, starts the second one late, and waits
+// until all that run are connected.
+func oneComponent(t *testing.T, n int, late time.Duration) (time.Duration, error) {
+	s, err := Prepare(Config{Nodes: n, Manifest: small(n), Home: t.TempDir(), Program: program, Args: []string{"--paused"}}, 2)
+	if err != nil {
+		return 0, err
+	}
+	defer s.Stop()
+	const first, second = 0, 1
+	began := time.Now()
+	for i := range n {
+		if i == second {
+			continue
+		}
+		if err := s.Launch(i); err != nil {
+			return 0, err
+		}
+	}
+	if err := sleep(t.Context(), time.Until(began.Add(late/3))); err != nil {
+		return 0, err
+	}
+	if err := s.Kill(first); err != nil {
+		return 0, err
+	}
+	if err := sleep(t.Context(), time.Until(began.Add(late))); err != nil {
+		return 0, err
+	}
+	if err := s.Launch(second); err != nil {
+		return 0, err
+	}
+	last := time.Now()
+	for {
+		if err := s.Poll(t.Context()); err != nil {
+			return 0, err
+		}
+		took := time.Since(last)
+		parts := components(s)
+		if parts == 1 {
+			return took, nil
+		}
+		if took > *within {
+			return 0, fmt.Errorf("%d components %s after the last start", parts, *within)
+		}
+		if err := sleep(t.Context(), 100*time.Millisecond); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// components counts the connected parts of the nodes that run.
+func components(s *Swarm) int {
+	root := make(map[string]string)
+	var find func(string) string
+	find = func(x string) string {
+		if root[x] != x {
+			root[x] = find(root[x])
+		}
+		return root[x]
+	}
+	running := 0
+	for _, n := range s.Nodes() {
+		if n.cmd == nil {
+			continue
+		}
+		running++
+		if !n.Seen {
+			return running + 1 // not up yet
+		}
+		root[n.Report.Peer] = n.Report.Peer
+	}
+	parts := running
+	for _, n := range s.Nodes() {
+		if n.cmd == nil {
+			continue
+		}
+		for _, p := range n.Report.Peers {
+			if _, ok := root[p.Peer]; !ok {
+				continue
+			}
+			if a, b := find(n.Report.Peer), find(p.Peer); a != b {
+				root[a] = b
+				parts--
+			}
+		}
+	}
+	return parts
+}
+
+func TestInterruptLeavesNoProcessBehind(t *testing.T) {
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGKILL} {
+		t.Run(sig.String(), func(t *testing.T) {
+			home := t.TempDir()
+			var out bytes.Buffer
+			cmd := exec.Command(program, "demo", "--nodes", "3", "--model", "softmax", "--target", "0.999", "--home", home)
+			cmd.Stdout, cmd.Stderr = &out, &out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			wait(t, "three daemons", func() bool { return len(processes(t, home)) >= 4 })
+			cmd.Process.Signal(sig)
+			err := cmd.Wait()
+			var exit *exec.ExitError
+			if sig == syscall.SIGINT && (!errors.As(err, &exit) || exit.ExitCode() != 130) {
+				t.Errorf("exit: %v, want code 130\n%s", err, out.String())
+			}
+			wait(t, "all processes to end", func() bool { return len(processes(t, home)) == 0 })
+		})
+	}
+}
+
+// processes lists the processes that have the directory in their command line.
+func processes(t *testing.T, dir string) []string {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil || len(files) == 0 {
+		t.Skip("this system has no /proc to look for processes in")
+	}
+	var found []string
+	for _, f := range files {
+		if b, err := os.ReadFile(f); err == nil && strings.Contains(string(b), dir) {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+func wait(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for !ok() {
+		if sleep(ctx, 50*time.Millisecond) != nil {
+			t.Fatalf("waited 30 s for %s", what)
+		}
+	}
+}

@@ -1,0 +1,254 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"starling/node/daemon"
+)
+
+// ErrNotReached is what [Demo.Run] returns when time was up before every node was at the target.
+var ErrNotReached = errors.New("target not reached")
+
+// Demo is a whole demonstration: start, watch, stop.
+type Demo struct {
+	Config
+	Kills    int           // nodes to kill -9 and restart, at random, before the target counts
+	Timeout  time.Duration // give up after this
+	Out      io.Writer     // for the live table
+	Terminal bool          // Out is a terminal: the table is redrawn in place
+}
+
+// Result is how a demo ended. Its field names are those of the JSON file.
+type Result struct {
+	Nodes    int     `json:"nodes"`
+	Method   string  `json:"method"`
+	Mix      string  `json:"mix"`
+	Init     string  `json:"init"`
+	Split    string  `json:"split"`
+	Reached  bool    `json:"reached"`
+	Seconds  float64 `json:"seconds"`
+	Accuracy struct {
+		Mean  float64 `json:"mean"`
+		Worst float64 `json:"worst"`
+	} `json:"accuracy"`
+	BytesSentPerNode     int64 `json:"bytes_sent_per_node"`
+	BytesReceivedPerNode int64 `json:"bytes_received_per_node"`
+	Rounds               struct {
+		Min  uint64  `json:"min"`
+		Mean float64 `json:"mean"`
+		Max  uint64  `json:"max"`
+	} `json:"rounds"`
+	Kills     int    `json:"kills"`
+	MostLost  uint64 `json:"most_rounds_lost"` // by a kill
+	Corrupted int    `json:"corrupted"`        // checkpoints that did not verify at the end
+}
+
+// pollEvery is how often the nodes are asked and the table is drawn.
+const pollEvery = 500 * time.Millisecond
+
+// Run starts the swarm, shows it, and stops it when every node has reached the target, when time is up or when ctx
+// ends. It returns only when no process is left. The result is filled in as far as things got.
+func (d *Demo) Run(ctx context.Context) (Result, error) {
+	r := Result{Nodes: d.Nodes, Method: d.Manifest.Method.Name, Mix: d.Manifest.Method.Mix, Init: d.Manifest.Init, Split: d.Manifest.Data.Split}
+	fmt.Fprintf(d.Out, "starting %d daemons; %s on %s split %s, target %.0f %%\n", d.Nodes, d.Manifest.Model, d.Manifest.Data.Source,
+		d.Manifest.Data.Split, 100*d.Manifest.Evaluate.Target)
+	began := time.Now()
+	s, err := Start(d.Config)
+	if err != nil {
+		return r, err
+	}
+	err = d.watch(ctx, s, began, &r)
+	r.measure(s)
+	err = errors.Join(err, s.Stop())
+	for _, n := range s.Nodes() {
+		bad, verr := daemon.VerifyCheckpoints(daemon.RunDir(n.Home, s.run))
+		r.Corrupted += len(bad)
+		err = errors.Join(err, verr)
+	}
+	if r.Corrupted > 0 {
+		err = errors.Join(err, fmt.Errorf("%d checkpoints are damaged", r.Corrupted))
+	}
+	if r.Reached {
+		fmt.Fprintf(d.Out, "all %d nodes reached %.0f %% after %.1f s: mean %.2f %%, worst %.2f %%; %.1f MB sent and %.1f MB received per node\n",
+			r.Nodes, 100*d.Manifest.Evaluate.Target, r.Seconds, 100*r.Accuracy.Mean, 100*r.Accuracy.Worst,
+			float64(r.BytesSentPerNode)/1e6, float64(r.BytesReceivedPerNode)/1e6)
+		if r.Kills > 0 {
+			fmt.Fprintf(d.Out, "%d kills: at most %d round lost each time, no damaged checkpoint\n", r.Kills, r.MostLost)
+		}
+	}
+	return r, err
+}
+
+func (d *Demo) watch(ctx context.Context, s *Swarm, began time.Time, r *Result) error {
+	deadline := time.Now().Add(d.Timeout)
+	lines, printed := 0, time.Time{}
+	killer := newKiller(d.Kills, s)
+	for {
+		if err := s.Poll(ctx); err != nil {
+			return err
+		}
+		r.Seconds = time.Since(began).Seconds()
+		done := killer.left() == 0 && reached(s)
+		switch {
+		case d.Terminal:
+			if lines > 0 {
+				fmt.Fprintf(d.Out, "\x1b[%dA\x1b[J", lines)
+			}
+			lines = table(d.Out, s, r.Seconds)
+		case done || time.Since(printed) > 5*time.Second:
+			printed = time.Now()
+			summary(d.Out, s, r.Seconds)
+		}
+		r.Kills, r.MostLost = killer.done, killer.mostLost
+		if done {
+			if !d.Terminal {
+				table(d.Out, s, r.Seconds)
+			}
+			r.Reached = true
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%w: after %s %s", ErrNotReached, d.Timeout, shortfall(s))
+		}
+		if err := killer.step(); err != nil {
+			return err
+		}
+		if err := sleep(ctx, pollEvery); err != nil {
+			return err
+		}
+	}
+}
+
+func reached(s *Swarm) bool {
+	for _, n := range s.Nodes() {
+		if !n.Seen || !n.Report.Reached {
+			return false
+		}
+	}
+	return true
+}
+
+// shortfall names what is missing for the target.
+func shortfall(s *Swarm) string {
+	var short []string
+	for _, n := range s.Nodes() {
+		switch {
+		case !n.Seen:
+			short = append(short, fmt.Sprintf("node %d does not answer", n.Index))
+		case !n.Report.Reached:
+			short = append(short, fmt.Sprintf("node %d is at %.2f %%", n.Index, 100*n.Report.Accuracy))
+		}
+	}
+	return strings.Join(short, ", ")
+}
+
+// table draws one line for each node and returns how many lines it drew.
+func table(w io.Writer, s *Swarm, seconds float64) int {
+	fmt.Fprintf(w, "%4.0f s  node     round  accuracy    loss  peers      sent  received\n", seconds)
+	for _, n := range s.Nodes() {
+		r := n.Report
+		if !n.Seen && r.Peer == "" {
+			fmt.Fprintf(w, "        %-8d starting\n", n.Index)
+			continue
+		}
+		acc := "      –"
+		if r.EvalAt > 0 {
+			acc = fmt.Sprintf("%5.2f %%", 100*r.Accuracy)
+		}
+		note := ""
+		switch {
+		case !n.Seen:
+			note = "  restarting"
+		case r.Reached:
+			note = "  reached"
+		}
+		for _, t := range r.Trouble {
+			note += "  " + t
+		}
+		fmt.Fprintf(w, "        %-8d %5d   %s  %6.3f  %5d  %6.1f MB %6.1f MB%s\n", n.Index, r.Round, acc, r.Loss, len(r.Peers),
+			float64(r.Sent)/1e6, float64(r.Received)/1e6, note)
+	}
+	return len(s.Nodes()) + 1
+}
+
+// summary is the table in one line, for logs.
+func summary(w io.Writer, s *Swarm, seconds float64) {
+	var r Result
+	r.measure(s)
+	fmt.Fprintf(w, "%4.0f s  rounds %d to %d, accuracy mean %.2f %% worst %.2f %%, sent %.1f MB per node\n", seconds, r.Rounds.Min, r.Rounds.Max,
+		100*r.Accuracy.Mean, 100*r.Accuracy.Worst, float64(r.BytesSentPerNode)/1e6)
+}
+
+func (r *Result) measure(s *Swarm) {
+	n := float64(len(s.Nodes()))
+	r.Accuracy.Mean, r.Accuracy.Worst = 0, 1
+	r.Rounds.Min, r.Rounds.Mean, r.Rounds.Max = ^uint64(0), 0, 0
+	var sent, received int64
+	for _, node := range s.Nodes() {
+		rep := node.Report
+		r.Accuracy.Mean += rep.Accuracy / n
+		r.Accuracy.Worst = min(r.Accuracy.Worst, rep.Accuracy)
+		r.Rounds.Min = min(r.Rounds.Min, rep.Round)
+		r.Rounds.Max = max(r.Rounds.Max, rep.Round)
+		r.Rounds.Mean += float64(rep.Round) / n
+		sent += rep.Sent
+		received += rep.Received
+	}
+	r.BytesSentPerNode, r.BytesReceivedPerNode = sent/int64(len(s.Nodes())), received/int64(len(s.Nodes()))
+}
+
+// A killer kills random nodes one after the other: each is restarted at once, and the next one falls when it is back and
+// has announced a round of its own.
+type killer struct {
+	s        *Swarm
+	total    int
+	done     int
+	victim   int    // -1: none
+	round    uint64 // that the victim had announced
+	mostLost uint64
+	rand     *rand.Rand
+}
+
+func newKiller(total int, s *Swarm) *killer {
+	return &killer{s: s, total: total, victim: -1, rand: rand.New(rand.NewPCG(uint64(total), 9))}
+}
+
+func (k *killer) left() int {
+	if k.victim >= 0 {
+		return k.total - k.done + 1
+	}
+	return k.total - k.done
+}
+
+func (k *killer) step() error {
+	if k.victim >= 0 {
+		n := k.s.nodes[k.victim]
+		if !n.Seen || n.Report.Published == 0 {
+			return nil
+		}
+		if n.Report.Resumed < k.round {
+			k.mostLost = max(k.mostLost, k.round-n.Report.Resumed)
+		}
+		k.victim = -1
+	}
+	if k.done == k.total {
+		return nil
+	}
+	i := k.rand.IntN(len(k.s.nodes))
+	n := k.s.nodes[i]
+	if !n.Seen || n.Report.Published == 0 {
+		return nil // let it get somewhere first
+	}
+	k.victim, k.round = i, n.Report.Announced
+	k.done++
+	if err := k.s.Kill(i); err != nil {
+		return err
+	}
+	return k.s.Launch(i)
+}

@@ -1,0 +1,435 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"starling/gossip"
+	"starling/mixing"
+	"starling/node"
+	"starling/node/compute"
+	"starling/storage"
+)
+
+// loop drives the core. One goroutine, run's, owns the core and the arena; everybody else sends to its channels.
+type loop struct {
+	wire    chan node.Event // checked messages
+	members chan node.Event // peers that came and went
+	results chan result     // jobs that ended
+	orders  chan node.Op    // of the owner
+	asks    chan func()     // run by the loop, for status and orders
+	outbox  chan []byte     // sealed broadcasts, in order
+	direct  chan directMail // sealed direct messages
+	jobs    chan func()     // for the compute workers
+	ready   chan struct{}   // closed when the loop begins
+	over    chan struct{}   // closed when the daemon stops
+	arena   *compute.Arena
+}
+
+// A result is an event with what the loop must do before the core sees it.
+type result struct {
+	ev   node.Event
+	drop []node.VecRef // held by the job
+}
+
+type directMail struct {
+	to   gossip.PeerID
+	data []byte
+}
+
+// The lengths of the queues. Wire blocks its sender, behind which swarm drops and counts; outbox and direct drop here,
+// and anti-entropy repairs it. A core has few jobs at a time, so results and jobs never fill.
+const (
+	wireQueue   = 64
+	memberQueue = 256
+	mailQueue   = 256
+	jobQueue    = 1024
+	mailers     = 4
+)
+
+func (l *loop) init() {
+	l.wire = make(chan node.Event, wireQueue)
+	l.members = make(chan node.Event, memberQueue)
+	l.results = make(chan result, jobQueue)
+	l.orders = make(chan node.Op)
+	l.asks = make(chan func())
+	l.outbox = make(chan []byte, mailQueue)
+	l.direct = make(chan directMail, mailQueue)
+	l.jobs = make(chan func(), jobQueue)
+	l.ready = make(chan struct{})
+	l.over = make(chan struct{})
+	l.arena = compute.NewArena()
+}
+
+// leaveTimeout is how long saving and saying goodbye may take before the daemon stops all the same.
+const leaveTimeout = 15 * time.Second
+
+// goodbye is how long the last message has to leave the machine.
+const goodbye = 250 * time.Millisecond
+
+// run drives the core until it has left, because ctx ended or the owner said so. The swarm lives until run's context
+// ends.
+func (l *loop) run(ctx, run context.Context, d *Daemon) error {
+	work, stop := context.WithCancel(run)
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer stop()
+	for range d.threads() {
+		workers.Go(func() {
+			for {
+				select {
+				case job := <-l.jobs:
+					job()
+				case <-work.Done():
+					return
+				}
+			}
+		})
+	}
+	for range mailers {
+		workers.Go(func() { l.deliverMail(work, d) })
+	}
+	published := make(chan struct{})
+	workers.Go(func() {
+		defer close(published)
+		l.publish(work, d)
+	})
+
+	s := &stepper{loop: l, d: d, core: d.core.Load(), work: work, epoch: time.Now(), fetches: &workers}
+	close(l.ready)
+	s.step(node.Tick{})
+	alarm := time.NewTimer(0)
+	defer alarm.Stop()
+	leaving := ctx.Done()
+	var late <-chan time.Time
+	for !s.left {
+		if at, ok := s.core.Wake(); ok {
+			alarm.Reset(max(0, time.Duration(at-s.now())))
+		}
+		// What jobs report goes first: it is what releases memory and moves the node on.
+		select {
+		case r := <-l.results:
+			s.finish(r)
+			continue
+		default:
+		}
+		select {
+		case r := <-l.results:
+			s.finish(r)
+		case ev := <-l.members:
+			s.step(ev)
+		case ev := <-l.wire:
+			s.step(ev)
+		case ask := <-l.asks:
+			ask()
+		case op := <-l.orders:
+			if op == node.Leave && late == nil {
+				leaving, late = nil, time.After(leaveTimeout)
+			}
+			s.step(node.Command{Op: op})
+		case <-alarm.C:
+			s.step(node.Tick{})
+		case <-leaving:
+			leaving, late = nil, time.After(leaveTimeout)
+			s.step(node.Command{Op: node.Leave})
+		case <-late:
+			return fmt.Errorf("saving took more than %s: what was not saved is lost", leaveTimeout)
+		case <-run.Done():
+			return run.Err()
+		}
+	}
+	// The goodbye is in the outbox. When it has been handed to gossipsub, nothing tells when it is on the wire.
+	close(l.outbox)
+	select {
+	case <-published:
+	case <-time.After(2 * time.Second):
+	}
+	time.Sleep(goodbye)
+	return nil
+}
+
+// stepper is the state of one run of the loop.
+type stepper struct {
+	*loop
+	d       *Daemon
+	core    *node.Core
+	work    context.Context
+	epoch   time.Time
+	fetches *sync.WaitGroup
+	left    bool
+}
+
+func (s *stepper) now() node.Instant { return node.Instant(time.Since(s.epoch)) }
+
+func (s *stepper) finish(r result) {
+	for _, v := range r.drop {
+		s.arena.Drop(v)
+	}
+	s.step(r.ev)
+}
+
+// step hands an event to the core and carries out the batch, in the order of its fields.
+func (s *stepper) step(ev node.Event) {
+	b := s.core.Step(s.now(), ev)
+	durable := true
+	if len(b.Persist) > 0 {
+		records := make([]storage.Record, len(b.Persist))
+		for i, r := range b.Persist {
+			records[i] = storage.Record{Key: r.Key, Value: r.Value}
+		}
+		if err := s.d.store.Put(records); err != nil {
+			// What is not durable is not announced. The core's next message carries a higher number, so nothing is
+			// ever announced twice under one number.
+			durable = false
+			s.d.trouble.set("store", fmt.Sprintf("cannot write to disk: %v", err))
+			s.d.log.Error("persist", "error", err)
+		} else {
+			s.d.trouble.clear("store")
+		}
+	}
+	if durable {
+		for _, m := range b.Publish {
+			s.seal(m)
+		}
+	}
+	for i := range b.Send {
+		s.mail(&b.Send[i])
+	}
+	for _, j := range b.Fetch {
+		s.fetch(j)
+	}
+	for _, j := range b.Train {
+		s.train(j)
+	}
+	for _, j := range b.Mix {
+		s.mix(j)
+	}
+	for _, j := range b.Encode {
+		s.encode(j)
+	}
+	for _, j := range b.Evaluate {
+		s.evaluate(j)
+	}
+	for _, j := range b.Save {
+		s.save(j)
+	}
+	for _, v := range b.Release {
+		s.arena.Release(v)
+	}
+	for _, m := range b.Score {
+		s.d.swarm.SetScore(m.Peer, m.Score)
+		if m.Score < 0 {
+			s.d.log.Warn("peer lost trust", "peer", m.Peer.Short(), "score", m.Score, "why", m.Why)
+		}
+	}
+	for _, st := range b.Observe {
+		s.d.metrics.observe(st)
+		s.d.logStat(st)
+	}
+	s.left = s.left || b.Done
+}
+
+// report sends a job's end to the loop.
+func (s *stepper) report(ev node.Event, drop ...node.VecRef) {
+	select {
+	case s.results <- result{ev, drop}:
+	case <-s.work.Done():
+	}
+}
+
+func (s *stepper) compute(job func()) { s.jobs <- job }
+
+func (s *stepper) train(j node.TrainJob) {
+	e := s.d.engine
+	params, opt := s.arena.Hold(j.Params), s.arena.Hold(j.Opt)
+	out, outOpt := s.arena.Alloc(j.Out, e.Len()), s.arena.Alloc(j.OutOpt, e.OptLen())
+	s.compute(func() {
+		samples, loss := e.Train(s.work, params, opt, out, outOpt, j.Step, j.Steps)
+		s.report(node.Trained{Job: j.Job, Samples: samples, Loss: loss}, j.Params, j.Opt, j.Out, j.OutOpt)
+	})
+}
+
+func (s *stepper) mix(j node.MixJob) {
+	refs := []node.VecRef{j.Out}
+	vecs := make(map[node.VecRef][]float32)
+	hold := func(v node.VecRef) {
+		vecs[v] = s.arena.Hold(v)
+		refs = append(refs, v)
+	}
+	if j.Rule != "" {
+		hold(j.Own.Vec)
+	}
+	for _, in := range j.In {
+		hold(in.Vec)
+	}
+	for _, t := range j.Terms {
+		hold(t.Vec)
+	}
+	out := s.arena.Alloc(j.Out, s.d.engine.Len())
+	j.In, j.Terms = append([]node.MixInput(nil), j.In...), append([]node.Term(nil), j.Terms...)
+	s.compute(func() {
+		var r mixing.Report
+		r, err := s.d.engine.Mix(j, vecs, out)
+		if err != nil {
+			r.Rejected = err.Error()
+		}
+		s.report(node.Mixed{Job: j.Job, Report: r}, refs...)
+	})
+}
+
+func (s *stepper) encode(j node.EncodeJob) {
+	v := s.arena.Hold(j.Vec)
+	s.compute(func() {
+		p, stats, err := s.d.encodePayload(s.work, v)
+		if err != nil && s.work.Err() == nil {
+			// The vector came out of training and was finite then: a full disk is what is left.
+			s.d.trouble.set("encode", fmt.Sprintf("cannot prepare an announcement: %v", err))
+			s.d.log.Error("encode", "error", err)
+		}
+		s.report(node.Encoded{Job: j.Job, Payload: p, Stats: stats}, j.Vec)
+	})
+}
+
+func (s *stepper) evaluate(j node.EvaluateJob) {
+	v := s.arena.Hold(j.Params)
+	s.compute(func() {
+		accuracy, loss := s.d.engine.Evaluate(s.work, v)
+		s.report(node.Evaluated{Job: j.Job, Accuracy: accuracy, Loss: loss}, j.Params)
+	})
+}
+
+func (s *stepper) save(j node.SaveJob) {
+	params, opt := s.arena.Hold(j.State.Params), s.arena.Hold(j.State.Opt)
+	s.fetches.Go(func() {
+		// Not the loop's context: a node that leaves still saves.
+		err := s.d.saveState(context.WithoutCancel(s.work), j.State, params, opt)
+		text := ""
+		if err != nil {
+			text = err.Error()
+			s.d.trouble.set("save", fmt.Sprintf("cannot save: %v; nothing new is announced until it works", err))
+			s.d.log.Error("save checkpoint", "round", j.State.Round, "error", err)
+		} else {
+			s.d.trouble.clear("save")
+		}
+		s.report(node.Saved{Job: j.Job, Err: text}, j.State.Params, j.State.Opt)
+	})
+}
+
+func (s *stepper) fetch(j node.FetchJob) {
+	out := s.arena.Alloc(j.Out, s.d.engine.Len())
+	s.fetches.Go(func() {
+		err := s.d.pull(s.work, j, out)
+		s.report(node.Fetched{Job: j.Job, Err: err}, j.Out)
+	})
+}
+
+// seal signs a broadcast message and puts it into the outbox.
+func (s *stepper) seal(m *gossip.Message) {
+	sealed, err := gossip.Seal(m, s.d.signer)
+	if err != nil {
+		s.d.log.Error("seal message", "error", err)
+		return
+	}
+	select {
+	case s.outbox <- sealed.Raw:
+	default:
+		s.d.metrics.dropped.WithLabelValues("outbox").Inc()
+	}
+}
+
+// mail seals a direct message, with the broadcast messages it passes on.
+func (s *stepper) mail(e *node.Envelope) {
+	msg := *e.Msg
+	if _, ok := msg.Body.(*gossip.Repair); ok {
+		r := &gossip.Repair{}
+		size := repairSlack
+		for _, m := range e.Forward {
+			raw := m.Raw
+			if raw == nil { // an own message
+				sealed, err := gossip.Seal(m, s.d.signer)
+				if err != nil {
+					continue
+				}
+				raw = sealed.Raw
+			}
+			if size += len(raw) + repairEntry; size > s.d.limits.MaxDirect || len(r.Messages) == s.d.limits.MaxRepair {
+				break
+			}
+			r.Messages = append(r.Messages, raw)
+		}
+		msg.Body = r
+	}
+	sealed, err := gossip.Seal(&msg, nil)
+	if err != nil {
+		s.d.log.Error("seal message", "error", err)
+		return
+	}
+	select {
+	case s.direct <- directMail{e.To, sealed.Raw}:
+	default:
+		s.d.metrics.dropped.WithLabelValues("direct").Inc()
+	}
+}
+
+// What a repair needs beside the messages in it.
+const (
+	repairSlack = 256
+	repairEntry = 8
+)
+
+func (l *loop) publish(ctx context.Context, d *Daemon) {
+	for {
+		select {
+		case data, ok := <-l.outbox:
+			if !ok {
+				return
+			}
+			if err := d.swarm.Publish(ctx, data); err != nil && ctx.Err() == nil {
+				d.log.Warn("publish", "error", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (l *loop) deliverMail(ctx context.Context, d *Daemon) {
+	for {
+		select {
+		case m := <-l.direct:
+			if err := d.swarm.Send(ctx, m.to, m.data); err != nil && ctx.Err() == nil {
+				d.log.Debug("direct message", "peer", m.to.Short(), "error", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// errNotReady is what status and orders get before the run's manifest is known.
+var errNotReady = errors.New("not ready: the manifest has not been found yet")
+
+// errStopping is what they get when the daemon is on its way out.
+var errStopping = errors.New("the daemon is stopping")
+
+// ask runs f in the loop's goroutine and waits for it.
+func (l *loop) ask(ctx context.Context, f func()) error {
+	select {
+	case <-l.ready:
+	default:
+		return errNotReady
+	}
+	done := make(chan struct{})
+	select {
+	case l.asks <- func() { f(); close(done) }:
+		<-done
+		return nil
+	case <-l.over:
+		return errStopping
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,121 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"starling/gossip"
+	blob "starling/gossip/swarm/pull"
+	"starling/node"
+)
+
+// metrics are the node's own figures, in a registry of its own beside those of libp2p and gossipsub.
+type metrics struct {
+	registry *prometheus.Registry
+
+	round    prometheus.Gauge
+	loss     prometheus.Gauge
+	accuracy prometheus.Gauge
+	mixed    prometheus.Counter
+	events   *prometheus.CounterVec // by kind
+	messages *prometheus.CounterVec // not taken, by verdict and reason
+	dropped  *prometheus.CounterVec // own messages, by queue
+	blobs    prometheus.Counter     // bytes pulled
+
+	mu      sync.Mutex
+	reasons map[string]uint64 // guarded by mu: messages not taken, for the report
+}
+
+func newMetrics(reg *prometheus.Registry, d *Daemon) *metrics {
+	m := &metrics{
+		registry: reg,
+		round:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "starling_round", Help: "Rounds done by this node."}),
+		loss:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "starling_loss", Help: "Mean training loss of the newest round."}),
+		accuracy: prometheus.NewGauge(prometheus.GaugeOpts{Name: "starling_accuracy", Help: "Accuracy at the newest evaluation, 0 to 1."}),
+		mixed:    prometheus.NewCounter(prometheus.CounterOpts{Name: "starling_mixed_total", Help: "Updates of others that were mixed in."}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "starling_events_total", Help: "What happened, by kind."},
+			[]string{"kind"}),
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "starling_messages_refused_total",
+			Help: "Messages of others that were not taken."}, []string{"verdict", "reason"}),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "starling_messages_dropped_total",
+			Help: "Own messages that found their queue full; anti-entropy makes up for them."}, []string{"queue"}),
+		blobs:   prometheus.NewCounter(prometheus.CounterOpts{Name: "starling_blob_bytes_total", Help: "Bytes pulled as blobs."}),
+		reasons: make(map[string]uint64),
+	}
+	reg.MustRegister(m.round, m.loss, m.accuracy, m.mixed, m.events, m.messages, m.dropped, m.blobs,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "starling_disk_bytes", Help: "Bytes of the run's store on disk."},
+			func() float64 { return float64(d.store.Usage()) }))
+	return m
+}
+
+func (m *metrics) observe(s node.Stat) {
+	m.events.WithLabelValues(string(s.Kind)).Inc()
+	switch s.Kind {
+	case node.StatTrained:
+		m.round.Set(float64(s.Round))
+		m.loss.Set(s.Value)
+	case node.StatEvaluated:
+		m.accuracy.Set(s.Value)
+	case node.StatMixed:
+		m.mixed.Add(s.Value)
+	}
+}
+
+func (m *metrics) refused(v gossip.Verdict) {
+	reason := v.Reason.String()
+	verdict := "ignored"
+	if v.Decision == gossip.Reject {
+		verdict = "rejected"
+	}
+	m.messages.WithLabelValues(verdict, reason).Inc()
+	// What was heard before is how gossip works, not news for the owner.
+	if v.Reason == gossip.ReasonReplayed {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.reasons[reason]++
+}
+
+func (m *metrics) refusals() map[string]uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make(map[string]uint64, len(m.reasons))
+	for k, v := range m.reasons {
+		out[k] = v
+	}
+	return out
+}
+
+func (m *metrics) fetched(r blob.Result) {
+	for _, n := range r.Bytes {
+		m.blobs.Add(float64(n))
+	}
+}
+
+// logStat writes what a person would care about as information and the rest for debugging.
+func (d *Daemon) logStat(s node.Stat) {
+	level := slog.LevelDebug
+	switch s.Kind {
+	case node.StatEvaluated, node.StatJoined, node.StatLeft, node.StatAdopted:
+		level = slog.LevelInfo
+	case node.StatDiverged, node.StatSaveError:
+		level = slog.LevelWarn
+	}
+	attrs := []any{"round", s.Round}
+	if s.Peer != (node.PeerID{}) {
+		attrs = append(attrs, "peer", s.Peer.Short())
+	}
+	if s.Value != 0 {
+		attrs = append(attrs, "value", s.Value)
+	}
+	if s.Text != "" {
+		attrs = append(attrs, "why", s.Text)
+	}
+	d.log.Log(context.Background(), level, string(s.Kind), attrs...)
+}

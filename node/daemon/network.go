@@ -1,0 +1,144 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"starling/gossip"
+	"starling/gossip/swarm"
+	blob "starling/gossip/swarm/pull"
+	"starling/node"
+)
+
+// validate judges a broadcast message. It runs on many goroutines at once.
+func (d *Daemon) validate(_ gossip.PeerID, data []byte) (swarm.Decision, string) {
+	_, v := d.open(data)
+	switch v.Decision {
+	case gossip.Accept:
+		return swarm.Accept, ""
+	case gossip.Ignore:
+		return swarm.Ignore, v.Reason.String()
+	}
+	return swarm.Reject, v.Reason.String()
+}
+
+// open decodes and verifies a broadcast message and asks the core about it.
+func (d *Daemon) open(raw []byte) (*gossip.Message, gossip.Verdict) {
+	m, v := gossip.Open(raw, d.limits, gossip.Ed25519Verifier{})
+	if v.Decision == gossip.Accept {
+		v = d.core.Load().Check(m)
+	}
+	if v.Decision != gossip.Accept {
+		d.metrics.refused(v)
+	}
+	return m, v
+}
+
+// deliver takes what validate has accepted.
+func (d *Daemon) deliver(ctx context.Context, from gossip.PeerID, data []byte) {
+	if m, v := gossip.Open(data, d.limits, nil); v.Decision == gossip.Accept { // verified before
+		d.received(ctx, from, m)
+	}
+}
+
+func (d *Daemon) received(ctx context.Context, from gossip.PeerID, m *gossip.Message) {
+	select {
+	case d.loop.wire <- node.Received{From: from, Msg: m}:
+	case <-ctx.Done():
+	}
+}
+
+// direct takes a direct message. What a repair brings is judged message by message like any broadcast.
+func (d *Daemon) direct(ctx context.Context, from gossip.PeerID, data []byte) {
+	m, v := gossip.OpenDirect(data, from, d.limits)
+	if v.Decision == gossip.Accept {
+		v = d.core.Load().Check(m)
+	}
+	if v.Decision != gossip.Accept {
+		d.metrics.refused(v)
+		return
+	}
+	repair, ok := m.Body.(*gossip.Repair)
+	if !ok {
+		d.received(ctx, from, m)
+		return
+	}
+	for _, raw := range repair.Messages {
+		if m, v := d.open(raw); v.Decision == gossip.Accept {
+			d.received(ctx, from, m)
+		}
+	}
+}
+
+func (d *Daemon) peerEvent(p gossip.PeerID, up bool) {
+	var ev node.Event = node.PeerDown{Peer: p}
+	if up {
+		ev = node.PeerUp{Peer: p}
+	}
+	select {
+	case d.loop.members <- ev:
+	case <-d.loop.over:
+	}
+}
+
+// encodePayload encodes a vector, and makes it a blob if it does not fit into an announcement.
+func (d *Daemon) encodePayload(ctx context.Context, v []float32) (node.Payload, []gossip.TensorStat, error) {
+	b, stats, err := d.engine.Encode(v)
+	if err != nil {
+		return node.Payload{}, nil, err
+	}
+	p := node.Payload{Size: uint64(len(b))}
+	if len(b) <= int(d.manifest.Limits.Inline) {
+		p.Inline = b
+		return p, stats, nil
+	}
+	id, err := d.blobs.Put(ctx, b)
+	if err != nil {
+		return node.Payload{}, nil, err
+	}
+	p.Blob = gossip.BlobID(id)
+	return p, stats, nil
+}
+
+// pull gets the vector of an update into out.
+func (d *Daemon) pull(ctx context.Context, j node.FetchJob, out []float32) node.FetchError {
+	u := j.Update
+	payload := u.Inline
+	if payload == nil {
+		author := swarm.ToPeer(j.Author)
+		b, result, err := d.fetcher.Fetch(ctx, blob.Request{
+			ID: blob.ID(u.Blob), Size: int64(u.Size), MaxSize: int64(d.engine.MaxPayload()),
+			Holders: []peer.ID{author}, More: d.connected,
+		})
+		d.metrics.fetched(result)
+		for _, bad := range result.Bad {
+			d.log.Warn("peer served wrong bytes", "peer", bad.Peer, "why", bad.Reason)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return node.FetchCancelled
+		case errors.Is(err, blob.ErrTooLarge):
+			return node.FetchCorrupt
+		case err != nil:
+			d.log.Debug("fetch blob", "author", j.Author.Short(), "error", err)
+			return node.FetchUnavailable
+		}
+		payload = b
+	}
+	if err := d.engine.Decode(out, payload); err != nil {
+		d.log.Warn("payload does not decode", "author", j.Author.Short(), "error", err)
+		return node.FetchCorrupt
+	}
+	return node.FetchOK
+}
+
+// connected lists the peers to ask for a blob that its author does not serve.
+func (d *Daemon) connected() []peer.ID {
+	var ids []peer.ID
+	for _, p := range d.swarm.Peers() {
+		ids = append(ids, swarm.ToPeer(p.ID))
+	}
+	return ids
+}

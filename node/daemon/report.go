@@ -1,0 +1,145 @@
+package daemon
+
+import (
+	"fmt"
+	"math"
+	"sort"
+	"strings"
+	"time"
+)
+
+// A Report is what a daemon tells its owner: the answer to /status, and what `starling status` and `starling peers`
+// print.
+type Report struct {
+	Run     string    `json:"run"`
+	Name    string    `json:"name"`
+	Peer    string    `json:"peer"`
+	Version string    `json:"version"`
+	PID     int       `json:"pid"`
+	Home    string    `json:"home"`
+	Addrs   []string  `json:"addrs"`
+	Started time.Time `json:"started"`
+
+	Method   string  `json:"method"`
+	Phase    string  `json:"phase"`
+	Round    uint64  `json:"round"`
+	Age      uint64  `json:"age"`
+	Loss     float64 `json:"loss"`
+	Accuracy float64 `json:"accuracy"` // of the newest evaluation, 0 to 1
+	EvalLoss float64 `json:"eval_loss"`
+	EvalAt   uint64  `json:"evaluated_at_round"` // 0: not yet
+	Target   float64 `json:"target"`             // 0: none
+	Reached  bool    `json:"reached"`            // the newest evaluation is at or above the target
+
+	Resumed   uint64            `json:"resumed_at_round"` // round of the checkpoint this process started from; 0: fresh
+	Announced uint64            `json:"announced_round"`  // newest round that was announced by this process
+	Published uint64            `json:"published"`        // rounds announced by this process
+	Counted   uint64            `json:"counted"`          // own updates that at least one peer mixed in
+	NewestSeq uint64            `json:"newest_counted"`
+	NewestBy  int               `json:"newest_counted_by"`
+	Refused   map[string]uint64 `json:"refused_by_peers"` // own updates that a peer did not mix in, by reason
+	Rejected  map[string]uint64 `json:"rejected_here"`    // messages of others that this node did not take, by reason
+	Trouble   []string          `json:"trouble"`          // what the owner should know, in words
+
+	Sent     int64 `json:"bytes_sent"`
+	Received int64 `json:"bytes_received"`
+	Disk     int64 `json:"bytes_on_disk"`
+	Memory   int64 `json:"bytes_of_memory"` // resident set
+
+	Goroutines int `json:"goroutines"`
+
+	Members []MemberReport `json:"members"`
+	Peers   []PeerReport   `json:"peers"`
+	Dials   []DialReport   `json:"dials"`
+}
+
+// A MemberReport is what is known of another member, connected or not.
+type MemberReport struct {
+	Peer      string            `json:"peer"`
+	Connected bool              `json:"connected"`
+	Gone      bool              `json:"gone"`
+	Round     uint64            `json:"round"`
+	Age       uint64            `json:"age"`
+	Loss      float64           `json:"loss"`
+	Updates   uint64            `json:"updates"`
+	Mixed     uint64            `json:"mixed"`
+	Refused   map[string]uint64 `json:"refused"`
+	Score     float64           `json:"score"`
+}
+
+// A PeerReport is one connection.
+type PeerReport struct {
+	Peer      string        `json:"peer"`
+	Addr      string        `json:"addr"`
+	Transport string        `json:"transport"`
+	Inbound   bool          `json:"inbound"`
+	Relayed   bool          `json:"relayed"` // reached through a relay only: no gossip goes that way
+	InMesh    bool          `json:"in_mesh"`
+	Latency   time.Duration `json:"latency_ns"`
+	Score     float64       `json:"score"`
+	Since     time.Time     `json:"since"`
+	Sent      int64         `json:"bytes_sent"`
+	Received  int64         `json:"bytes_received"`
+}
+
+// A DialReport is an address that this node tries to reach.
+type DialReport struct {
+	Addr  string    `json:"addr"`
+	State string    `json:"state"`
+	Error string    `json:"error"` // of the newest try, in words
+	Next  time.Time `json:"next"`  // zero: no further try planned
+}
+
+// Counts says in plain words whether this node's work counts.
+func (r Report) Counts() string {
+	switch {
+	case r.Published == 0:
+		return "nothing announced yet: the first round is still under way"
+	case r.Counted == 0 && len(r.Peers) == 0:
+		return fmt.Sprintf("no: %s announced, but nobody is connected to hear it", plural(r.Published, "round"))
+	case r.Counted == 0:
+		s := fmt.Sprintf("not yet: %s announced, none mixed in by a peer so far", plural(r.Published, "round"))
+		if len(r.Refused) > 0 {
+			s += "; refused as " + Reasons(r.Refused)
+		}
+		return s
+	}
+	s := fmt.Sprintf("yes: %d of %s mixed in by peers, the newest by %d", r.Counted, plural(r.Published, "round"), r.NewestBy)
+	if len(r.Refused) > 0 {
+		s += "; refused as " + Reasons(r.Refused)
+	}
+	return s
+}
+
+// Reasons lists counts by reason, the most frequent first.
+func Reasons(m map[string]uint64) string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Slice(keys, func(i, j int) bool {
+		if m[keys[i]] != m[keys[j]] {
+			return m[keys[i]] > m[keys[j]]
+		}
+		return keys[i] < keys[j]
+	})
+	for i, k := range keys {
+		keys[i] = fmt.Sprintf("%s (%d)", k, m[k])
+	}
+	return strings.Join(keys, ", ")
+}
+
+func plural(n uint64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// finite makes a number fit for JSON, which knows no NaN.
+func finite(x float64) float64 {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return 0
+	}
+	return x
+}

@@ -1,0 +1,134 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+
+	"starling/node"
+)
+
+// troubles are what the owner should know, by what is troubled.
+type troubles struct {
+	mu   sync.Mutex
+	text map[string]string // guarded by mu
+}
+
+func (t *troubles) set(what, text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.text == nil {
+		t.text = make(map[string]string)
+	}
+	t.text[what] = text
+}
+
+func (t *troubles) clear(what string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.text, what)
+}
+
+func (t *troubles) list() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make([]string, 0, len(t.text))
+	for _, k := range slices.Sorted(maps.Keys(t.text)) {
+		out = append(out, t.text[k])
+	}
+	return out
+}
+
+// report answers /status.
+func (d *Daemon) report(ctx context.Context) (Report, error) {
+	r := Report{
+		Run: d.link.Run.String(), Peer: d.self.String(), Version: Version(), PID: os.Getpid(), Home: d.cfg.Home,
+		Addrs: d.swarm.Addrs(), Started: d.started, Phase: "looking for the manifest",
+		Rejected: d.metrics.refusals(), Trouble: d.trouble.list(), Memory: residentMemory(), Disk: d.store.Usage(),
+		Goroutines: runtime.NumGoroutine(),
+	}
+	r.Received, r.Sent = d.swarm.Traffic()
+	for _, p := range d.swarm.Peers() {
+		pr := PeerReport{
+			Peer: p.ID.String(), Transport: p.Transport, Inbound: !p.Outbound, Relayed: p.Relayed, InMesh: p.InMesh,
+			Latency: p.Latency, Score: finite(p.Score), Since: p.Since, Sent: p.BytesOut, Received: p.BytesIn,
+		}
+		if len(p.Addrs) > 0 {
+			pr.Addr = p.Addrs[0]
+		}
+		r.Peers = append(r.Peers, pr)
+	}
+	for _, s := range d.swarm.Dials() {
+		r.Dials = append(r.Dials, DialReport{Addr: s.Addr, State: s.State, Error: s.LastError, Next: s.Next})
+	}
+	if len(r.Peers) == 0 {
+		for _, s := range d.swarm.Bootstraps() {
+			if s.LastError != "" {
+				r.Trouble = append(r.Trouble, fmt.Sprintf("cannot reach %s: %s", s.Addr, s.LastError))
+			}
+		}
+	}
+	var s node.Status
+	switch err := d.loop.ask(ctx, func() { s = d.core.Load().Status() }); {
+	case err == errNotReady:
+		return r, nil
+	case err != nil:
+		return r, err
+	}
+	m := d.manifest
+	r.Name, r.Method, r.Target = m.Name, m.Method.Name+", "+m.Method.Mix, m.Evaluate.Target
+	r.Phase, r.Round, r.Age, r.Loss = s.Phase, s.Round, s.Age, finite(s.Loss)
+	r.Accuracy, r.EvalLoss, r.EvalAt = finite(s.Accuracy), finite(s.EvalLoss), s.EvaluatedAt
+	r.Reached = r.Target > 0 && r.EvalAt > 0 && r.Accuracy >= r.Target
+	r.Resumed, r.Announced = d.resumed, s.Announced
+	r.Published, r.Counted, r.NewestSeq, r.NewestBy, r.Refused = s.Published, s.Counted, s.NewestSeq, s.NewestBy, s.Refused
+	for _, m := range s.Members {
+		r.Members = append(r.Members, MemberReport{
+			Peer: m.Peer.String(), Connected: m.Connected, Gone: m.Gone, Round: m.Round, Age: m.Age, Loss: finite(m.Loss),
+			Updates: m.Updates, Mixed: m.Mixed, Refused: m.Refused, Score: m.Score,
+		})
+	}
+	return r, nil
+}
+
+// order carries out what the owner asks.
+func (d *Daemon) order(ctx context.Context, name string) error {
+	op, ok := map[string]node.Op{"leave": node.Leave, "pause": node.Pause, "resume": node.Resume}[name]
+	if !ok {
+		return fmt.Errorf("unknown order %q", name)
+	}
+	select {
+	case <-d.loop.ready:
+	default:
+		return errNotReady
+	}
+	select {
+	case d.loop.orders <- op:
+		return nil
+	case <-d.loop.over:
+		return errStopping
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// residentMemory returns the bytes of this process in memory, as the system counts them, or the Go runtime's figure
+// where the system does not say.
+func residentMemory() int64 {
+	if b, err := os.ReadFile("/proc/self/statm"); err == nil {
+		if f := bytes.Fields(b); len(f) > 1 {
+			if pages, err := strconv.ParseInt(string(f[1]), 10, 64); err == nil {
+				return pages * int64(os.Getpagesize())
+			}
+		}
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.Sys)
+}
