@@ -225,7 +225,7 @@ func families() []family {
 		}
 	}
 	whole := func(key string, value float64) param { return param{key, true, value} }
-	real := func(key string, value float64) param { return param{key, false, value} }
+	number := func(key string, value float64) param { return param{key, false, value} }
 	depends := math.NaN()
 	return []family{
 		{"ring", nil, static(Ring)},
@@ -255,15 +255,15 @@ func families() []family {
 			g, err := RandomRegular(n, int(a[0]), seed)
 			return weighted(name, g, err)
 		}},
-		{"erdos-renyi", []param{real("p", depends)}, func(name string, n int, seed uint64, a num) (*Topology, error) {
+		{"erdos-renyi", []param{number("p", depends)}, func(name string, n int, seed uint64, a num) (*Topology, error) {
 			g, err := ErdosRenyi(n, auto(a[0]), seed)
 			return weighted(name, g, err)
 		}},
-		{"watts-strogatz", []param{whole("k", 4), real("p", 0.2)}, func(name string, n int, seed uint64, a num) (*Topology, error) {
+		{"watts-strogatz", []param{whole("k", 4), number("p", 0.2)}, func(name string, n int, seed uint64, a num) (*Topology, error) {
 			g, err := WattsStrogatz(n, int(a[0]), a[1], seed)
 			return weighted(name, g, err)
 		}},
-		{"geometric", []param{real("r", depends)}, func(name string, n int, seed uint64, a num) (*Topology, error) {
+		{"geometric", []param{number("r", depends)}, func(name string, n int, seed uint64, a num) (*Topology, error) {
 			g, err := Geometric(n, auto(a[0]), seed)
 			return weighted(name, g, err)
 		}},
@@ -286,8 +286,8 @@ func families() []family {
 			rounds, err := Base(n, int(a[0]))
 			return cycle(name, n, rounds, err)
 		}},
-		{"od-equidyn", []param{real("eta", 0.5)}, func(_ string, n int, seed uint64, a num) (*Topology, error) { return ODEquiDyn(n, a[0], seed) }},
-		{"ou-equidyn", []param{real("eta", 0.5)}, func(_ string, n int, seed uint64, a num) (*Topology, error) { return OUEquiDyn(n, a[0], seed) }},
+		{"od-equidyn", []param{number("eta", 0.5)}, func(_ string, n int, seed uint64, a num) (*Topology, error) { return ODEquiDyn(n, a[0], seed) }},
+		{"ou-equidyn", []param{number("eta", 0.5)}, func(_ string, n int, seed uint64, a num) (*Topology, error) { return OUEquiDyn(n, a[0], seed) }},
 		{"matching", nil, func(_ string, n int, seed uint64, _ num) (*Topology, error) { return Matching(n, seed) }},
 	}
 }

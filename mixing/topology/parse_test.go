@@ -60,6 +60,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		{"base:k=0", 12, "at least 1"},
 		{"od-equidyn:eta=0", 12, "above 0"},
 		{"equistatic:m=1", 0, "at least one"},
+		{"equistatic:m=67108864", 2, "at most"},
 		{"ring", -1, "at least one"},
 		{"complete", 1 << 20, "at most"},
 		{"regular:100000", 1 << 20, "at most"},

@@ -29,6 +29,9 @@ const (
 // p = ln n/n, where a third of the draws connect, all of them fail once in 10^11.
 const attempts = 64
 
+// maxOffsets bounds the offsets of an EquiStatic graph, far above what a norm of 0.01 needs.
+const maxOffsets = 1 << 20
+
 // word draws one word.
 func word(seed uint64, a, b, c uint32) uint32 {
 	return philox.Block(seed, [4]uint32{a, b, c, domain})[0]
@@ -224,13 +227,16 @@ func Geometric(n int, r float64, seed uint64) (Graph, error) {
 }
 
 // EquiOffsets draws the m offsets in 1..n-1 of an EquiStatic graph (Song et al. 2022), with repetition; m <= 0 stands
-// for the default ceil(log2 n). It draws anew, with seed + attempt, until gcd(offsets, n) is 1, which is when the graph
+// for the default ceil(log2 n), and m is at most 2^20. It draws anew, with seed + attempt, until gcd(offsets, n) is 1, which is when the graph
 // is connected. One peer has no offsets.
 func EquiOffsets(n, m int, seed uint64) (offsets []int, attempt int, err error) {
 	if m <= 0 {
 		m = max(1, log2ceil(n))
 	}
-	if err := checkSize(n, float64(m)); err != nil {
+	if m > maxOffsets {
+		return nil, 0, fmt.Errorf("equistatic: %d offsets, at most %d are supported", m, maxOffsets)
+	}
+	if err := checkSize(n, float64(min(m, n))); err != nil {
 		return nil, 0, err
 	}
 	if n == 1 {

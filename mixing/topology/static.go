@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 )
 
 // The functions of this file take the number of peers n >= 1; one peer has no links. Degrees and gaps are those of the
@@ -120,6 +121,7 @@ func Exponential(n int) (Graph, error) {
 
 // circulant links i with i + s mod n for each shift s in 1..n-1; shifts may repeat. One peer has no links.
 func circulant(n int, directed bool, shifts []int) (Graph, error) {
+	shifts = slices.Compact(slices.Sorted(slices.Values(shifts)))
 	if err := checkSize(n, float64(2*len(shifts))); err != nil {
 		return Graph{}, err
 	}

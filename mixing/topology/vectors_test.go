@@ -242,11 +242,11 @@ func TestOnePeerExponentialDeviatesAsInTheVectors(t *testing.T) {
 
 func TestBaseGraphsMatchTheEdgeLists(t *testing.T) {
 	for _, c := range loadVectors(t).Graphs {
-		make := Base
+		build := Base
 		if c.Kind == "simple" {
-			make = SimpleBase
+			build = SimpleBase
 		}
-		got, err := make(c.N, c.K)
+		got, err := build(c.N, c.K)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -292,6 +292,37 @@ func TestALostCommitIsCountedAndBounded(t *testing.T) {
 	}
 }
 
+func TestACopyOfAnAcceptDoesNotCallTheCommitBack(t *testing.T) {
+	a, b := New(1, 0, 10), New(2, 0, 10)
+	xa, xb := []float32{1}, []float32{3}
+	offer, err := a.Offer(2, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accept := b.Receive(offer, xb, 0).Reply
+	commit := a.Receive(accept, xa, 0).Reply
+	if out := a.Receive(accept, xa, 0); out.Send || out.Applied {
+		t.Errorf("the copy led to %+v, want nothing", out)
+	}
+	if out := b.Receive(commit, xb, 0); !out.Applied || xa[0] != xb[0] {
+		t.Errorf("vectors are %v and %v", xa, xb)
+	}
+	// An accept of an offer that was given up does get an abort, so that the other side need not wait.
+	offer, err = a.Offer(2, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accept = b.Receive(offer, xb, 0).Reply
+	a.Tick(10)
+	abort := a.Receive(accept, xa, 11)
+	if abort.Reply.Kind != Abort {
+		t.Fatalf("a late accept is answered with %+v, want an abort", abort)
+	}
+	if b.Receive(abort.Reply, xb, 11); b.Busy() || b.Stats().Doubtful != 0 {
+		t.Errorf("after the abort: busy %v, %+v", b.Busy(), b.Stats())
+	}
+}
+
 func TestCrossedOffersEndInOneExchange(t *testing.T) {
 	a, b := New(1, 0, 10), New(2, 0, 10)
 	xa, xb := []float32{1}, []float32{3}
