@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"starling/mixing/kernel"
 )
 
 // VectorKind says what a vector is.
@@ -106,7 +108,7 @@ func prepare(dst []float32, own Input, in []Input) ([]Input, Report, error) {
 	switch {
 	case len(own.Vec) != len(dst):
 		return nil, report, fmt.Errorf("mix: the own vector has %d elements and the result %d", len(own.Vec), len(dst))
-	case !Finite(own.Vec):
+	case !kernel.Finite(own.Vec):
 		return nil, report, errors.New("mix: the own vector is not finite")
 	}
 	all := append(make([]Input, 0, 1+len(in)), own)
@@ -116,7 +118,7 @@ func prepare(dst []float32, own Input, in []Input) ([]Input, Report, error) {
 			report.Dropped = append(report.Dropped, Dropped{x.Meta.Peer, fmt.Sprintf("has %d elements instead of %d", len(x.Vec), len(dst))})
 		case x.Kind != own.Kind:
 			report.Dropped = append(report.Dropped, Dropped{x.Meta.Peer, "is of another kind"})
-		case !Finite(x.Vec):
+		case !kernel.Finite(x.Vec):
 			report.Dropped = append(report.Dropped, Dropped{x.Meta.Peer, "is not finite"})
 		default:
 			all = append(all, x)
@@ -153,41 +155,8 @@ func average(dst []float32, all []Input, report *Report, weigh Weigher, env *Env
 	for i := range all {
 		vecs[i] = all[i].Vec
 	}
-	WeightedSum(dst, vecs, w)
+	kernel.WeightedSum(dst, w, vecs)
 	return nil
-}
-
-// sumBlock is how many elements are summed at a time: the accumulators and a piece of every input stay in the first-level
-// cache, so memory is passed over once.
-const sumBlock = 1024
-
-// WeightedSum writes the sum of w[i]*vecs[i] to dst, accumulated in float64 in the order of the vectors and rounded once.
-// All vectors are as long as dst.
-func WeightedSum(dst []float32, vecs [][]float32, w []float64) {
-	var acc [sumBlock]float64
-	for at := 0; at < len(dst); at += sumBlock {
-		n := min(sumBlock, len(dst)-at)
-		a := acc[:n]
-		for i, v := range vecs {
-			wi, x := w[i], v[at:at+n]
-			if i == 0 {
-				for j := range a {
-					a[j] = float64(wi * float64(x[j]))
-				}
-				continue
-			}
-			for j := range a {
-				a[j] += float64(wi * float64(x[j]))
-			}
-		}
-		if len(vecs) == 0 {
-			clear(a)
-		}
-		out := dst[at : at+n]
-		for j := range out {
-			out[j] = float32(a[j])
-		}
-	}
 }
 
 // keepPrivate puts the own values back where tensors are not shared.

@@ -1,7 +1,5 @@
 package mixing
 
-import "math"
-
 // A Stat is the mean and the population variance of a tensor.
 type Stat struct {
 	Mean, Var float64
@@ -41,15 +39,4 @@ func Moments(x []float32) Stat {
 		return Stat{}
 	}
 	return Stat{Mean: mean, Var: m2 / n}
-}
-
-// Finite reports whether no element is NaN or infinite.
-func Finite(v []float32) bool {
-	const exponent = 0x7f800000
-	for _, x := range v {
-		if math.Float32bits(x)&exponent == exponent {
-			return false
-		}
-	}
-	return true
 }

@@ -53,9 +53,3 @@ func MetropolisWeights(own Input, in []Input, _ *Env) ([]float64, error) {
 	}
 	return w, nil
 }
-
-// ReversibleWeight is the off-diagonal entry of the row-stochastic matrix whose fixed vector is mu, for a link from i to
-// j (spec 06, 6.3). With equal mu it is the Metropolis weight.
-func ReversibleWeight(muI, muJ float64, degreeI, degreeJ int) float64 {
-	return min(1/float64(1+degreeI), muJ/(muI*float64(1+degreeJ)))
-}

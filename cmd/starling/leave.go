@@ -33,3 +33,35 @@ in the home directory: a later "starling join" goes on from there.`,
 	f.add(cmd)
 	return cmd
 }
+
+func pauseCommand() *cobra.Command {
+	return orderCommand("pause", "Stop training after the round under way; go on listening and serving", "paused; `starling resume` goes on")
+}
+
+func resumeCommand() *cobra.Command {
+	return orderCommand("resume", "Go on training after a pause", "training again")
+}
+
+// orderCommand makes a command that tells the daemon one word.
+func orderCommand(name, short, done string) *cobra.Command {
+	var f homeFlags
+	cmd := &cobra.Command{
+		Use:     name,
+		Short:   short,
+		Example: "  starling " + name,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := f.client()
+			if err != nil {
+				return err
+			}
+			if err := c.Order(cmd.Context(), name); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), done)
+			return nil
+		},
+	}
+	f.add(cmd)
+	return cmd
+}

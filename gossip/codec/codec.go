@@ -6,7 +6,7 @@
 // machine.
 //
 // The package keeps no state between vectors: error feedback belongs to the method. Nodes, the simulator and the manifest
-// may import it; it imports package mixing for finding non-finite numbers, and nothing else of the project.
+// may import it; of the project it imports package mixing and its kernels.
 package codec
 
 import (
@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"starling/mixing"
+	"starling/mixing/kernel"
 )
 
 // A Codec encodes vectors. It is safe for concurrent use.
@@ -83,7 +84,7 @@ func (c plain) Lossy() bool          { return c.q.lossy() }
 func (c plain) MaxEncoded(n int) int { return c.q.size(n) }
 
 func (c plain) Encode(dst []byte, v []float32, _ uint64) ([]byte, error) {
-	if !mixing.Finite(v) {
+	if !kernel.Finite(v) {
 		return nil, errNotFinite
 	}
 	at := len(dst)
@@ -99,7 +100,7 @@ func (c plain) Decode(dst []float32, src []byte) error {
 	if err := c.q.decode(dst, src); err != nil {
 		return err
 	}
-	if !mixing.Finite(dst) {
+	if !kernel.Finite(dst) {
 		return fmt.Errorf("%w: a number is not finite", ErrCorrupt)
 	}
 	return nil

@@ -6,7 +6,7 @@ import (
 
 	"github.com/klauspost/compress/huff0"
 
-	"starling/mixing"
+	"starling/mixing/kernel"
 )
 
 // entropy codes a quantizer's bytes with Huffman codes. Bytes of the same place in their numbers are coded together, for
@@ -32,7 +32,7 @@ func (c entropy) MaxEncoded(n int) int {
 }
 
 func (c entropy) Encode(dst []byte, v []float32, _ uint64) ([]byte, error) {
-	if !mixing.Finite(v) {
+	if !kernel.Finite(v) {
 		return nil, errNotFinite
 	}
 	plain := make([]byte, c.q.size(len(v)))
@@ -95,7 +95,7 @@ func (c entropy) Decode(dst []float32, src []byte) error {
 	if err := c.q.decode(dst, plain); err != nil {
 		return err
 	}
-	if !mixing.Finite(dst) {
+	if !kernel.Finite(dst) {
 		return fmt.Errorf("%w: a number is not finite", ErrCorrupt)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"starling/gossip"
 	"starling/gossip/codec"
 	"starling/mixing"
+	"starling/mixing/kernel"
 	"starling/node"
 	"starling/node/data"
 	"starling/node/manifest"
@@ -162,7 +163,7 @@ func (e *Engine) Train(ctx context.Context, params, opt, out, outOpt []float32, 
 		}
 		samples += uint64(len(e.y))
 	}
-	if !mixing.Finite(out) {
+	if !kernel.Finite(out) {
 		return samples, math.NaN()
 	}
 	return samples, loss
@@ -201,7 +202,7 @@ func Combine(terms []node.Term, vecs map[node.VecRef][]float32, out []float32) {
 	for i, t := range terms {
 		in[i], w[i] = vecs[t.Vec], t.Coef
 	}
-	mixing.WeightedSum(out, in, w)
+	kernel.WeightedSum(out, w, in)
 }
 
 func (e *Engine) input(in node.MixInput, vecs map[node.VecRef][]float32) mixing.Input {

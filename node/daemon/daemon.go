@@ -22,7 +22,7 @@ import (
 
 	"starling/gossip"
 	"starling/gossip/swarm"
-	blob "starling/gossip/swarm/pull"
+	"starling/gossip/swarm/blob"
 	"starling/node"
 	"starling/node/compute"
 	"starling/node/manifest"
@@ -243,11 +243,9 @@ func (d *Daemon) prepare(ctx context.Context) error {
 		return err
 	}
 	d.limits = gossip.DefaultLimits()
-	if d.blobs, err = blob.NewTiered(d.store, blob.TieredOptions{}); err != nil {
-		return err
-	}
-	d.server = blob.NewServer(d.swarm.Host(), d.blobs, blob.ServerOptions{Limiter: d.up})
-	d.fetcher = blob.NewFetcher(d.swarm.Host(), d.blobs, blob.FetcherOptions{Limiter: d.down})
+	d.blobs = blob.NewTiered(d.store, blob.TieredOptions{})
+	d.server = blob.NewServer(d.swarm.Host(), d.blobs, blob.ServerOptions{Limiter: d.up, Count: d.metrics.count})
+	d.fetcher = blob.NewFetcher(d.swarm.Host(), d.blobs, blob.FetcherOptions{Limiter: d.down, Count: d.metrics.count})
 	if err := d.restore(ctx); err != nil {
 		return err
 	}
@@ -313,7 +311,9 @@ func (d *Daemon) loadSeq() (uint64, error) {
 
 func (d *Daemon) close() {
 	if d.server != nil {
-		d.server.Close()
+		if err := d.server.Close(); err != nil {
+			d.log.Warn("close blob server", "error", err)
+		}
 	}
 	if d.swarm != nil {
 		d.swarm.Close()

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"starling/gossip"
-	blob "starling/gossip/swarm/pull"
+	"starling/gossip/swarm/blob"
 	"starling/node"
 )
 
@@ -24,7 +24,7 @@ type metrics struct {
 	events   *prometheus.CounterVec // by kind
 	messages *prometheus.CounterVec // not taken, by verdict and reason
 	dropped  *prometheus.CounterVec // own messages, by queue
-	blobs    prometheus.Counter     // bytes pulled
+	blobs    *prometheus.CounterVec // what blob.Counter says
 
 	mu      sync.Mutex
 	reasons map[string]uint64 // guarded by mu: messages not taken, for the report
@@ -43,7 +43,8 @@ func newMetrics(reg *prometheus.Registry, d *Daemon) *metrics {
 			Help: "Messages of others that were not taken."}, []string{"verdict", "reason"}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "starling_messages_dropped_total",
 			Help: "Own messages that found their queue full; anti-entropy makes up for them."}, []string{"queue"}),
-		blobs:   prometheus.NewCounter(prometheus.CounterOpts{Name: "starling_blob_bytes_total", Help: "Bytes pulled as blobs."}),
+		blobs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "starling_blob_total", Help: "Blobs served and fetched: bytes, streams, failures."},
+			[]string{"what"}),
 		reasons: make(map[string]uint64),
 	}
 	reg.MustRegister(m.round, m.loss, m.accuracy, m.mixed, m.events, m.messages, m.dropped, m.blobs,
@@ -92,10 +93,9 @@ func (m *metrics) refusals() map[string]uint64 {
 	return out
 }
 
-func (m *metrics) fetched(r blob.Result) {
-	for _, n := range r.Bytes {
-		m.blobs.Add(float64(n))
-	}
+// count takes what the blob server and the fetcher report.
+func (m *metrics) count(what blob.Counter, n int64) {
+	m.blobs.WithLabelValues(string(what)).Add(float64(n))
 }
 
 // logStat writes what a person would care about as information and the rest for debugging.

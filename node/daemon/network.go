@@ -8,7 +8,7 @@ import (
 
 	"starling/gossip"
 	"starling/gossip/swarm"
-	blob "starling/gossip/swarm/pull"
+	"starling/gossip/swarm/blob"
 	"starling/node"
 )
 
@@ -112,14 +112,13 @@ func (d *Daemon) pull(ctx context.Context, j node.FetchJob, out []float32) node.
 			ID: blob.ID(u.Blob), Size: int64(u.Size), MaxSize: int64(d.engine.MaxPayload()),
 			Holders: []peer.ID{author}, More: d.connected,
 		})
-		d.metrics.fetched(result)
 		for _, bad := range result.Bad {
 			d.log.Warn("peer served wrong bytes", "peer", bad.Peer, "why", bad.Reason)
 		}
 		switch {
 		case ctx.Err() != nil:
 			return node.FetchCancelled
-		case errors.Is(err, blob.ErrTooLarge):
+		case errors.Is(err, blob.ErrTooLarge), errors.Is(err, blob.ErrSizeMismatch):
 			return node.FetchCorrupt
 		case err != nil:
 			d.log.Debug("fetch blob", "author", j.Author.Short(), "error", err)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"starling/mixing"
+	"starling/mixing/kernel"
 	"starling/node/data"
 	"starling/node/optim"
 )
@@ -171,7 +172,7 @@ func TestTrainingThatDivergedShows(t *testing.T) {
 	for i := range params {
 		params[i] = 1e18 // large, and still no overflow in the softmax
 	}
-	if loss := m.Gradient(grad, params, []float32{1, 2}, []uint8{1}); math.IsNaN(loss) || !mixing.Finite(grad) {
+	if loss := m.Gradient(grad, params, []float32{1, 2}, []uint8{1}); math.IsNaN(loss) || !kernel.Finite(grad) {
 		t.Errorf("the loss of large parameters is %v", loss)
 	}
 }

@@ -20,7 +20,7 @@ import (
 const optimistic = 4
 
 // maxWindow is how many chunks may be asked of a peer before the first comes.
-const maxWindow = 8
+const maxWindow = 16
 
 // openTimeout bounds dialling and opening a stream.
 const openTimeout = 15 * time.Second
