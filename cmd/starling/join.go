@@ -33,7 +33,9 @@ Everything is kept in the home directory. Settings may stand in its config.yaml 
 			if verbose {
 				level = slog.LevelDebug
 			}
-			cfg.Logger = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+			handler := slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level})
+			cfg.Logger = slog.New(handler)
+			daemon.QuietLibraries(handler)
 			if cfg.Threads > 0 {
 				runtime.GOMAXPROCS(max(cfg.Threads, 1))
 			}

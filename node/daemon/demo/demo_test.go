@@ -24,6 +24,7 @@ var (
 	daemons = flag.Int("daemons", 10, "daemons in TestDaemonsFormOneComponent")
 	times   = flag.Int("times", 1, "repetitions of TestDaemonsFormOneComponent")
 	within  = flag.Duration("within", time.Minute, "how soon after the last start the daemons must be one component; the goal on a machine that does nothing else is 15s")
+	soak    = flag.Duration("soak", 5*time.Second, "how long TestSoakLeavesMemoryAndGoroutinesWhereTheyWere trains")
 	late    = flag.Duration("late", 6*time.Second, "how late the second bootstrap starts; the first is killed after a third of it")
 )
 
@@ -214,5 +215,61 @@ func wait(t *testing.T, what string, ok func() bool) {
 		if sleep(ctx, 50*time.Millisecond) != nil {
 			t.Fatalf("waited 30 s for %s", what)
 		}
+	}
+}
+
+// TestSoakLeavesMemoryAndGoroutinesWhereTheyWere trains for a while and compares the end with the time after warming up.
+func TestSoakLeavesMemoryAndGoroutinesWhereTheyWere(t *testing.T) {
+	s, err := Start(Config{Nodes: 3, Manifest: small(3), Home: t.TempDir(), Program: program})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop()
+	look := func() (rounds uint64, goroutines int, memory int64) {
+		if err := s.Poll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range s.Nodes() {
+			rounds += n.Report.Round
+			goroutines = max(goroutines, n.Report.Goroutines)
+			memory = max(memory, n.Report.Memory)
+		}
+		return rounds, goroutines, memory
+	}
+	wait(t, "rounds", func() bool { r, _, _ := look(); return r > 60 })
+	r0, g0, m0 := look()
+	if err := sleep(t.Context(), *soak); err != nil {
+		t.Fatal(err)
+	}
+	r1, g1, m1 := look()
+	t.Logf("after %s and %d rounds: goroutines %d, were %d; memory %d MiB, was %d MiB", *soak, r1-r0, g1, g0, m1>>20, m0>>20)
+	if g1 > g0+g0/2 || m1 > 2*m0 {
+		t.Errorf("goroutines went from %d to %d and memory from %d to %d bytes", g0, g1, m0, m1)
+	}
+}
+
+func TestAnIdleDaemonIsSmall(t *testing.T) {
+	s, err := Start(Config{Nodes: 2, Manifest: manifest.Default(), Home: t.TempDir(), Program: program, Args: []string{"--paused"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop()
+	var most int64
+	wait(t, "both to be joined", func() bool {
+		if err := s.Poll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		most = 0
+		for _, n := range s.Nodes() {
+			if !n.Seen || len(n.Report.Peers) != 1 || n.Report.Phase != "paused" {
+				return false
+			}
+			most = max(most, n.Report.Memory)
+		}
+		return true
+	})
+	t.Logf("%.1f MiB", float64(most)/(1<<20))
+	if most > 96<<20 {
+		t.Errorf("a joined daemon that does nothing takes %.1f MiB; 96 are allowed", float64(most)/(1<<20))
 	}
 }
