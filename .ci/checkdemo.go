@@ -39,7 +39,7 @@ func check(target, file string) error {
 		Accuracy struct{ Mean, Worst float64 }
 		Sent     int64 `json:"bytes_sent_per_node"`
 		Received int64 `json:"bytes_received_per_node"`
-		Rounds   struct{ Min, Max uint64 }
+		Rounds   float64
 	}
 	if err := json.Unmarshal(b, &r); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
@@ -55,7 +55,7 @@ func check(target, file string) error {
 	wrong(r.Accuracy.Worst < want, fmt.Sprintf("the worst node has %.4f, below %v", r.Accuracy.Worst, want))
 	wrong(r.Accuracy.Mean < r.Accuracy.Worst || r.Accuracy.Mean > 1, "the mean accuracy is not between the worst and 1")
 	wrong(r.Sent <= 0 || r.Received <= 0, "no bytes were exchanged")
-	wrong(r.Rounds.Min == 0 || r.Rounds.Max < r.Rounds.Min, "the rounds do not add up")
+	wrong(r.Rounds < 1, "no round was done")
 	wrong(r.Seconds <= 0, "it took no time")
 	if bad != nil {
 		return fmt.Errorf("%s: %w\n%s", file, errors.Join(bad...), b)

@@ -37,13 +37,12 @@ type Result struct {
 		Mean  float64 `json:"mean"`
 		Worst float64 `json:"worst"`
 	} `json:"accuracy"`
-	BytesSentPerNode     int64 `json:"bytes_sent_per_node"`
-	BytesReceivedPerNode int64 `json:"bytes_received_per_node"`
-	Rounds               struct {
-		Min  uint64  `json:"min"`
-		Mean float64 `json:"mean"`
-		Max  uint64  `json:"max"`
-	} `json:"rounds"`
+	BytesSentPerNode     int64   `json:"bytes_sent_per_node"`
+	BytesReceivedPerNode int64   `json:"bytes_received_per_node"`
+	Rounds               float64 `json:"rounds"` // of a node, in the mean
+	RoundsMin            uint64  `json:"rounds_min"`
+	RoundsMax            uint64  `json:"rounds_max"`
+
 	Kills     int    `json:"kills"`
 	MostLost  uint64 `json:"most_rounds_lost"` // by a kill
 	Corrupted int    `json:"corrupted"`        // checkpoints that did not verify at the end
@@ -181,22 +180,22 @@ func table(w io.Writer, s *Swarm, seconds float64) int {
 func summary(w io.Writer, s *Swarm, seconds float64) {
 	var r Result
 	r.measure(s)
-	fmt.Fprintf(w, "%4.0f s  rounds %d to %d, accuracy mean %.2f %% worst %.2f %%, sent %.1f MB per node\n", seconds, r.Rounds.Min, r.Rounds.Max,
+	fmt.Fprintf(w, "%4.0f s  rounds %d to %d, accuracy mean %.2f %% worst %.2f %%, sent %.1f MB per node\n", seconds, r.RoundsMin, r.RoundsMax,
 		100*r.Accuracy.Mean, 100*r.Accuracy.Worst, float64(r.BytesSentPerNode)/1e6)
 }
 
 func (r *Result) measure(s *Swarm) {
 	n := float64(len(s.Nodes()))
 	r.Accuracy.Mean, r.Accuracy.Worst = 0, 1
-	r.Rounds.Min, r.Rounds.Mean, r.Rounds.Max = ^uint64(0), 0, 0
+	r.RoundsMin, r.Rounds, r.RoundsMax = ^uint64(0), 0, 0
 	var sent, received int64
 	for _, node := range s.Nodes() {
 		rep := node.Report
 		r.Accuracy.Mean += rep.Accuracy / n
 		r.Accuracy.Worst = min(r.Accuracy.Worst, rep.Accuracy)
-		r.Rounds.Min = min(r.Rounds.Min, rep.Round)
-		r.Rounds.Max = max(r.Rounds.Max, rep.Round)
-		r.Rounds.Mean += float64(rep.Round) / n
+		r.RoundsMin = min(r.RoundsMin, rep.Round)
+		r.RoundsMax = max(r.RoundsMax, rep.Round)
+		r.Rounds += float64(rep.Round) / n
 		sent += rep.Sent
 		received += rep.Received
 	}
