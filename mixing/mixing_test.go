@@ -75,12 +75,11 @@ func TestVarianceCorrectionMatchesTheVectors(t *testing.T) {
 			for _, w := range c.Weights {
 				sum += w
 			}
-			target, vars := 0.0, []float64{}
+			target := 0.0
 			var in []Input
 			for i, m := range c.Models {
 				in = append(in, Input{Vec: narrow(m), Meta: Meta{Peer: fmt.Sprint(i)}})
 				v := Moments(narrow(m)).Var
-				vars = append(vars, v)
 				target += c.Weights[i] / sum * v
 			}
 			if math.Abs(target-c.VarTarget) > 1e-6*c.VarTarget {
@@ -573,9 +572,6 @@ func TestRulesAreParsedStrictly(t *testing.T) {
 		if r, err := ParseRule(bad); err == nil {
 			t.Errorf("%q is %s", bad, r.Name())
 		}
-	}
-	if got := Nearest("averag", []string{"mean", "average", "age"}); got != "average" {
-		t.Errorf("nearest to averag is %q", got)
 	}
 }
 

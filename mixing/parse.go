@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"starling/mixing/spelling"
 )
 
 // weighers by the name they have in rules.
@@ -34,7 +36,7 @@ func ParseRule(text string) (Rule, error) {
 		return Linear(name, w), nil
 	}
 	if name != "variance-corrected" {
-		return nil, fmt.Errorf("unknown mixing rule %q: did you mean %q? There are %s", name, Nearest(name, RuleNames()), strings.Join(RuleNames(), ", "))
+		return nil, fmt.Errorf("unknown mixing rule %q%s There are %s", name, spelling.Hint(name, RuleNames()), strings.Join(RuleNames(), ", "))
 	}
 	c, w := DefaultCorrection(), Weigher(MeanWeights)
 	if !has {
@@ -84,39 +86,7 @@ func (c *Correction) set(key, value string, w *Weigher) error {
 		c.Biases = b
 	default:
 		keys := []string{"weights", "policy", "rmax", "guard", "biases", "compat_eps"}
-		return fmt.Errorf("unknown setting %q: did you mean %q?", key, Nearest(key, keys))
+		return fmt.Errorf("unknown setting %q%s There are %s", key, spelling.Hint(key, keys), strings.Join(keys, ", "))
 	}
 	return nil
-}
-
-// Nearest returns the name with the smallest edit distance from what was written; the first of several.
-func Nearest(written string, names []string) string {
-	best, least := "", -1
-	for _, n := range names {
-		if d := distance(written, n); least < 0 || d < least {
-			best, least = n, d
-		}
-	}
-	return best
-}
-
-// distance is that of Levenshtein, of at most the first 64 bytes.
-func distance(a, b string) int {
-	a, b = a[:min(len(a), 64)], b[:min(len(b), 64)]
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j]+1, row[j+1]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }

@@ -58,16 +58,16 @@ func (c *Config) setDefaults() {
 func (c *Config) validate() error {
 	var errs []error
 	if c.Rand == nil {
-		errs = append(errs, errors.New("Rand is nil"))
+		errs = append(errs, errors.New("no random stream (Rand)"))
 	}
 	if c.Len <= 0 {
-		errs = append(errs, fmt.Errorf("Len is %d: a run needs a vector to train", c.Len))
+		errs = append(errs, fmt.Errorf("vectors of length %d (Len): a run needs a vector to train", c.Len))
 	}
 	if c.RepairEvery < 0 {
-		errs = append(errs, fmt.Errorf("RepairEvery is %d: must be positive", c.RepairEvery))
+		errs = append(errs, fmt.Errorf("repair every %d ns (RepairEvery): must be positive", c.RepairEvery))
 	}
 	if c.MaxMembers < 0 {
-		errs = append(errs, fmt.Errorf("MaxMembers is %d: must be positive", c.MaxMembers))
+		errs = append(errs, fmt.Errorf("at most %d members (MaxMembers): must be positive", c.MaxMembers))
 	}
 	return errors.Join(errs...)
 }

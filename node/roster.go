@@ -33,7 +33,6 @@ type member struct {
 	accepted uint64 // updates heard
 	mixed    uint64 // of these, mixed in
 	refused  [refusalReasons]uint64
-	credited uint64 // own updates that this member reported as mixed in
 
 	score float64
 	view  *memberView

@@ -87,7 +87,6 @@ type simNode struct {
 	served []gossip.BlobID             // oldest first
 	count  uint64
 	rand   *rand.Rand // of its outgoing links
-	eval   float64
 }
 
 type savedState struct {

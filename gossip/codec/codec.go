@@ -6,7 +6,7 @@
 // machine.
 //
 // The package keeps no state between vectors: error feedback belongs to the method. Nodes, the simulator and the manifest
-// may import it; of the project it imports package mixing and its kernels.
+// may import it; of the project it imports the kernels of mixing.
 package codec
 
 import (
@@ -14,8 +14,8 @@ import (
 	"fmt"
 	"strings"
 
-	"starling/mixing"
 	"starling/mixing/kernel"
+	"starling/mixing/spelling"
 )
 
 // A Codec encodes vectors. It is safe for concurrent use.
@@ -64,8 +64,8 @@ func Parse(spec string) (Codec, error) {
 	case "int8":
 		q = int8Block{}
 	default:
-		return nil, fmt.Errorf("unknown codec %q: did you mean %q? There are %s, each with or without %q behind it", spec,
-			mixing.Nearest(stages[0], Names()), strings.Join(Names(), ", "), ",huff0")
+		return nil, fmt.Errorf("unknown codec %q%s There are %s, each with or without %q behind it", spec,
+			spelling.Hint(stages[0], Names()), strings.Join(Names(), ", "), ",huff0")
 	}
 	switch {
 	case len(stages) == 1:

@@ -14,16 +14,18 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"golang.org/x/time/rate"
+
+	"starling/gossip"
 )
 
 // The stream protocols. Every stream carries one exchange: the opener writes one frame, the other answers with one, the
 // opener closes. A frame is its length (4 bytes, big endian) and that many bytes.
 const (
-	protoHello    protocol.ID = "/starling/hello/1"
-	protoPeers    protocol.ID = "/starling/peers/1"
-	protoDirect   protocol.ID = "/starling/direct/1"
-	protoManifest protocol.ID = "/starling/manifest/1"
-	protoBlob     protocol.ID = "/starling/blob/1" // served by package blob; listed for its limits
+	protoHello    protocol.ID = gossip.ProtocolHello
+	protoPeers    protocol.ID = gossip.ProtocolPeers
+	protoDirect   protocol.ID = gossip.ProtocolDirect
+	protoManifest protocol.ID = gossip.ProtocolManifest
+	protoBlob     protocol.ID = gossip.ProtocolBlob // served by package blob; listed for its limits
 )
 
 // protocols says how many inbound streams a protocol may have, in total and for each peer.

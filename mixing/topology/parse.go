@@ -1,12 +1,13 @@
 package topology
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+
+	"starling/mixing/spelling"
 )
 
 // A family is a name that Parse knows: its parameters in the order of positional values, with defaults, and how to make
@@ -147,29 +148,7 @@ func unknown(name string, all []family) error {
 	if len(short) > 40 {
 		short = short[:40]
 	}
-	nearest := slices.MinFunc(names, func(a, b string) int { return cmp.Compare(distance(short, a), distance(short, b)) })
-	return fmt.Errorf("unknown topology %q, did you mean %q? There are %s", short, nearest, strings.Join(names, ", "))
-}
-
-// distance is the Levenshtein distance.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return fmt.Errorf("unknown topology %q%s There are %s", short, spelling.Hint(name, names), strings.Join(names, ", "))
 }
 
 // auto turns a parameter into what the functions take: 0 for the default.

@@ -11,6 +11,7 @@ import (
 
 	"starling/gossip"
 	"starling/gossip/codec"
+	"starling/mixing/spelling"
 )
 
 // Validate returns all problems of the manifest as [Problems], or nil. A manifest without creator and date is valid;
@@ -95,8 +96,8 @@ func checkWord(ps *Problems, field, have string, known, later []string) {
 	case slices.Contains(known, have):
 	case slices.Contains(later, have):
 		ps.add(field, "%q is not in this build yet; use %s", have, strings.Join(known, " or "))
-	case nearest(have, known) != "":
-		ps.add(field, "%s is not known; did you mean %q?", quote(have), nearest(have, known))
+	case spelling.Nearest(have, known) != "":
+		ps.add(field, "%s is not known; did you mean %q?", quote(have), spelling.Nearest(have, known))
 	default:
 		ps.add(field, "%s is not known; use %s", quote(have), strings.Join(known, " or "))
 	}

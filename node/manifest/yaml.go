@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 
 	"starling/gossip"
+	"starling/mixing/spelling"
 )
 
 // required are the keys that have no default: a file without a version could mean anything later.
@@ -164,7 +165,7 @@ func (r *reader) nested(key string, value ast.Node, at *token.Position, all []se
 
 // advice says what an unknown key was probably meant to be: a near word, or a key that belongs elsewhere.
 func advice(key string, keys []string, all []setting) string {
-	if near := nearest(key, keys); near != "" {
+	if near := spelling.Nearest(key, keys); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	for _, s := range all {

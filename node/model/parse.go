@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"starling/mixing/spelling"
 )
 
 // Bounds of what a specification, which may come from a peer's manifest, can ask for.
@@ -38,11 +40,7 @@ func Parse(spec string, inputs, classes int) (Model, error) {
 			sizes = append(sizes, int(w))
 		}
 	default:
-		hint := ""
-		if near := nearest(name, "softmax", "mlp"); near != "" {
-			hint = ", perhaps " + near
-		}
-		return nil, fmt.Errorf("model %s is not known; use softmax or mlp:WIDTHS%s", brief(spec), hint)
+		return nil, fmt.Errorf("model %s is not known; use softmax or mlp:WIDTHS%s", brief(spec), spelling.Hint(name, []string{"softmax", "mlp"}))
 	}
 	n, err := newNetwork(append(sizes, classes))
 	if err != nil {
@@ -57,39 +55,4 @@ func brief(s string) string {
 		s = s[:40] + "…"
 	}
 	return strconv.Quote(s)
-}
-
-// nearest returns the name that takes the fewest changes of a letter to get to, if these are few enough to be a slip.
-func nearest(name string, names ...string) string {
-	best, at := "", 4
-	for _, n := range names {
-		if d := edits(strings.ToLower(name), n); d < min(at, len(n)) {
-			best, at = n, d
-		}
-	}
-	return best
-}
-
-// edits returns the number of bytes to insert, remove or replace to get from a to b, or a large number when a is long.
-func edits(a, b string) int {
-	if len(a) > 20 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := diagonal
-			if a[i] != b[j] {
-				d++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(d, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -171,9 +171,11 @@ func TestNodesThatFetchServeEachOther(t *testing.T) {
 		req.More = func() []peer.ID { return ids }
 		f := NewFetcher(h, stores[i], FetcherOptions{})
 		work.Go(func() {
-			if got, res, err := f.Fetch(t.Context(), req); err != nil || !bytes.Equal(got, data) {
+			got, res, err := f.Fetch(t.Context(), req)
+			if err != nil || !bytes.Equal(got, data) {
 				t.Errorf("node %d: %v %+v", i, err, res)
 			}
+			t.Logf("DBG %v %d %d %v", values(res.Bytes, append(ids, origin.ID())), res.Refetched, res.Wasted, res.Duration)
 		})
 	}
 	work.Wait()
