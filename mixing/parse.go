@@ -36,7 +36,7 @@ func ParseRule(text string) (Rule, error) {
 		return Linear(name, w), nil
 	}
 	if name != "variance-corrected" {
-		return nil, fmt.Errorf("unknown mixing rule %q%s There are %s", name, spelling.Hint(name, RuleNames()), strings.Join(RuleNames(), ", "))
+		return nil, fmt.Errorf("unknown mixing rule %q: there are %s%s", name, strings.Join(RuleNames(), ", "), spelling.Hint(name, RuleNames()))
 	}
 	c, w := DefaultCorrection(), Weigher(MeanWeights)
 	if !has {
@@ -86,7 +86,7 @@ func (c *Correction) set(key, value string, w *Weigher) error {
 		c.Biases = b
 	default:
 		keys := []string{"weights", "policy", "rmax", "guard", "biases", "compat_eps"}
-		return fmt.Errorf("unknown setting %q%s There are %s", key, spelling.Hint(key, keys), strings.Join(keys, ", "))
+		return fmt.Errorf("unknown setting %q: there are %s%s", key, strings.Join(keys, ", "), spelling.Hint(key, keys))
 	}
 	return nil
 }

@@ -64,8 +64,8 @@ func Parse(spec string) (Codec, error) {
 	case "int8":
 		q = int8Block{}
 	default:
-		return nil, fmt.Errorf("unknown codec %q%s There are %s, each with or without %q behind it", spec,
-			spelling.Hint(stages[0], Names()), strings.Join(Names(), ", "), ",huff0")
+		return nil, fmt.Errorf("unknown codec %q: there are %s, each with or without %q behind it%s", spec, strings.Join(Names(), ", "),
+			",huff0", spelling.Hint(stages[0], Names()))
 	}
 	switch {
 	case len(stages) == 1:

@@ -19,7 +19,7 @@ func ExampleParse() {
 	fmt.Println(err)
 	// Output:
 	// regular:d=4 diameter 4 rounds to 1 %: true
-	// unknown topology "rnig", did you mean "ring"? There are base, complete, equistatic, equistatic-directed, erdos-renyi, exponential, geometric, hyper-hypercube, hypercube, line, matching, od-equidyn, one-peer-exponential, ou-equidyn, regular, ring, simple-base, star, torus, watts-strogatz
+	// unknown topology "rnig": there are base, complete, equistatic, equistatic-directed, erdos-renyi, exponential, geometric, hyper-hypercube, hypercube, line, matching, od-equidyn, one-peer-exponential, ou-equidyn, regular, ring, simple-base, star, torus, watts-strogatz; did you mean "ring"?
 }
 
 // Six peers reach their exact mean in four rounds, with one partner each.

@@ -148,7 +148,7 @@ func unknown(name string, all []family) error {
 	if len(short) > 40 {
 		short = short[:40]
 	}
-	return fmt.Errorf("unknown topology %q%s There are %s", short, spelling.Hint(name, names), strings.Join(names, ", "))
+	return fmt.Errorf("unknown topology %q: there are %s%s", short, strings.Join(names, ", "), spelling.Hint(name, names))
 }
 
 // auto turns a parameter into what the functions take: 0 for the default.

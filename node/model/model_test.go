@@ -343,9 +343,9 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		want            string
 	}{
 		{"", 2, 2, `"" is not known; use softmax or mlp:WIDTHS`},
-		{"sofmax", 2, 2, "perhaps softmax"},
-		{"MLP:64", 2, 2, "perhaps mlp"},
-		{"mpl", 2, 2, "perhaps mlp"},
+		{"sofmax", 2, 2, "did you mean \"softmax\"?"},
+		{"MLP:64", 2, 2, "did you mean \"mlp\"?"},
+		{"mpl", 2, 2, "did you mean \"mlp\"?"},
 		{"resnet50", 2, 2, `"resnet50" is not known; use softmax or mlp:WIDTHS`},
 		{"softmax:3", 2, 2, "not known"},
 		{"mlp", 2, 2, "such as mlp:64"},

@@ -175,12 +175,11 @@ func TestNodesThatFetchServeEachOther(t *testing.T) {
 			if err != nil || !bytes.Equal(got, data) {
 				t.Errorf("node %d: %v %+v", i, err, res)
 			}
-			t.Logf("DBG %v %d %d %v", values(res.Bytes, append(ids, origin.ID())), res.Refetched, res.Wasted, res.Duration)
 		})
 	}
 	work.Wait()
 	copies := float64(served.of(ServedBytes)) / float64(len(data))
-	if copies > n-1 {
+	if copies > 0.9*n {
 		t.Errorf("the origin sent %.1f copies to %d nodes that could help each other", copies, n)
 	}
 	t.Logf("the origin sent %.2f copies to %d nodes", copies, n)

@@ -2,6 +2,8 @@ package blob
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -28,7 +30,8 @@ type pull struct {
 	f      *Fetcher
 	req    Request
 	start  time.Time
-	offset int           // where this node begins, so that nodes which fetch at the same time get different chunks
+	offset int           // where this node begins, and
+	stride int           // how it goes on, so that nodes which fetch at the same time get different chunks
 	wake   chan struct{} // holds one: something happened that run should look at
 	work   sync.WaitGroup
 
@@ -37,6 +40,7 @@ type pull struct {
 	chunks []chunk      // guarded by mu
 	left   int          // guarded by mu: chunks that are not here
 	open   int          // guarded by mu: of these, how many nobody was asked for
+	cursor int          // guarded by mu: no chunk before it, in this node's order, is among these
 	peers  []*candidate // guarded by mu: in the order in which they were named
 	known  map[peer.ID]bool
 	fatal  error  // guarded by mu: why nobody can help
@@ -93,11 +97,34 @@ func newPull(f *Fetcher, req Request) *pull {
 		chunks: make([]chunk, n), left: n, open: n, known: map[peer.ID]bool{f.host.ID(): true},
 	}
 	p.res.Bytes = make(map[peer.ID]int64)
-	for _, b := range []byte(f.host.ID()) {
-		p.offset = (p.offset*31 + int(b)) & 0xffff
+	order := sha256.Sum256(append([]byte(f.host.ID()), req.ID[:]...))
+	p.offset, p.stride = int(binary.BigEndian.Uint32(order[:])), 1
+	if n > 2 {
+		p.stride = 1 + int(binary.BigEndian.Uint32(order[4:]))%(n-1)
+		for gcd(p.stride, n) != 1 {
+			p.stride--
+		}
 	}
 	p.add(req.Holders)
 	return p
+}
+
+func gcd(a, b int) int {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
+}
+
+// at returns the chunk at position k of this node's order, which is a permutation as stride and length are coprime.
+func (p *pull) at(k int) int {
+	return int((int64(p.offset) + int64(k)*int64(p.stride)) % int64(len(p.chunks)))
+}
+
+// reopen notes that nobody is asked any more for a chunk. The caller holds mu.
+func (p *pull) reopen() {
+	p.open++
+	p.cursor = 0
 }
 
 // close releases what the pull holds; the sessions have ended.
@@ -172,7 +199,7 @@ func (p *pull) recheck() {
 		if !p.blob.Has(i) {
 			p.chunks[i] = chunk{asked: true}
 			p.left++
-			p.open++
+			p.reopen()
 		}
 	}
 }
@@ -325,7 +352,7 @@ func (p *pull) choose(now time.Time, active int) *candidate {
 		}
 		switch c.state {
 		case ready:
-			if p.next(c, now, p.offset) < 0 && (c.have == nil || !worthwhile) {
+			if p.next(c, now) < 0 && (c.have == nil || !worthwhile) {
 				continue
 			}
 		case fresh, waiting, lacking:
@@ -380,15 +407,18 @@ func (p *pull) failure() error {
 	return fmt.Errorf("%w: %d peers asked, %d of %d chunks are here, last: %v", err, len(p.peers), here, len(p.chunks), p.last)
 }
 
-// next returns the chunk that a peer should be asked for, at or after some index if possible, or -1: one that nobody was
-// asked for, else one that comes from somewhere else too slowly. The caller holds mu.
-func (p *pull) next(c *candidate, now time.Time, from int) int {
-	n := len(p.chunks)
+// next returns the chunk that a peer should be asked for, or -1: one that nobody was asked for, else one that comes from somewhere else too slowly. The caller holds mu.
+func (p *pull) next(c *candidate, now time.Time) int {
 	mine := expect(chunkSize, p.f.speed(c.remote)) // until the peer would bring it
 	if p.open > 0 {
-		for k := range n {
-			i := (from + k) % n
-			if ch := &p.chunks[i]; !ch.here && ch.takers == 0 && c.have.has(i) {
+		passed := true // all before k
+		for k := p.cursor; k < len(p.chunks); k++ {
+			i := p.at(k)
+			if ch := &p.chunks[i]; ch.here || ch.takers > 0 {
+				if passed {
+					p.cursor = k + 1
+				}
+			} else if passed = false; c.have.has(i) {
 				return i
 			}
 		}

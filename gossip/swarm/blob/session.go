@@ -181,7 +181,7 @@ func (p *pull) receive(ctx context.Context, c *candidate, r io.Reader, i int) (n
 	if status != statusOK && !claimed {
 		c.out = c.out[1:]
 		if ch.takers--; ch.takers == 0 && !here {
-			p.open++
+			p.reopen()
 		}
 	}
 	p.mu.Unlock()
@@ -252,13 +252,9 @@ func (p *pull) take(c *candidate, requests []byte) []byte {
 		queued += p.len(i)
 	}
 	now := time.Now()
-	from := p.offset
-	if len(c.out) > 0 {
-		from = c.out[len(c.out)-1] + 1
-	}
 	run := chunkRequest{}
 	for len(c.out) < window {
-		i := p.next(c, now, from)
+		i := p.next(c, now)
 		if i < 0 {
 			break
 		}
@@ -278,7 +274,6 @@ func (p *pull) take(c *candidate, requests []byte) []byte {
 			ch.due = now.Add(2*time.Second + 3*expect(queued, 0))
 		}
 		c.out = append(c.out, i)
-		from = i + 1
 		if run.count > 0 && i == run.first+run.count && run.count < maxRange {
 			run.count++
 			continue
@@ -305,7 +300,7 @@ func (p *pull) finish(c *candidate, got int, err error) {
 	for _, i := range c.out {
 		ch := &p.chunks[i]
 		if ch.takers--; ch.takers == 0 && !ch.here {
-			p.open++
+			p.reopen()
 		} else if ch.owner == c {
 			ch.due = now // the other taker was the slow one
 		}
@@ -318,7 +313,7 @@ func (p *pull) finish(c *candidate, got int, err error) {
 	switch {
 	case err == nil:
 		c.state, c.until = ready, time.Time{}
-		if c.have != nil && p.next(c, now, 0) < 0 {
+		if c.have != nil && p.next(c, now) < 0 {
 			// It is fetching the blob, too, and will have more soon.
 			if c.until = now.Add(time.Second); got == 0 {
 				c.useless++
