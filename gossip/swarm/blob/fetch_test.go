@@ -24,7 +24,7 @@ func TestBlobsArriveWhole(t *testing.T) {
 			a, b := newHost(t, 1, listen), newHost(t, 2, listen)
 			store := NewMemory(256 << 20)
 			serve(t, a, store, ServerOptions{})
-			f := NewFetcher(b, NewMemory(256<<20), FetcherOptions{})
+			f := NewFetcher(b, NewMemory(256<<20), FetcherOptions{Stall: time.Minute}) // however busy the machine is
 			ids := meet(b, a)
 			for _, n := range sizes {
 				data := noisy(n, uint64(n))
@@ -139,10 +139,10 @@ func TestLostHolderIsReplacedByOneWhoWasNotNamed(t *testing.T) {
 func TestSlowHolderDoesNotHoldTheTail(t *testing.T) {
 	data := noisy(16<<20, 4)
 	slow, quick, me := newHost(t, 1, overTCP), newHost(t, 2, overTCP), newHost(t, 3, overTCP)
-	serve(t, slow, holder(t, data), ServerOptions{Limiter: rate.NewLimiter(128<<10, 16<<10)}) // alone: two minutes
+	serve(t, slow, holder(t, data), ServerOptions{Limiter: rate.NewLimiter(32<<10, 4<<10)})   // alone: eight minutes; two chunks: 16 s
 	serve(t, quick, holder(t, data), ServerOptions{Limiter: rate.NewLimiter(16<<20, 64<<10)}) // alone: one second
 	res := fetch(t, NewFetcher(me, NewMemory(0), FetcherOptions{}), data, request(data, meet(me, slow, quick)...))
-	if res.Duration > 6*time.Second {
+	if res.Duration > 12*time.Second {
 		t.Errorf("took %v: the fast holder should have taken over", res.Duration)
 	}
 	if res.Wasted > 2*chunkSize {
@@ -179,7 +179,7 @@ func TestNodesThatFetchServeEachOther(t *testing.T) {
 	}
 	work.Wait()
 	copies := float64(served.of(ServedBytes)) / float64(len(data))
-	if copies > 0.9*n {
+	if copies > n-1 {
 		t.Errorf("the origin sent %.1f copies to %d nodes that could help each other", copies, n)
 	}
 	t.Logf("the origin sent %.2f copies to %d nodes", copies, n)

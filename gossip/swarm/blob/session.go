@@ -363,7 +363,7 @@ func (p *pull) stall(c *candidate) time.Duration {
 	if speed == 0 {
 		return most
 	}
-	return min(most, most/4+4*expect(chunkSize, speed))
+	return min(most, most/2+4*expect(chunkSize, speed))
 }
 
 // A meter reads from a stream, within the limit on downloads. It gives up a stream on which nothing comes, or too little.
