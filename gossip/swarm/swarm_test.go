@@ -120,10 +120,10 @@ func maxPeers(n int) func(*Config) { return func(c *Config) { c.MaxPeers = n } }
 // eventually polls until cond holds.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for !cond() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s: %s", what)
+			t.Fatalf("not within 60 s: %s", what)
 		}
 		<-time.After(5 * time.Millisecond)
 	}
