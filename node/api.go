@@ -43,9 +43,11 @@ type (
 	PeerDown struct{ Peer PeerID }
 
 	// Fetched ends a FetchJob. When Err is FetchOK the vector is there, decoded and finite.
+	// Bad lists the peers that served bytes which are provably wrong, whatever came of it.
 	Fetched struct {
 		Job JobID
 		Err FetchError
+		Bad []PeerID
 	}
 
 	// Trained ends a TrainJob.

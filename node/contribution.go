@@ -88,6 +88,11 @@ func (a *average) fetched(c *Core, ev Fetched) {
 	if i < 0 {
 		return
 	}
+	for _, id := range ev.Bad {
+		if m := c.roster.byID[id]; m != nil {
+			c.mark(m, scoreCorrupt, "served wrong bytes")
+		}
+	}
 	s := a.slots[i]
 	if ev.Err == FetchOK {
 		s.ready = true

@@ -166,7 +166,11 @@ func (s *script) command(cmd string) string {
 		return s.step(Received{From: peer(names[0]), Msg: &gossip.Message{Author: peer(names[0]), Body: d}})
 	case "fetched":
 		errs := map[string]FetchError{"": FetchOK, "unavailable": FetchUnavailable, "corrupt": FetchCorrupt}
-		return s.step(Fetched{Job: s.jobs["fetch "+names[0]], Err: errs[args["err"]]})
+		ev := Fetched{Job: s.jobs["fetch "+names[0]], Err: errs[args["err"]]}
+		if bad := args["bad"]; bad != "" {
+			ev.Bad = []PeerID{peer(bad)}
+		}
+		return s.step(ev)
 	case "trained":
 		return s.step(Trained{Job: s.jobs["train"], Samples: 320, Loss: num("loss", 0.5)})
 	case "encoded":

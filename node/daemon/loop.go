@@ -321,8 +321,8 @@ func (s *stepper) save(j node.SaveJob) {
 func (s *stepper) fetch(j node.FetchJob) {
 	out := s.arena.Alloc(j.Out, s.d.engine.Len())
 	s.fetches.Go(func() {
-		err := s.d.pull(s.work, j, out)
-		s.report(node.Fetched{Job: j.Job, Err: err}, j.Out)
+		err, bad := s.d.pull(s.work, j, out)
+		s.report(node.Fetched{Job: j.Job, Err: err, Bad: bad}, j.Out)
 	})
 }
 

@@ -102,8 +102,8 @@ func (d *Daemon) encodePayload(ctx context.Context, v []float32) (node.Payload, 
 	return p, stats, nil
 }
 
-// pull gets the vector of an update into out.
-func (d *Daemon) pull(ctx context.Context, j node.FetchJob, out []float32) node.FetchError {
+// pull gets the vector of an update into out, and says who served wrong bytes.
+func (d *Daemon) pull(ctx context.Context, j node.FetchJob, out []float32) (_ node.FetchError, liars []node.PeerID) {
 	u := j.Update
 	payload := u.Inline
 	if payload == nil {
@@ -114,23 +114,26 @@ func (d *Daemon) pull(ctx context.Context, j node.FetchJob, out []float32) node.
 		})
 		for _, bad := range result.Bad {
 			d.log.Warn("peer served wrong bytes", "peer", bad.Peer, "why", bad.Reason)
+			if id, ok := swarm.FromPeer(bad.Peer); ok {
+				liars = append(liars, id)
+			}
 		}
 		switch {
 		case ctx.Err() != nil:
-			return node.FetchCancelled
+			return node.FetchCancelled, nil
 		case errors.Is(err, blob.ErrTooLarge), errors.Is(err, blob.ErrSizeMismatch):
-			return node.FetchCorrupt
+			return node.FetchCorrupt, liars
 		case err != nil:
 			d.log.Debug("fetch blob", "author", j.Author.Short(), "error", err)
-			return node.FetchUnavailable
+			return node.FetchUnavailable, liars
 		}
 		payload = b
 	}
 	if err := d.engine.Decode(out, payload); err != nil {
 		d.log.Warn("payload does not decode", "author", j.Author.Short(), "error", err)
-		return node.FetchCorrupt
+		return node.FetchCorrupt, liars
 	}
-	return node.FetchOK
+	return node.FetchOK, liars
 }
 
 // connected lists the peers to ask for a blob that its author does not serve.
