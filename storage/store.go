@@ -63,6 +63,9 @@ func Open(dir string, opt Options) (*Store, error) {
 		opt.Keep = 3
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open store: %w", explain(err))
+	}
+	if err := (&Store{dir: dir}).space(0); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	// Values stay in the tree: checkpoints come and go every few seconds, and compaction reclaims deleted values at
@@ -208,8 +211,23 @@ func (s *Store) Usage() int64 {
 	return n
 }
 
-// room fails if n more bytes would exceed the limit.
+// spare is the space that must stay free on the disk. Badger writes through memory maps of sparse files, and where such a
+// write finds no space the system kills the process: so the store stops well before.
+const spare = 32 << 20
+
+// space fails if the disk has no room for n more bytes.
+func (s *Store) space(n int64) error {
+	if left, ok := free(s.dir); ok && left < n+spare {
+		return fmt.Errorf("%w: %d MiB are left on the disk of %s, and %d are kept free", ErrDiskFull, left>>20, s.dir, spare>>20)
+	}
+	return nil
+}
+
+// room fails if n more bytes would exceed the limit, or the disk.
 func (s *Store) room(n int64) error {
+	if err := s.space(n); err != nil {
+		return err
+	}
 	if s.opt.DiskLimit == 0 {
 		return nil
 	}
@@ -233,6 +251,9 @@ func (s *Store) Put(records []Record) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.space(0); err != nil {
+		return err
+	}
 	return s.commit("put", w)
 }
 
