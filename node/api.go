@@ -53,6 +53,7 @@ type (
 	// Trained ends a TrainJob.
 	Trained struct {
 		Job     JobID
+		Steps   uint64  // local steps done; 0 stands for as many as were asked for
 		Samples uint64  // examples seen
 		Loss    float64 // mean training loss; not finite if training diverged
 	}
@@ -177,7 +178,8 @@ type TrainJob struct {
 	Params VecRef
 	Opt    VecRef
 	Step   uint64 // number of the first step of this node: the position in its data
-	Steps  uint64
+	Age    uint64 // local steps that went into Params, here or elsewhere
+	Steps  uint64 // 0 is one pass over the node's data, whose last batch may be smaller
 	Out    VecRef // new parameters
 	OutOpt VecRef // new optimizer state
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -183,7 +184,7 @@ func (a *average) beginRound(c *Core) {
 func (a *average) train(c *Core) {
 	a.phase = training
 	a.next = TrainJob{
-		Job: c.newJob(), Params: a.params, Opt: a.opt, Step: a.step, Steps: a.cfg.Steps,
+		Job: c.newJob(), Params: a.params, Opt: a.opt, Step: a.step, Age: a.age, Steps: a.cfg.Steps,
 		Out: c.newRef(), OutOpt: c.newRef(),
 	}
 	a.job = a.next.Job
@@ -236,7 +237,8 @@ func (a *average) discardTraining(c *Core, job JobID) {
 
 func (a *average) endTraining(c *Core, ev Trained) {
 	// The steps count as done even when they are undone: the next ones shall see other data.
-	a.step += a.cfg.Steps
+	steps := cmp.Or(ev.Steps, a.cfg.Steps)
+	a.step += steps
 	if math.IsNaN(ev.Loss) || math.IsInf(ev.Loss, 0) {
 		a.discardTraining(c, ev.Job)
 		a.diverged++
@@ -254,7 +256,7 @@ func (a *average) endTraining(c *Core, ev Trained) {
 	c.release(a.opt)
 	a.params, a.opt = a.next.Out, a.next.OutOpt
 	a.trained = ev
-	a.age += a.cfg.Steps
+	a.age += steps
 	a.saveDirty = true
 	if a.announced != 0 && c.now-a.announcedAt < a.run.AnnounceEvery && c.mode == running {
 		a.train(c)
