@@ -304,8 +304,8 @@ func (a *average) announceWhenSaved(c *Core) {
 // each other's (spec 06, 6.3).
 func (a *average) degree(c *Core) uint32 {
 	n := 0
-	for _, id := range c.roster.ids {
-		if c.roster.byID[id].active(c.now, a.roundTime) {
+	for _, m := range c.roster.list {
+		if m.active(c.now, a.roundTime) {
 			n++
 		}
 	}

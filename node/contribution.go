@@ -22,8 +22,8 @@ type slot struct {
 // have something new.
 func (a *average) takeFromRoster(c *Core) {
 	var fresh []*member
-	for _, id := range c.roster.ids {
-		if m := c.roster.byID[id]; a.wants(m) {
+	for _, m := range c.roster.list {
+		if a.wants(m) {
 			fresh = append(fresh, m)
 		}
 	}
@@ -46,7 +46,7 @@ func (a *average) free() int { return a.cfg.Degree - len(a.slots) }
 // wants reports whether the member's newest update is new to this node and no other one of the same author is under way:
 // one vector for each author and round bounds what a fast peer can make others pull.
 func (a *average) wants(m *member) bool {
-	if m.update == nil || m.seq <= m.taken || m.view.banned.Load() {
+	if m.update == nil || m.seq.Load() <= m.taken || m.banned.Load() {
 		return false
 	}
 	if a.sum != nil && !slices.Contains(m.update.To, a.self) {
@@ -59,8 +59,8 @@ func (a *average) wants(m *member) bool {
 func slotOrder(s *slot, id PeerID) int { return comparePeers(s.m.id, id) }
 
 func (a *average) take(c *Core, m *member) {
-	m.taken = m.seq
-	s := &slot{m: m, seq: m.seq, update: m.update}
+	m.taken = m.seq.Load()
+	s := &slot{m: m, seq: m.taken, update: m.update}
 	if a.sum == nil && a.stale(s.update.Age) {
 		// Known before a byte of it is pulled.
 		a.refuse(c, s, gossip.RefusedStale, "its model is far behind")
@@ -89,7 +89,7 @@ func (a *average) fetched(c *Core, ev Fetched) {
 		return
 	}
 	for _, id := range ev.Bad {
-		if m := c.roster.byID[id]; m != nil {
+		if m := c.roster.find(id); m != nil {
 			c.mark(m, scoreCorrupt, "served wrong bytes")
 		}
 	}

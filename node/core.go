@@ -80,8 +80,6 @@ type Core struct {
 	method Method
 
 	roster roster
-	// view is what Check knows of the members: replaced when members come and go, its entries updated in place.
-	view   atomic.Pointer[map[PeerID]*memberView]
 	ownSeq atomic.Uint64 // seq, for Check
 
 	started bool
@@ -121,8 +119,8 @@ func New(cfg Config, from State) (*Core, error) {
 		c.mode = pausing
 	}
 	c.ownSeq.Store(c.seq)
-	c.roster.byID = make(map[PeerID]*member)
-	c.publishView()
+	c.roster.seed = cfg.Rand.Uint64()
+	c.roster.rebuild(0)
 	switch cfg.Method {
 	case "average":
 		m, err := newAverage(cfg, from)
@@ -158,7 +156,7 @@ func (c *Core) Step(now Instant, ev Event) *Batch {
 	case PeerUp:
 		c.peerUp(ev.Peer)
 	case PeerDown:
-		if m := c.roster.byID[ev.Peer]; m != nil {
+		if m := c.roster.find(ev.Peer); m != nil {
 			m.up = false
 		}
 	case Command:
@@ -239,11 +237,11 @@ func (c *Core) received(from PeerID, msg *gossip.Message) {
 // has said so before, but two copies can pass Check before the first of them is applied.
 func (c *Core) admit(msg *gossip.Message) *member {
 	m := c.member(msg.Author)
-	if msg.Seq <= m.seq {
+	if msg.Seq <= m.seq.Load() {
 		return nil
 	}
-	m.seq, m.last = msg.Seq, msg
-	m.view.seq.Store(msg.Seq)
+	m.last = msg
+	m.seq.Store(msg.Seq)
 	return m
 }
 
