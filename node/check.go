@@ -32,6 +32,9 @@ func (c *Core) Check(m *gossip.Message) gossip.Verdict {
 	case *gossip.Digest, *gossip.Repair:
 		return accepted
 	case *gossip.Update:
+		if !c.sameCell(m.Author) {
+			return ignore(gossip.ReasonCell)
+		}
 		if v := c.checkUpdate(body); v.Decision != gossip.Accept {
 			return v
 		}

@@ -35,6 +35,12 @@ func (a *average) takeFromRoster(c *Core) {
 }
 
 func (a *average) heard(c *Core, m *member) {
+	if a.push != nil {
+		defer func() { m.update = nil }() // taken now or never
+		if a.free() == 0 {
+			c.observe(Stat{Kind: StatRefused, Peer: m.id, Round: a.round, Text: "this node is busy"})
+		}
+	}
 	if a.phase != idle && a.phase != closing && a.free() > 0 && a.wants(m) {
 		a.take(c, m)
 	}
@@ -96,6 +102,9 @@ func (a *average) fetched(c *Core, ev Fetched) {
 	s := a.slots[i]
 	if ev.Err == FetchOK {
 		s.ready = true
+		if a.push != nil {
+			a.push.arrived(c, a)
+		}
 		return
 	}
 	a.slots = slices.Delete(a.slots, i, i+1)
@@ -132,7 +141,7 @@ func (a *average) mix(c *Core) {
 	}
 	if s := a.adoptable(); s != nil {
 		a.adopt(c, s)
-		a.endRound(c)
+		a.afterMix(c)
 		return
 	}
 	job := MixJob{
@@ -231,7 +240,7 @@ func (a *average) endMix(c *Core, r mixing.Report) {
 	c.release(a.params)
 	a.params, a.mixOut = a.mixOut, 0
 	a.count(c)
-	a.endRound(c)
+	a.afterMix(c)
 }
 
 // count credits the authors of what went into the mix.

@@ -28,7 +28,10 @@ type member struct {
 	gone bool // said goodbye, and was not heard of since
 
 	last     *gossip.Message // newest message, passed on in repairs
-	update   *gossip.Update  // its newest update, nil before the first and after a Leave
+	update   *gossip.Update  // its newest update while that can still be mixed in; nil after a Leave
+	round    uint64          // of its newest update, as are age and loss
+	age      uint64
+	loss     float32
 	heardAt  Instant         // when update came, or when the peer was first seen
 	interval Instant         // smoothed time between its updates; 0 before the second one
 

@@ -55,10 +55,7 @@ func (c *Core) Status() Status {
 	for _, m := range c.roster.list {
 		ms := MemberStatus{
 			Peer: m.id, Connected: m.up, Gone: m.gone, Heard: m.heardAt, Updates: m.accepted, Mixed: m.mixed,
-			Refused: refusals(m.refused), Score: m.score,
-		}
-		if u := m.update; u != nil {
-			ms.Round, ms.Age, ms.Loss = u.Round, u.Age, float64(u.Loss)
+			Refused: refusals(m.refused), Score: m.score, Round: m.round, Age: m.age, Loss: float64(m.loss),
 		}
 		s.Members = append(s.Members, ms)
 	}

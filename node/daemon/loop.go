@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -342,6 +343,14 @@ func (s *stepper) seal(m *gossip.Message) {
 
 // mail seals a direct message, with the broadcast messages it passes on.
 func (s *stepper) mail(e *node.Envelope) {
+	to := e.To
+	if to == (gossip.PeerID{}) {
+		peers := s.d.swarm.Peers()
+		if len(peers) == 0 {
+			return
+		}
+		to = peers[rand.IntN(len(peers))].ID
+	}
 	msg := *e.Msg
 	if _, ok := msg.Body.(*gossip.Repair); ok {
 		r := &gossip.Repair{}
@@ -368,7 +377,7 @@ func (s *stepper) mail(e *node.Envelope) {
 		return
 	}
 	select {
-	case s.direct <- directMail{e.To, sealed.Raw}:
+	case s.direct <- directMail{to, sealed.Raw}:
 	default:
 		s.d.metrics.dropped.WithLabelValues("direct").Inc()
 	}
