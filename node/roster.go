@@ -32,8 +32,8 @@ type member struct {
 	round    uint64          // of its newest update, as are age and loss
 	age      uint64
 	loss     float32
-	heardAt  Instant         // when update came, or when the peer was first seen
-	interval Instant         // smoothed time between its updates; 0 before the second one
+	heardAt  Instant // when update came, or when the peer was first seen
+	interval Instant // smoothed time between its updates; 0 before the second one
 
 	taken uint64 // sequence number of its newest update that this node tried to mix in
 
