@@ -19,8 +19,9 @@ const (
 	SparseIndex    = 5
 	Topology       = 6
 	Walk           = 7
-	Data           = 8 // partitions and batches
-	Init           = 9 // initial parameters
+	Data           = 8  // partitions and batches
+	Init           = 9  // initial parameters
+	World          = 16 // networks and churn of a simulation
 )
 
 // Block returns the four words for a counter under a key.
