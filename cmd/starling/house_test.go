@@ -13,6 +13,7 @@ var floors = []floor{
 		"sim/...", "node", "node/model/...", "node/optim/...", "node/data/...", "node/manifest/...", "node/compute/...",
 		"gossip", "gossip/codec/...", "mixing/...",
 	}},
+	{"sim/mesh/...", []string{"node"}},
 
 	{"node", []string{"gossip", "mixing/..."}},
 	{"node/daemon/...", []string{"node/...", "gossip/...", "mixing/...", "storage/..."}},
@@ -65,6 +66,10 @@ func TestCoreAndMathematicsAreDeterministic(t *testing.T) {
 	for _, p := range project(t, "node") {
 		report(t, purity(p, "sync/atomic"))
 	}
+	for _, p := range project(t, "sim/mesh") {
+		report(t, purity(p))
+		report(t, only(p, "time"))
+	}
 	for _, p := range project(t, "mixing/...") {
 		report(t, purity(p))
 		report(t, only(p, "time"))
@@ -72,7 +77,7 @@ func TestCoreAndMathematicsAreDeterministic(t *testing.T) {
 }
 
 func TestSumsOfProductsRoundAlikeEverywhere(t *testing.T) {
-	for _, p := range project(t, "node", "mixing/...", "gossip/codec/...", "node/model/...", "node/optim/...") {
+	for _, p := range project(t, "node", "mixing/...", "gossip/codec/...", "node/model/...", "node/optim/...", "sim/mesh") {
 		report(t, fusible(p))
 	}
 }
