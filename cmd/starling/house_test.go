@@ -17,6 +17,7 @@ var floors = []floor{
 	{"sim/spec", []string{"node", "mixing/..."}},
 	{"sim/network", []string{"node", "mixing/...", "sim/spec", "sim/chance"}},
 	{"sim/churn", []string{"node", "mixing/...", "sim/spec", "sim/chance"}},
+	{"sim/mesh/...", []string{"node"}},
 
 	{"node", []string{"gossip", "mixing/..."}},
 	{"node/daemon/...", []string{"node/...", "gossip/...", "mixing/...", "storage/..."}},
@@ -72,6 +73,10 @@ func TestCoreAndMathematicsAreDeterministic(t *testing.T) {
 	for _, p := range project(t, "sim/chance", "sim/network", "sim/churn") {
 		report(t, purity(p))
 	}
+	for _, p := range project(t, "sim/mesh") {
+		report(t, purity(p))
+		report(t, only(p, "time"))
+	}
 	for _, p := range project(t, "mixing/...") {
 		report(t, purity(p))
 		report(t, only(p, "time"))
@@ -79,7 +84,7 @@ func TestCoreAndMathematicsAreDeterministic(t *testing.T) {
 }
 
 func TestSumsOfProductsRoundAlikeEverywhere(t *testing.T) {
-	for _, p := range project(t, "node", "mixing/...", "gossip/codec/...", "node/model/...", "node/optim/...", "sim/chance", "sim/network", "sim/churn") {
+	for _, p := range project(t, "node", "mixing/...", "gossip/codec/...", "node/model/...", "node/optim/...", "sim/chance", "sim/network", "sim/churn", "sim/mesh") {
 		report(t, fusible(p))
 	}
 }
