@@ -13,6 +13,7 @@ var floors = []floor{
 		"sim/...", "node", "node/model/...", "node/optim/...", "node/data/...", "node/manifest/...", "node/compute/...",
 		"gossip", "gossip/codec/...", "mixing/...",
 	}},
+	{"sim/adversary/...", []string{"gossip", "gossip/codec", "mixing/..."}},
 
 	{"node", []string{"gossip", "mixing/..."}},
 	{"node/daemon/...", []string{"node/...", "gossip/...", "mixing/...", "storage/..."}},
@@ -65,6 +66,9 @@ func TestCoreAndMathematicsAreDeterministic(t *testing.T) {
 	for _, p := range project(t, "node") {
 		report(t, purity(p, "sync/atomic"))
 	}
+	for _, p := range project(t, "sim/adversary") {
+		report(t, purity(p))
+	}
 	for _, p := range project(t, "mixing/...") {
 		report(t, purity(p))
 		report(t, only(p, "time"))
@@ -72,7 +76,7 @@ func TestCoreAndMathematicsAreDeterministic(t *testing.T) {
 }
 
 func TestSumsOfProductsRoundAlikeEverywhere(t *testing.T) {
-	for _, p := range project(t, "node", "mixing/...", "gossip/codec/...", "node/model/...", "node/optim/...") {
+	for _, p := range project(t, "node", "mixing/...", "gossip/codec/...", "node/model/...", "node/optim/...", "sim/adversary/...") {
 		report(t, fusible(p))
 	}
 }

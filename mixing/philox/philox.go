@@ -21,6 +21,7 @@ const (
 	Walk           = 7
 	Data           = 8 // partitions and batches
 	Init           = 9 // initial parameters
+	Adversary      = 10
 )
 
 // Block returns the four words for a counter under a key.
