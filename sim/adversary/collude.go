@@ -43,7 +43,7 @@ func largestZ(n, f int) (s int, z float64, err error) {
 	if p := float64(n-f-s) / float64(n-f); p > 0 && p < 1 {
 		return s, quantile(p), nil
 	}
-	return s, 0, fmt.Errorf("%d of %d nodes leave z undefined, which takes a minority of attackers and two others; give it, such as z=1.5", f, n)
+	return s, 0, fmt.Errorf("z=auto has no value for %d attackers among %d nodes: they may be half of the nodes at most, of three at least; give a number, such as z=1.5", f, n)
 }
 
 // mimic copies an honest node, so that its data counts many times over (Karimireddy et al. 2022): a fixed one, or after

@@ -132,7 +132,7 @@ func kinds() []kind {
 		{"free-rider", always, []setting{strength("multiplier", 0), {key: "power", low: 0, high: 10, value: 1}}, func(m *member, a []float64) (Attack, error) {
 			return &freeRider{member: m, multiplier: a[0], power: a[1]}, nil
 		}},
-		{"equivocation", never, []setting{whole("versions", 0, maxVersions, 0), strength("sigma", 1), on}, func(m *member, a []float64) (Attack, error) {
+		{"equivocation", never, []setting{whole("versions", 0, maxVersions, 0), {key: "sigma", low: 1e-3, high: maxStrength, value: 1}, on}, func(m *member, a []float64) (Attack, error) {
 			return &equivocation{member: m, versions: uint32(a[0]), sigma: a[1], literal: a[2] == 1}, nil
 		}},
 		{"dissensus", always, []setting{strength("eps", 1.5)}, func(m *member, a []float64) (Attack, error) { return &dissensus{m, a[0]}, nil }},

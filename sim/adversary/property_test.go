@@ -288,3 +288,24 @@ func TestEquivocationTellsReceiversApart(t *testing.T) {
 		}
 	})
 }
+
+func TestColludingMimicsCopyTheSameNode(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		models, c := scene(t, 3)
+		n := len(models) + 3
+		learn := rapid.IntRange(0, 3).Draw(t, "learn")
+		r := roster(t, n, fmt.Sprintf("mimic:learn=%d,nodes=%d-%d", learn, n-3, n-1))
+		for range 10 { // the members are not in step
+			i := rapid.IntRange(n-3, n-1).Draw(t, "member")
+			c.Round += rapid.Uint64Range(0, 1).Draw(t, "later")
+			late := *c
+			late.Round = max(1, late.Round-rapid.Uint64Range(0, 1).Draw(t, "behind"))
+			want := apply(t, r.Of(i), c)
+			for j := n - 3; j < n; j++ {
+				if got := apply(t, r.Of(j), &late); !slices.Equal(got, want) {
+					t.Fatalf("member %d copies %v, member %d %v", i, want, j, got)
+				}
+			}
+		}
+	})
+}

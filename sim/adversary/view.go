@@ -48,17 +48,26 @@ func (v *View) Put(node int, samples uint64, loss float64, vec []float32) (old [
 	case vec == nil && known:
 		v.nodes = slices.Delete(v.nodes, at, at+1)
 	}
-	// Adding and subtracting wears the sums out, and models move away from the pivot: after as many changes as there
-	// are nodes they are made anew, if anybody still asks.
-	if v.changes++; v.changes >= len(v.nodes) {
+	// Adding and subtracting wears the sums out, and models move away from the pivot: from time to time they are made
+	// anew, if anybody still asks.
+	if v.changes++; v.changes >= renewal*len(v.nodes) {
 		v.summed = false
 	}
-	if v.summed {
-		v.add(old, -1)
+	switch {
+	case !v.summed:
+	case old != nil && vec != nil:
+		v.replace(old, vec)
+	case vec != nil:
 		v.add(vec, 1)
+	case old != nil:
+		v.add(old, -1)
 	}
 	return old
 }
+
+// renewal is how many times each node announces, on average, before sums are made anew: then that is a small part of the
+// cost.
+const renewal = 4
 
 // Len returns the length of the vectors, 0 before the first.
 func (v *View) Len() int {
@@ -110,16 +119,23 @@ func lowerMedian[T uint64 | float64](x []T) (T, bool) {
 	return x[(len(x)-1)/2], true
 }
 
-// add takes a vector into the sums with a sign.
+// add takes a vector into the sums, or out of them with sign -1.
 func (v *View) add(vec []float32, sign float64) {
-	if vec == nil {
-		return
-	}
 	pivot, sum, square := v.pivot[:len(vec)], v.sum[:len(vec)], v.square[:len(vec)]
 	for j, x := range vec {
 		d := float64(x) - pivot[j]
 		sum[j] += float64(sign * d)
 		square[j] += float64(sign * float64(d*d))
+	}
+}
+
+// replace takes one vector out of the sums and another in, in one pass.
+func (v *View) replace(old, vec []float32) {
+	pivot, sum, square, old := v.pivot[:len(vec)], v.sum[:len(vec)], v.square[:len(vec)], old[:len(vec)]
+	for j, x := range vec {
+		in, out := float64(x)-pivot[j], float64(old[j])-pivot[j]
+		sum[j] += in - out
+		square[j] += float64((in - out) * (in + out))
 	}
 }
 
