@@ -18,6 +18,7 @@ var floors = []floor{
 	{"sim/network", []string{"node", "mixing/...", "sim/spec", "sim/chance"}},
 	{"sim/churn", []string{"node", "mixing/...", "sim/spec", "sim/chance"}},
 	{"sim/mesh/...", []string{"node"}},
+	{"sim/adversary/...", []string{"gossip", "gossip/codec", "mixing/..."}},
 
 	{"node", []string{"gossip", "mixing/..."}},
 	{"node/daemon/...", []string{"node/...", "gossip/...", "mixing/...", "storage/..."}},
@@ -77,6 +78,10 @@ func TestCoreAndMathematicsAreDeterministic(t *testing.T) {
 		report(t, purity(p))
 		report(t, only(p, "time"))
 	}
+	}
+	for _, p := range project(t, "sim/adversary") {
+		report(t, purity(p))
+	}
 	for _, p := range project(t, "mixing/...") {
 		report(t, purity(p))
 		report(t, only(p, "time"))
@@ -84,7 +89,7 @@ func TestCoreAndMathematicsAreDeterministic(t *testing.T) {
 }
 
 func TestSumsOfProductsRoundAlikeEverywhere(t *testing.T) {
-	for _, p := range project(t, "node", "mixing/...", "gossip/codec/...", "node/model/...", "node/optim/...", "sim/chance", "sim/network", "sim/churn", "sim/mesh") {
+	for _, p := range project(t, "node", "mixing/...", "gossip/codec/...", "node/model/...", "node/optim/...", "sim/chance", "sim/network", "sim/churn", "sim/mesh", "sim/adversary/...") {
 		report(t, fusible(p))
 	}
 }
