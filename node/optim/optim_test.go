@@ -284,8 +284,8 @@ func TestAStepGoesOnFromACheckpoint(t *testing.T) {
 
 func TestParseSaysWhatIsWrong(t *testing.T) {
 	for _, test := range []struct{ spec, want string }{
-		{"", `"" is not known; use sgd or adamw`},
-		{"adam", "use sgd or adamw"},
+		{"", `"" is not known; use sgd, adamw or pegasos`},
+		{"adam", "use sgd, adamw or pegasos"},
 		{"sgd:lr", "lr wants a number"},
 		{"sgd:lr=0", "lr wants a number"},
 		{"sgd:lr=NaN", "lr wants a number"},
