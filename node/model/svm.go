@@ -40,13 +40,15 @@ func (s svm) Gradient(grad, params, x []float32, y []uint8) float64 {
 	var sum float64
 	for i, label := range y {
 		row := x[i*len(params):][:len(params)]
-		sign := 2*float64(label) - 1
-		loss := 1 - float64(sign*kernel.Dot(params, row))
+		loss, alpha := hinge(label, kernel.Dot(params, row)), 1/float64(len(y))
 		if loss <= 0 {
 			continue
 		}
+		if label == 1 {
+			alpha = -alpha
+		}
 		sum += loss // also if it is not a number
-		kernel.Axpy(float32(-sign/float64(len(y))), row, grad)
+		kernel.Axpy(float32(alpha), row, grad)
 	}
 	return sum / float64(len(y))
 }
@@ -58,11 +60,19 @@ func (s svm) Evaluate(params, x []float32, y []uint8) (loss float64, right int) 
 		if side > 0 && label == 1 || side <= 0 && label == 0 {
 			right++
 		}
-		if l := 1 - float64((2*float64(label)-1)*side); !(l <= 0) {
+		if l := hinge(label, side); !(l <= 0) {
 			loss += l
 		}
 	}
 	return loss, right
+}
+
+// hinge returns 1 − y·side, which is the loss where it is above zero.
+func hinge(label uint8, side float64) float64 {
+	if label == 1 {
+		return 1 - side
+	}
+	return 1 + side
 }
 
 func (s svm) check(params, x []float32, y []uint8) {

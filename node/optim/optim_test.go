@@ -231,7 +231,7 @@ func TestClippingBoundsTheNorm(t *testing.T) {
 
 func TestABadStepChangesNothing(t *testing.T) {
 	nan := float32(math.NaN())
-	for _, spec := range specs {
+	for _, spec := range append(specs[:], "pegasos", "pegasos:project") {
 		o := parse(t, spec)
 		n := o.StateLen(2)
 		for _, test := range []struct {
@@ -319,6 +319,7 @@ func FuzzParse(f *testing.F) {
 	for _, s := range specs {
 		f.Add(s)
 	}
+	f.Add("pegasos:lambda=1e-6,project")
 	f.Add("sgd:schedule=wsd,total=3,cooldown=0.9,shape=exp,final=0.5,warmup=1")
 	f.Fuzz(func(t *testing.T, spec string) {
 		o, err := Parse(spec)

@@ -23,13 +23,10 @@ func (o pegasos) StateLen(int) int { return 0 }
 // Rate returns the rate of a node that is alone, whose steps are the age of its parameters.
 func (o pegasos) Rate(step uint64) float64 { return 1 / float64(o.lambda*(float64(step)+1)) }
 
-// Step goes by the age of the parameters alone: c.Step and c.LR do not count.
+// Step goes by the age of the parameters alone, whatever c.Step and c.LR are.
 func (o pegasos) Step(params, grad, state []float32, c Context) error {
-	if len(grad) != len(params) || len(state) != 0 {
-		return ErrLengths
-	}
-	if !kernel.Finite(grad) {
-		return ErrDiverged
+	if _, err := (pace{}).begin(params, grad, state, 0, c); err != nil {
+		return err
 	}
 	t := float64(c.Age) + 1
 	keep, rate := float32(1-1/t), float32(1/float64(o.lambda*t))
