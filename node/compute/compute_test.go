@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"starling/gossip"
 	"starling/node"
 	"starling/node/manifest"
 )
@@ -174,5 +175,180 @@ func TestWhatDoesNotFitIsRefused(t *testing.T) {
 		if _, err := New(m, Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
 		}
+	}
+}
+
+// pegasos is the smallest workload: 1,000 nodes of four rows.
+func pegasos(nodes int) manifest.Manifest {
+	m := manifest.Default()
+	m.Model, m.Optimizer, m.Codec = "svm", "pegasos:lambda=0.01", "fp32"
+	m.Data = manifest.Data{Source: "pegasos", Split: "contiguous", Shards: nodes}
+	m.Method.Mix, m.Method.Batch = "mean", 1
+	return m
+}
+
+// mean2 is a mix of the own vector, 1, with one of somebody else's, 2.
+func mean2() node.MixJob {
+	return node.MixJob{Rule: "mean", Own: node.MixInput{Peer: node.PeerID{1}, Vec: 1}, In: []node.MixInput{{Peer: node.PeerID{2}, Vec: 2}}}
+}
+
+func TestManyNodesLearnByGossip(t *testing.T) {
+	s := build(t, pegasos(1000), Options{}, 0, 0)
+	var nodes []*Node
+	models, ages := make([][]float32, 1000), make([]uint64, 1000)
+	for i := range 1000 {
+		n, err := s.Program.Node(uint64(i), i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodes, models[i] = append(nodes, n), make([]float32, s.Len())
+	}
+	mixed := make([]float32, s.Len())
+	for round := range 30 {
+		for i, n := range nodes {
+			from := (i*7919 + round*104729) % 1000
+			if _, err := s.Mix(mean2(), Held{{1, models[i]}, {2, models[from]}}, mixed); err != nil {
+				t.Fatal(err)
+			}
+			ages[i] = max(ages[i], ages[from])
+			got := s.Train(t.Context(), n, node.TrainJob{Step: uint64(round * n.Rows()), Age: ages[i]}, mixed, nil, models[i], nil)
+			if got.Steps != uint64(n.Rows()) || n.Rows() < 4 || n.Rows() > 5 {
+				t.Fatalf("%+v on %d rows", got, n.Rows())
+			}
+			ages[i] += got.Steps
+		}
+	}
+	if accuracy, _ := s.Evaluate(t.Context(), models[0]); accuracy < 0.84 {
+		t.Errorf("accuracy %g", accuracy)
+	}
+}
+
+func TestTenThousandNodesShareFewerRows(t *testing.T) {
+	s := build(t, pegasos(10_000), Options{}, 0, 0)
+	rows := 0
+	for i := range 10_000 {
+		n, err := s.Program.Node(uint64(i), i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows += n.Rows()
+	}
+	if rows != 4141 {
+		t.Errorf("%d rows", rows)
+	}
+}
+
+func TestResultsDoNotDependOnTheWorker(t *testing.T) {
+	m := softmax()
+	m.Data.Shards = 300
+	p := build(t, m, Options{}, 0, 0).Program
+	shared := p.Worker()
+	params, opt := make([]float32, p.Len()), make([]float32, p.OptLen())
+	for i := range 3 {
+		for _, steps := range []uint64{0, 5, 0} {
+			var outs [2][]float32
+			for k, w := range []*Worker{shared, p.Worker()} {
+				n, err := p.Node(uint64(i), i)
+				if err != nil {
+					t.Fatal(err)
+				}
+				outs[k] = make([]float32, p.Len())
+				w.Train(t.Context(), n, node.TrainJob{Step: 17, Steps: steps}, params, opt, outs[k], make([]float32, p.OptLen()))
+			}
+			if !slices.Equal(outs[0], outs[1]) {
+				t.Fatalf("node %d: %d steps differ on a fresh worker", i, steps)
+			}
+		}
+	}
+}
+
+func TestJobsCostNoMemoryInTheLongRun(t *testing.T) {
+	for name, m := range map[string]manifest.Manifest{"svm": pegasos(1000), "softmax": softmax()} {
+		s := build(t, m, Options{}, 3, 3)
+		params, opt := s.init()
+		out, outOpt := make([]float32, s.Len()), make([]float32, s.OptLen())
+		var held Vectors = Held{{1, params}, {2, slices.Clone(params)}}
+		mix := mean2()
+		mix.In[0].Stats = make([]gossip.TensorStat, s.Tensors())
+		terms := node.MixJob{Terms: []node.Term{{Vec: 1, Coef: 2}, {Vec: 2, Coef: -0.5}}}
+		for what, job := range map[string]func(){
+			"train":    func() { s.Train(t.Context(), s.node, node.TrainJob{Steps: 3}, params, opt, out, outOpt) },
+			"pass":     func() { s.Train(t.Context(), s.node, node.TrainJob{Age: 5}, params, opt, out, outOpt) },
+			"evaluate": func() { s.Evaluate(t.Context(), params) },
+			"mix":      func() { _, _ = s.Mix(mix, held, out) },
+			"terms":    func() { _, _ = s.Mix(terms, held, out) },
+		} {
+			if name == "softmax" && (what == "pass" || what == "evaluate") && testing.Short() {
+				continue
+			}
+			if n := testing.AllocsPerRun(3, job); n > 0 {
+				t.Errorf("%s: %g allocations a %s", name, n, what)
+			}
+		}
+	}
+}
+
+func BenchmarkPegasosPass(b *testing.B) {
+	s := build(b, pegasos(1035), Options{}, 3, 3) // four rows
+	params, opt := s.init()
+	out := make([]float32, s.Len())
+	step := uint64(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Train(b.Context(), s.node, node.TrainJob{Step: step, Age: step}, params, opt, out, nil)
+		params, out = out, params
+		step += 4
+	}
+}
+
+func BenchmarkPegasosEvaluate(b *testing.B) {
+	s := build(b, pegasos(1000), Options{}, 3, 3)
+	params, _ := s.init()
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Evaluate(b.Context(), params)
+	}
+}
+
+func BenchmarkPegasosMix(b *testing.B) {
+	s := build(b, pegasos(1000), Options{}, 3, 3)
+	pool := NewPool(4)
+	a := NewArena(pool)
+	clear(a.Alloc(1, s.Len()))
+	clear(a.Alloc(2, s.Len()))
+	out := a.Alloc(3, s.Len())
+	job := mean2()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Mix(job, a, out); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkMLPEvaluate(b *testing.B) {
+	for name, unpack := range map[string]bool{"images": false, "floats": true} {
+		m := softmax()
+		m.Model = "mlp:100"
+		s := build(b, m, Options{Unpack: unpack}, 0, 0)
+		params, _ := s.init()
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				s.Evaluate(b.Context(), params)
+			}
+		})
+	}
+}
+
+func BenchmarkMLPPass(b *testing.B) {
+	m := softmax()
+	m.Model, m.Data.Shards, m.Method.Batch = "mlp:100", 1000, 32
+	s := build(b, m, Options{}, 0, 0)
+	params, opt := s.init()
+	out, outOpt := make([]float32, s.Len()), make([]float32, s.OptLen())
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Train(b.Context(), s.node, node.TrainJob{}, params, opt, out, outOpt)
 	}
 }

@@ -275,6 +275,27 @@ func TestWhatIsWrongWithTheMachineIsSaidInOneLine(t *testing.T) {
 	}
 }
 
+func TestADaemonWantsRowsToTrainOn(t *testing.T) {
+	m := tiny()
+	m.Model, m.Optimizer = "svm", "pegasos"
+	m.Data = manifest.Data{Source: "pegasos:seed=3", Split: "contiguous", Shards: 65536} // of 4,141 rows
+	home := t.TempDir()
+	link, err := CreateRun(home, m, []string{"/ip4/127.0.0.1/tcp/1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := serveError(t, link.String(), local(home)); err == nil || !strings.Contains(err.Error(), "--shard") {
+		t.Errorf("part 0 is empty: %v", err)
+	}
+	cfg := local(home)
+	cfg.Shard = 65535
+	d, stop := serve(t, link.String(), cfg)
+	reports(t, d, "a round on one row", func(r Report) bool { return r.Round > 0 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestAFullDiskLosesNothingAndIsSaid(t *testing.T) {
 	home := t.TempDir()
 	link, err := CreateRun(home, tiny(), []string{"/ip4/127.0.0.1/tcp/1"})

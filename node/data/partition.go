@@ -17,10 +17,11 @@ const (
 // minShard is the number of rows that a node gets at least when the division is by chance, if there are twice as many.
 const minShard = 10
 
-// Partition divides rows, given by their labels, among nodes. Every row is in exactly one part, every part has at least one
-// row, and rows in a part are ascending. The same arguments give the same parts on every machine.
+// Partition divides rows, given by their labels, among nodes. Every row is in exactly one part, and rows in a part are
+// ascending. The same arguments give the same parts on every machine. iid and contiguous may divide rows among more nodes than
+// there are rows, and leave parts empty; with the others every part has at least one row.
 //
-//	iid           shuffled, then cut into equal parts
+//	iid           shuffled, then cut into equal parts, whose sizes differ by one at most
 //	contiguous    cut into equal parts as they lie
 //	dirichlet:A   the shares of the nodes in each class are drawn from a Dirichlet distribution with concentration A
 //	              (Hsu et al. 2019 in its per-class form, as Li et al. 2022 use it): large A is nearly iid, small A gives
@@ -35,7 +36,7 @@ func Partition(spec string, labels []uint8, nodes int, seed uint64) ([][]int32, 
 	if n > maxRows {
 		return nil, fmt.Errorf("split %s: %d rows are more than %d", brief(spec), n, maxRows)
 	}
-	if nodes < 1 || nodes > n {
+	if nodes < 1 || nodes > n && spec != "iid" && spec != "contiguous" {
 		return nil, fmt.Errorf("split %s: %d rows cannot be divided among %d nodes", brief(spec), n, nodes)
 	}
 	c := draw(seed, forPartition, 0, 0)

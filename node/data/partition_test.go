@@ -198,11 +198,27 @@ func TestPartitionSaysWhatIsWrong(t *testing.T) {
 		{"shards:65536", 2, "number of shards"},
 		{"shards:51", 2, "too few"},
 		{"iid", 0, "among 0 nodes"},
-		{"iid", 101, "among 101 nodes"},
+		{"dirichlet:1", 101, "among 101 nodes"},
 	} {
 		if _, err := Partition(test.spec, digits(100), test.nodes, 1); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s for %d nodes: got %v, want %q", test.spec, test.nodes, err, test.want)
 		}
+	}
+}
+
+func TestMoreNodesThanRowsLeaveSomeWithout(t *testing.T) {
+	for _, spec := range []string{"iid", "contiguous"} {
+		parts := divide(t, spec, digits(4141), 10000, 3)
+		counts := map[int]int{}
+		for _, p := range parts {
+			counts[len(p)]++
+		}
+		if counts[1] != 4141 || counts[0] != 10000-4141 {
+			t.Errorf("%s: parts by size: %v", spec, counts)
+		}
+	}
+	if parts := divide(t, "contiguous", digits(10), 4, 3); fmt.Sprint(parts) != "[[0 1] [2 3 4] [5 6] [7 8 9]]" {
+		t.Errorf("ten rows for four nodes: %v", parts)
 	}
 }
 

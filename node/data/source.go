@@ -30,6 +30,7 @@ type Source struct {
 // Open finds a data set by its specification:
 //
 //	mnist      the handwritten digits that are compiled in
+//	pegasos    a made set for linear classifiers, see [Pegasos]; pegasos:seed=N draws it from another seed than 1
 //	idx:DIR    files in MNIST's format and with MNIST's names in a directory, compressed (.gz) or not
 //	csv:FILE   a row a line: the label, a whole number from 0 to 255, then the features; the first line may be a header.
 //	           Every tenth row is held out for evaluation.
@@ -41,6 +42,12 @@ func Open(spec string) (*Source, error) {
 	switch {
 	case spec == "mnist":
 		return openIDX(embedded, "mnist", "mnist")
+	case kind == "pegasos":
+		seed, err := PegasosSeed(spec)
+		if err != nil {
+			return nil, err
+		}
+		return Pegasos(seed), nil
 	case kind == "idx" && arg != "":
 		return openIDX(os.DirFS(arg), ".", arg)
 	case kind == "csv" && arg != "":
@@ -49,7 +56,7 @@ func Open(spec string) (*Source, error) {
 	if len(spec) > 60 {
 		spec = spec[:60] + "…"
 	}
-	return nil, fmt.Errorf("data %s is not known; use mnist, idx:DIR or csv:FILE", strconv.Quote(spec))
+	return nil, fmt.Errorf("data %s is not known; use mnist, pegasos, idx:DIR or csv:FILE", strconv.Quote(spec))
 }
 
 // Inputs returns the number of features of a row.

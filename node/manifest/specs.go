@@ -10,6 +10,7 @@ import (
 	"starling/gossip"
 	"starling/gossip/codec"
 	"starling/mixing"
+	"starling/node/data"
 	"starling/node/model"
 	"starling/node/optim"
 )
@@ -17,8 +18,11 @@ import (
 // shape returns what the model is checked with: inputs and classes of the source if its name says them, else numbers
 // with which any model can be built. The data itself is opened, and checked against the model, by whoever trains.
 func shape(source string) (inputs, classes int) {
-	if source == "mnist" {
+	switch kind, _ := cutSpec(source); {
+	case source == "mnist":
 		return 784, 10
+	case kind == "pegasos":
+		return 57, 2
 	}
 	return 2, 2
 }
@@ -57,6 +61,9 @@ func checkSource(spec string) error {
 	switch {
 	case spec == "mnist", spec == "own":
 		return nil
+	case kind == "pegasos":
+		_, err := data.PegasosSeed(spec)
+		return err
 	case (kind == "idx" || kind == "csv") && strings.TrimSpace(arg) != "":
 		return nil
 	case kind == "idx":
@@ -64,7 +71,7 @@ func checkSource(spec string) error {
 	case kind == "csv":
 		return errors.New("csv: wants a file, csv:FILE")
 	}
-	return fmt.Errorf("%s is not known; use mnist, idx:DIR, csv:FILE or own", quote(spec))
+	return fmt.Errorf("%s is not known; use mnist, pegasos, idx:DIR, csv:FILE or own", quote(spec))
 }
 
 func checkSplit(spec string) error {

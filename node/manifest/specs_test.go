@@ -40,7 +40,7 @@ func TestOwnersJudgeTheirOwnSettings(t *testing.T) {
 
 func TestSourcesAndSplitsAreChecked(t *testing.T) {
 	for spec, good := range map[string]bool{
-		"mnist": true, "own": true, "idx:a b": true, "csv:/x.csv": true,
+		"mnist": true, "own": true, "idx:a b": true, "csv:/x.csv": true, "pegasos": true, "pegasos:seed=7": true, "pegasos:7": false, "pegasos:seed=-1": false,
 		"": false, "Mnist": false, "mnist:x": false, "own:x": false, "idx": false, "idx: ": false, "csv:": false, "http://x": false,
 	} {
 		if err := checkSource(spec); (err == nil) != good {

@@ -21,8 +21,9 @@ type Model interface {
 	// Init fills params with initial values, a function of the seed.
 	Init(params []float32, seed uint64)
 
-	// Gradient writes the gradient of the mean loss over the rows to grad, as long as params, and returns that loss in nats.
-	// It is not finite when parameters are not, or are far too large. At least one row is needed.
+	// Gradient writes the gradient of the mean loss over the rows to grad, as long as params, and returns that loss, in
+	// nats where it is that of probabilities. It is not finite when parameters are not, or are far too large. At least one row
+	// is needed.
 	Gradient(grad, params, x []float32, y []uint8) float64
 
 	// Evaluate returns the sum of the losses of the rows, and how many of them are classified right.

@@ -343,11 +343,11 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		inputs, classes int
 		want            string
 	}{
-		{"", 2, 2, `"" is not known; use softmax or mlp:WIDTHS`},
+		{"", 2, 2, `"" is not known; use softmax, mlp:WIDTHS or svm`},
 		{"sofmax", 2, 2, "did you mean \"softmax\"?"},
 		{"MLP:64", 2, 2, "did you mean \"mlp\"?"},
 		{"mpl", 2, 2, "did you mean \"mlp\"?"},
-		{"resnet50", 2, 2, `"resnet50" is not known; use softmax or mlp:WIDTHS`},
+		{"resnet50", 2, 2, `"resnet50" is not known; use softmax, mlp:WIDTHS or svm`},
 		{"softmax:3", 2, 2, "not known"},
 		{"mlp", 2, 2, "such as mlp:64"},
 		{"mlp:", 2, 2, "such as mlp:64"},

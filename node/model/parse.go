@@ -19,6 +19,7 @@ const (
 //
 //	softmax       softmax regression
 //	mlp:128,64    a fully connected network with rectifiers and hidden layers of these widths
+//	svm           a linear support vector machine without a bias, for two classes
 func Parse(spec string, inputs, classes int) (Model, error) {
 	if inputs < 1 || classes < 2 || classes > 256 {
 		return nil, fmt.Errorf("model %s: %d inputs and %d classes; there must be inputs, and from 2 to 256 classes", brief(spec), inputs, classes)
@@ -27,6 +28,12 @@ func Parse(spec string, inputs, classes int) (Model, error) {
 	name, widths, _ := strings.Cut(spec, ":")
 	switch {
 	case spec == "softmax":
+	case spec == "svm":
+		m, err := newSVM(inputs, classes)
+		if err != nil {
+			return nil, fmt.Errorf("model svm %w", err)
+		}
+		return m, nil
 	case name == "mlp":
 		fields := strings.Split(widths, ",")
 		if len(fields) > maxLayers {
@@ -40,7 +47,7 @@ func Parse(spec string, inputs, classes int) (Model, error) {
 			sizes = append(sizes, int(w))
 		}
 	default:
-		return nil, fmt.Errorf("model %s is not known; use softmax or mlp:WIDTHS%s", brief(spec), spelling.Hint(name, []string{"softmax", "mlp"}))
+		return nil, fmt.Errorf("model %s is not known; use softmax, mlp:WIDTHS or svm%s", brief(spec), spelling.Hint(name, []string{"softmax", "mlp", "svm"}))
 	}
 	n, err := newNetwork(append(sizes, classes))
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package optim holds the rules by which a node changes its parameters between two publications: SGD with momentum, AdamW,
-// schedules of the learning rate, and clipping.
+// Pegasos, schedules of the learning rate, and clipping.
 //
 // Start with [Parse], which makes an [Optimizer] from a line such as "sgd:lr=0.1,momentum=0.9", and call its Step once a
 // batch. The package does not compute gradients and knows no model: it works on flat vectors. Memory between two steps is

@@ -231,7 +231,7 @@ func TestClippingBoundsTheNorm(t *testing.T) {
 
 func TestABadStepChangesNothing(t *testing.T) {
 	nan := float32(math.NaN())
-	for _, spec := range specs {
+	for _, spec := range append(specs[:], "pegasos", "pegasos:project") {
 		o := parse(t, spec)
 		n := o.StateLen(2)
 		for _, test := range []struct {
@@ -284,8 +284,8 @@ func TestAStepGoesOnFromACheckpoint(t *testing.T) {
 
 func TestParseSaysWhatIsWrong(t *testing.T) {
 	for _, test := range []struct{ spec, want string }{
-		{"", `"" is not known; use sgd or adamw`},
-		{"adam", "use sgd or adamw"},
+		{"", `"" is not known; use sgd, adamw or pegasos`},
+		{"adam", "use sgd, adamw or pegasos"},
 		{"sgd:lr", "lr wants a number"},
 		{"sgd:lr=0", "lr wants a number"},
 		{"sgd:lr=NaN", "lr wants a number"},
@@ -319,6 +319,7 @@ func FuzzParse(f *testing.F) {
 	for _, s := range specs {
 		f.Add(s)
 	}
+	f.Add("pegasos:lambda=1e-6,project")
 	f.Add("sgd:schedule=wsd,total=3,cooldown=0.9,shape=exp,final=0.5,warmup=1")
 	f.Fuzz(func(t *testing.T, spec string) {
 		o, err := Parse(spec)

@@ -11,11 +11,12 @@ import (
 //
 //	sgd:lr=0.1,momentum=0.9,nesterov,wd=1e-4
 //	adamw:lr=1e-3,wd=0.01,clip=1,schedule=cosine,warmup=100,total=5000
+//	pegasos:lambda=0.01
 //
 // Settings of sgd: lr (0.1), momentum (0), nesterov (off), wd (coupled decay, 0). Of adamw: lr (0.001), beta1 (0.9), beta2
 // (0.999), eps (1e-8), wd (decoupled decay, 0.01). Of both: clip (largest norm of a gradient; off), and schedule (constant)
 // with warmup (0) for every one; total, final (0) for cosine and wsd; cooldown (0.2) and shape (sqrt) for wsd; every and gamma
-// (0.1) for step. See [Schedule].
+// (0.1) for step. See [Schedule]. Of pegasos: lambda (regularization, 0.01), project (onto the ball that holds the optimum, off).
 func Parse(spec string) (Optimizer, error) {
 	name, rest, _ := strings.Cut(spec, ":")
 	s := settings{rule: name, values: map[string]string{}}
@@ -40,8 +41,10 @@ func Parse(spec string) (Optimizer, error) {
 		r.eps = s.number("eps", 1e-8, 1e-30, 1)
 		r.decay = s.number("wd", 0.01, 0, 1)
 		o = r
+	case "pegasos":
+		o = pegasos{lambda: s.number("lambda", 0.01, 1e-6, 1e6), project: s.flag("project")}
 	default:
-		return nil, fmt.Errorf("optimizer %s is not known; use sgd or adamw, such as sgd:lr=0.1", brief(name))
+		return nil, fmt.Errorf("optimizer %s is not known; use sgd, adamw or pegasos, such as sgd:lr=0.1", brief(name))
 	}
 	if err := s.done(); err != nil {
 		return nil, fmt.Errorf("optimizer %s: %w", brief(spec), err)
