@@ -1,96 +1,272 @@
 package sim
 
 import (
-	"encoding/binary"
 	"slices"
+	"sync/atomic"
 
 	"starling/gossip"
 	"starling/node"
+	"starling/node/compute"
 )
 
-// jobs carries out the jobs of a batch: the arithmetic at once, its end after the virtual duration.
-func (w *World) jobs(n *simNode, b *node.Batch) {
-	t := w.cfg.Task
+// A job is arithmetic whose result comes at a later virtual time.
+type job struct {
+	kind  jobKind
+	small bool // not worth a helper
+	node  int
+
+	// claimed is set by whoever does the job, or gives it up; done is closed by a helper who has done it.
+	claimed atomic.Bool
+	done    chan struct{}
+
+	train node.TrainJob
+	mix   node.MixJob
+	vecs  compute.Vectors
+	in    [2][]float32
+	out   [2][]float32
+
+	result   node.Event
+	accuracy float64
+	loss     float64
+	state    *saved
+	refs     []node.VecRef // to be dropped when the job ends
+}
+
+type jobKind uint8
+
+const (
+	fetchJob jobKind = iota // the result is there already
+	trainJob
+	mixJob
+	encodeJob
+	evaluateJob
+	saveJob
+)
+
+// small is the number of parameters below which arithmetic takes less time than to hand it over.
+const small = 4096
+
+func (j *job) claim() bool { return j.claimed.CompareAndSwap(false, true) }
+
+// run does the arithmetic. It may be called on any goroutine, once.
+func (j *job) run(w Worker) {
+	switch j.kind {
+	case trainJob:
+		t := w.Train(j.node, j.train, j.in[0], j.in[1], j.out[0], j.out[1])
+		t.Job = j.train.Job
+		j.result = t
+	case mixJob:
+		report, err := w.Mix(j.mix, j.vecs, j.out[0])
+		if err != nil {
+			report.Rejected = err.Error()
+		}
+		j.result = node.Mixed{Job: j.mix.Job, Report: report.Clone()}
+	case evaluateJob:
+		j.accuracy, j.loss = w.Evaluate(j.in[0])
+	}
+}
+
+// jobs carries out the jobs of a batch.
+func (w *World) jobs(h *host, b *node.Batch) {
 	for _, j := range b.Fetch {
-		w.fetch(n, j)
+		w.fetch(h, j)
 	}
 	for _, j := range b.Train {
-		params, opt := n.arena.Hold(j.Params), n.arena.Hold(j.Opt)
-		out, outOpt := n.arena.Alloc(j.Out, t.Len()), n.arena.Alloc(j.OutOpt, t.OptLen())
-		samples, loss := t.Train(n.index, params, opt, out, outOpt, j.Step, j.Steps)
-		slow := 1.0
-		if w.cfg.Slow != nil {
-			slow = w.cfg.Slow(n.index)
-		}
-		w.end(n, node.Instant(float64(w.cfg.Step)*float64(j.Steps)*slow), node.Trained{Job: j.Job, Samples: samples, Loss: loss},
-			j.Params, j.Opt, j.Out, j.OutOpt)
+		w.train(h, j)
 	}
 	for _, j := range b.Mix {
-		vecs := n.arena.HoldMix(j)
-		held := []node.VecRef{j.Out}
-		for _, v := range vecs {
-			held = append(held, v.Ref)
-		}
-		w.end(n, w.cfg.Other, t.Mix(j, vecs, n.arena.Alloc(j.Out, t.Len())), held...)
+		w.mix(h, j)
 	}
 	for _, j := range b.Encode {
-		v := n.arena.Hold(j.Vec)
-		id := n.serve(v)
-		w.end(n, w.cfg.Other, node.Encoded{Job: j.Job, Payload: node.Payload{Blob: id, Size: 4 * uint64(len(v))}}, j.Vec)
+		w.encode(h, j)
 	}
 	for _, j := range b.Evaluate {
-		accuracy, loss := t.Evaluate(n.arena.Hold(j.Params))
-		w.end(n, w.cfg.Other, node.Evaluated{Job: j.Job, Accuracy: accuracy, Loss: loss}, j.Params)
+		e := w.job(h, evaluateJob)
+		e.in[0] = h.arena.Hold(j.Params)
+		e.result = node.Evaluated{Job: j.Job}
+		e.refs = append(e.refs, j.Params)
+		w.begun(h, e, w.duration(h, w.cfg.Times.Other))
 	}
 	for _, j := range b.Save {
-		s := &savedState{state: j.State, params: slices.Clone(n.arena.Hold(j.State.Params)), opt: slices.Clone(n.arena.Hold(j.State.Opt))}
+		s := w.job(h, saveJob)
+		s.result = node.Saved{Job: j.Job}
+		if w.crashes() {
+			s.state = &saved{state: j.State, params: h.arena.Share(j.State.Params), opt: h.arena.Share(j.State.Opt)}
+		}
+		w.begun(h, s, w.duration(h, w.cfg.Times.Other))
+	}
+}
+
+// crashes reports whether a checkpoint can ever be needed.
+func (w *World) crashes() bool { return w.cfg.Sessions != nil || w.keepSaves }
+
+func (w *World) job(h *host, k jobKind) *job {
+	if last := len(w.jobList) - 1; last >= 0 {
+		j := w.jobList[last]
+		w.jobList = w.jobList[:last]
+		j.kind, j.node = k, h.index
+		return j
+	}
+	return &job{kind: k, node: h.index}
+}
+
+// recycle keeps a job for later. Those that went to helpers may still lie in their channel, so they are left alone.
+func (w *World) recycle(j *job) {
+	if j.done == nil && len(w.jobList) < 1024 {
+		*j = job{refs: j.refs[:0]}
+		w.jobList = append(w.jobList, j)
+	}
+}
+
+// duration is how long a job takes on a node.
+func (w *World) duration(h *host, normal node.Instant) node.Instant {
+	if w.cfg.Speeds == nil || normal == 0 {
+		return normal
+	}
+	return w.cfg.Speeds.Duration(h.index, w.now, normal)
+}
+
+// begun lets a job run while virtual time passes. A job without duration, or too small to share, is done at once.
+func (w *World) begun(h *host, j *job, takes node.Instant) {
+	j.small = w.cfg.Task.Len() < small
+	if takes == 0 || j.small {
+		if j.claim() {
+			w.crew.mineDo(j)
+		}
+	} else {
+		w.crew.offer(j)
+	}
+	h.working = append(h.working, j)
+	w.queue.push(w.now, w.now+takes, event{kind: ended, node: int32(h.index), life: h.life, job: j})
+}
+
+func (w *World) jobEnded(ev event) {
+	h := &w.hosts[ev.node]
+	if h.life != ev.life {
+		return
+	}
+	if !h.online {
+		h.deferred = append(h.deferred, ev)
+		return
+	}
+	j := ev.job
+	w.crew.join(j)
+	i := slices.Index(h.working, j)
+	h.working = slices.Delete(h.working, i, i+1)
+	for _, ref := range j.refs {
+		h.arena.Drop(ref)
+	}
+	switch j.kind {
+	case evaluateJob:
+		e := j.result.(node.Evaluated)
+		e.Accuracy, e.Loss = j.accuracy, j.loss
+		j.result = e
+	case saveJob:
 		// Durable when it ends, not before: a crash in between loses it.
-		w.afterwards(n.index, w.cfg.Other, func(w *World, n *simNode) {
-			n.saved = s
-			n.arena.Drop(j.State.Params)
-			n.arena.Drop(j.State.Opt)
-			w.step(n, node.Saved{Job: j.Job})
-		})
+		if j.state != nil {
+			h.saved.drop()
+			h.saved, j.state = j.state, nil
+		}
 	}
+	result := j.result
+	w.recycle(j)
+	w.step(h, result)
 }
 
-// end delivers the end of a job, and lets go of the vectors it held.
-func (w *World) end(n *simNode, after node.Instant, ev node.Event, held ...node.VecRef) {
-	w.afterwards(n.index, after, func(w *World, n *simNode) {
+// giveUp ends the jobs of a node that goes down. Nobody works on its vectors afterwards.
+func (w *World) giveUp(h *host) {
+	for _, j := range h.working {
+		if !j.claim() && j.done != nil {
+			<-j.done
+		}
+		j.state.drop()
+	}
+	h.working, h.deferred = nil, nil
+}
+
+func (w *World) train(h *host, t node.TrainJob) {
+	j := w.job(h, trainJob)
+	task := w.cfg.Task
+	steps := t.Steps
+	takes := w.cfg.Times.Epoch
+	if steps == 0 {
+		steps = task.Pass(h.index)
+	}
+	if t.Steps != 0 || takes == 0 {
+		takes = w.cfg.Times.Step * node.Instant(steps)
+	}
+	j.train = t
+	j.in[0], j.in[1] = h.arena.Hold(t.Params), h.arena.Hold(t.Opt)
+	j.out[0], j.out[1] = h.arena.Alloc(t.Out, task.Len()), h.arena.Alloc(t.OutOpt, task.OptLen())
+	j.refs = append(j.refs, t.Params, t.Opt, t.Out, t.OutOpt)
+	if h.attack != nil {
+		w.attackTraining(h, j, steps)
+	}
+	w.begun(h, j, w.duration(h, takes))
+}
+
+func (w *World) mix(h *host, m node.MixJob) {
+	j := w.job(h, mixJob)
+	j.mix = m
+	j.out[0] = h.arena.Alloc(m.Out, w.cfg.Task.Len())
+	j.refs = append(j.refs, m.Out)
+	takes := w.duration(h, w.cfg.Times.Other)
+	if takes == 0 {
+		j.vecs = &h.arena
+	} else {
+		held := h.arena.HoldMix(m)
 		for _, v := range held {
-			n.arena.Drop(v)
+			j.refs = append(j.refs, v.Ref)
 		}
-		w.step(n, ev)
-	})
-}
-
-// serve keeps a copy of the vector for others to fetch, and names it.
-func (n *simNode) serve(v []float32) gossip.BlobID {
-	n.count++
-	var id gossip.BlobID
-	copy(id[:], n.id[:4])
-	binary.BigEndian.PutUint32(id[4:], n.life)
-	binary.BigEndian.PutUint64(id[8:], n.count)
-	n.blobs[id] = slices.Clone(v)
-	n.served = append(n.served, id)
-	if len(n.served) > keptBlobs {
-		delete(n.blobs, n.served[0])
-		n.served = n.served[1:]
+		j.vecs = held
+		j.mix.In, j.mix.Terms = slices.Clone(m.In), slices.Clone(m.Terms)
 	}
-	return id
+	w.begun(h, j, takes)
 }
 
-// fetch copies the vector from its author, if that one is up and still has it when the request arrives.
-func (w *World) fetch(n *simNode, j node.FetchJob) {
-	out := n.arena.Alloc(j.Out, w.cfg.Task.Len())
-	author, blob := w.nodes[w.index[j.Author]], j.Update.Blob
-	w.afterwards(n.index, 2*w.cfg.Latency, func(w *World, n *simNode) {
-		err := node.FetchUnavailable
-		if v, ok := author.blobs[blob]; ok {
-			copy(out, v)
-			err = node.FetchOK
+// encode makes the payload of a vector: bytes that travel inside the message, or a blob.
+func (w *World) encode(h *host, e node.EncodeJob) {
+	j := w.job(h, encodeJob)
+	size, plain := w.cfg.Task.Plain()
+	own := h.arena.Share(e.Vec)
+	vec := w.attackVector(h, own)
+	forged := vec != own
+	var payload node.Payload
+	var stats []gossip.TensorStat
+	if plain && (size > w.cfg.Inline || h.forked) {
+		payload = node.Payload{Size: size, Blob: w.blobs.add(vec, h.index, size)}
+	} else {
+		payload, stats = w.pack(h, vec)
+	}
+	if payload.Inline == nil {
+		w.keep(h, payload.Blob, e.Vec, forged)
+	}
+	j.result = node.Encoded{Job: e.Job, Payload: payload, Stats: stats}
+	w.begun(h, j, w.duration(h, w.cfg.Times.Other))
+}
+
+// pack encodes a vector, whose use it takes over, in the run's codec. A blob holds what receivers will decode.
+func (w *World) pack(h *host, vec *compute.Vector) (node.Payload, []gossip.TensorStat) {
+	b, stats, err := w.crew.mine.Encode(h.index, vec.Data())
+	if err != nil {
+		// Only vectors of adversaries cannot be encoded, since they need not be finite. Receivers find that out.
+		size := w.cfg.Task.MaxPayload()
+		id := w.blobs.add(vec, h.index, size)
+		w.blobs.find(id).bad = true
+		return node.Payload{Size: size, Blob: id}, nil
+	}
+	size := uint64(len(b))
+	if size <= w.cfg.Inline && !h.forked {
+		vec.Drop()
+		return node.Payload{Inline: b, Size: size}, stats
+	}
+	if _, plain := w.cfg.Task.Plain(); !plain {
+		decoded := w.pool.New(w.cfg.Task.Len())
+		if err := w.cfg.Task.Decode(decoded.Data(), b); err != nil {
+			panic("sim: internal error: a payload does not decode: " + err.Error())
 		}
-		n.arena.Drop(j.Out)
-		w.step(n, node.Fetched{Job: j.Job, Err: err})
-	})
+		vec.Drop()
+		vec = decoded
+	}
+	return node.Payload{Size: size, Blob: w.blobs.add(vec, h.index, size)}, stats
 }

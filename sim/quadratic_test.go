@@ -1,9 +1,12 @@
 package sim
 
 import (
-	"fmt"
+	"cmp"
+	"encoding/binary"
+	"errors"
 	"math"
 
+	"starling/gossip"
 	"starling/mixing"
 	"starling/node"
 	"starling/node/compute"
@@ -32,28 +35,57 @@ func (q *quadratic) Len() int     { return len(q.points[0]) }
 func (q *quadratic) OptLen() int  { return 1 }
 func (q *quadratic) Tensors() int { return 1 }
 
-func (q *quadratic) Init(int) (params, opt []float32) {
-	return make([]float32, q.Len()), make([]float32, 1)
+func (q *quadratic) Codec() string { return "fp32" }
+
+func (q *quadratic) MaxPayload() uint64    { return 4 * uint64(q.Len()) }
+func (q *quadratic) Plain() (uint64, bool) { return q.MaxPayload(), true }
+func (q *quadratic) Common() bool          { return true }
+func (q *quadratic) Pass(int) uint64       { return 5 }
+func (q *quadratic) Worker() Worker        { return q }
+
+func (q *quadratic) Samples(_ int, job node.TrainJob) uint64 { return cmp.Or(job.Steps, 5) }
+
+func (q *quadratic) Init(_ int, params, opt []float32) {
+	clear(params)
+	clear(opt)
 }
 
-func (q *quadratic) Train(n int, params, opt, out, outOpt []float32, _, steps uint64) (uint64, float64) {
+func (q *quadratic) Encode(_ int, v []float32) (b []byte, _ []gossip.TensorStat, err error) {
+	for _, x := range v {
+		if x-x != 0 {
+			return nil, nil, errors.New("not finite")
+		}
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
+	}
+	return b, nil, nil
+}
+
+func (q *quadratic) Decode(dst []float32, b []byte) error {
+	for j := range dst {
+		dst[j] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*j:]))
+	}
+	return nil
+}
+
+func (q *quadratic) Train(n int, job node.TrainJob, params, opt, out, outOpt []float32) node.Trained {
 	copy(out, params)
 	copy(outOpt, opt)
-	for range steps {
+	p := q.points[n%len(q.points)]
+	t := node.Trained{Steps: cmp.Or(job.Steps, 5)}
+	for range t.Steps {
 		for j := range out {
-			out[j] += float32(q.rate * (q.points[n%len(q.points)][j] - out[j]))
+			out[j] += float32(q.rate * (p[j] - out[j]))
 		}
 	}
-	loss := 0.0
 	for j := range out {
-		d := float64(out[j] - q.points[n%len(q.points)][j])
-		loss += float64(d * d)
+		d := float64(out[j] - p[j])
+		t.Loss += float64(d * d)
 	}
-	return steps, loss
+	t.Samples = t.Steps
+	return t
 }
 
-func (q *quadratic) Mix(job node.MixJob, vecs compute.Vectors, out []float32) node.Mixed {
-	m := node.Mixed{Job: job.Job}
+func (q *quadratic) Mix(job node.MixJob, vecs compute.Vectors, out []float32) (mixing.Report, error) {
 	if job.Rule == "" {
 		for j := range out {
 			sum := 0.0
@@ -62,7 +94,7 @@ func (q *quadratic) Mix(job node.MixJob, vecs compute.Vectors, out []float32) no
 			}
 			out[j] = float32(sum)
 		}
-		return m
+		return mixing.Report{}, nil
 	}
 	rule, err := mixing.ParseRule(job.Rule)
 	if err != nil {
@@ -73,17 +105,13 @@ func (q *quadratic) Mix(job node.MixJob, vecs compute.Vectors, out []float32) no
 		panic(err)
 	}
 	input := func(in node.MixInput) mixing.Input {
-		return mixing.Input{Vec: vecs.Vec(in.Vec), Meta: mixing.Meta{Peer: fmt.Sprintf("%x", in.Peer[:4]), Age: in.Age, Degree: int(in.Degree)}}
+		return mixing.Input{Vec: vecs.Vec(in.Vec), Meta: mixing.Meta{Peer: in.Peer.String(), Age: in.Age, Degree: int(in.Degree)}}
 	}
 	var others []mixing.Input
 	for _, in := range job.In {
 		others = append(others, input(in))
 	}
-	m.Report, err = rule.Mix(out, input(job.Own), others, &mixing.Env{Layout: layout})
-	if err != nil {
-		panic(err)
-	}
-	return m
+	return rule.Mix(out, input(job.Own), others, &mixing.Env{Layout: layout})
 }
 
 func (q *quadratic) Evaluate(params []float32) (float64, float64) {

@@ -1,362 +1,341 @@
-// Package sim runs many nodes of a run in one process on virtual time, with the node code that the daemon runs.
-//
-// Start with [New] and [World.Run]. A world is a queue of events ordered by time; what a core asks for becomes later
-// events: messages arrive after the latency of their link or are lost, jobs end after their duration. Training is real,
-// only its duration is virtual. The same [Config] gives the same trace, bit for bit: [World.TraceHash].
-//
-// The package models messages over links with latency, jitter and loss, pulls of vectors, crashes and restarts. It does
-// not model the mesh of gossipsub: a broadcast goes to every connected node once. It opens no sockets and reads no clock.
-//
-// Commands and tests may import it. It imports the core, models, data, messages and mixing: never gossip/swarm or
-// node/daemon.
 package sim
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"hash"
-	"math"
 	"math/rand/v2"
-	"slices"
 
 	"starling/gossip"
 	"starling/node"
 	"starling/node/compute"
+	"starling/sim/adversary"
+	"starling/sim/chance"
+	"starling/sim/network"
 )
-
-// A Task is what the nodes learn. Its methods must be pure functions of their arguments.
-type Task interface {
-	Len() int    // parameters
-	OptLen() int // floats of optimizer state
-	Tensors() int
-	Init(n int) (params, opt []float32)
-	Train(n int, params, opt, out, outOpt []float32, step, steps uint64) (samples uint64, loss float64)
-	Mix(job node.MixJob, vecs compute.Vectors, out []float32) node.Mixed
-	Evaluate(params []float32) (accuracy, loss float64)
-}
-
-// Config describes a world.
-type Config struct {
-	Seed  uint64
-	Nodes int
-	Task  Task
-	Node  node.Config // Self, Rand, Seq, Len, Tensors and MaxPayload are filled in
-
-	Latency node.Instant // of every link
-	Jitter  node.Instant // added uniformly, for each message anew
-	Loss    float64      // share of messages that get lost
-	Step    node.Instant // duration of one local step
-	Other   node.Instant // duration of every other job
-	// Slow multiplies the duration of a node's steps; nil is 1 for all.
-	Slow func(n int) float64
-}
-
-// Stats counts what happened to messages. Sent = Delivered + Lost + Dropped + InFlight always.
-type Stats struct {
-	Events, Sent, Delivered, Lost, Dropped, InFlight uint64
-	Refused                                          uint64 // delivered, but not taken by Check
-}
 
 // A World is a simulation. It must not be used concurrently.
 type World struct {
 	cfg   Config
 	now   node.Instant
-	queue queue
-	nodes []*simNode
-	index map[gossip.PeerID]int
+	queue *queue
+	hosts []host
+	cells uint32
+
+	links   *network.Links
+	streams *network.Streams
+	pulls   []*pull // by the slot of their stream
+	linkKey uint64
+	parcels []*parcel // unused ones
+	jobList []*job    // unused ones
+	sizes   []int     // scratch
+	ordered map[[2]int32]node.Instant
+
 	pool  *compute.Pool
-	trace hash.Hash
-	stats Stats
+	start []*compute.Vector // parameters and optimizer state that all nodes begin with, if they are common
+	blobs blobs
+	view  *adversary.View
+	seen  []*compute.Vector // that the view refers to, by node
+
+	crew   *crew
+	trace  trace
+	counts counts
+
+	epoch     uint64
+	keepSaves bool // somebody may crash though there are no sessions
+	online    int
+	rounds    progress
+	topics    []*topic
+	meshSums  meshSums
+
 	// Observe, when set, is told of every batch. It must not change it.
-	Observe func(n int, now node.Instant, b *node.Batch)
+	Observe func(n int, now node.Instant, ev node.Event, b *node.Batch)
 }
 
-type simNode struct {
-	id    gossip.PeerID
-	index int
-	core  *node.Core // nil while it is down
-	life  uint32
-	arena *compute.Arena
-	alarm uint64 // sequence number of the newest alarm in the queue
+// host is one simulated machine.
+type host struct {
+	id     gossip.PeerID
+	index  int
+	core   *node.Core // nil while it is down
+	online bool
+	life   uint32
+	arena  compute.Arena
+	pick   *rand.PCG // whom to push to
+	attack adversary.Attack
+	forked bool            // the attack tells receivers different things
+	base   *compute.Vector // of an adversary: what the local steps of the round began from
+	round  uint64          // the newest that it has trained
+	left   bool            // has said goodbye for good
+
+	links []link // whom it is, or would be, connected to; nil with everybody to everybody and the exchange push
+	topic *topic
+	local int // its number in the topic
+
+	working  []*job  // jobs that others do in the meantime
+	deferred []event // what has ended while the node slept
+	shelf    []shelved
 
 	// What survives a crash.
 	seq   uint64
-	saved *savedState
-
-	blobs  map[gossip.BlobID][]float32 // the newest ones this node serves
-	served []gossip.BlobID             // oldest first
-	count  uint64
-	rand   *rand.Rand // of its outgoing links
+	saved *saved
 }
 
-type savedState struct {
+// A link is one node's end of a possible connection.
+type link struct {
+	peer int32
+	back int32 // index of the link at the peer
+	up   bool
+}
+
+type saved struct {
 	state       node.State
-	params, opt []float32
+	params, opt *compute.Vector
 }
 
-// keptBlobs is how many of its newest vectors a node serves.
-const keptBlobs = 4
-
-// New builds the world; all nodes start at time 0, connected to each other.
-func New(cfg Config) (*World, error) {
-	w := &World{cfg: cfg, index: make(map[gossip.PeerID]int), pool: compute.NewPool(4 * cfg.Nodes), trace: sha256.New()}
-	for i := range cfg.Nodes {
-		n := &simNode{index: i, rand: rand.New(rand.NewPCG(cfg.Seed, streamOf(purposeLink, i)))}
-		binary.BigEndian.PutUint32(n.id[:], uint32(i+1))
-		w.index[n.id] = i
-		w.nodes = append(w.nodes, n)
+func (s *saved) drop() {
+	if s != nil {
+		s.params.Drop()
+		s.opt.Drop()
 	}
-	for i := range w.nodes {
-		if err := w.start(i); err != nil {
-			return nil, err
-		}
+}
+
+// streamTimer is the reserved ID, after those of the nodes' alarms, of the end of the next stream.
+func (w *World) streamTimer() int32 { return int32(w.cfg.Nodes) }
+
+func (w *World) reserved() int32 { return int32(w.cfg.Nodes) + 1 }
+
+// New builds the world. Nothing happens before Run.
+func New(cfg Config) (*World, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("simulation: %w", err)
+	}
+	w := &World{
+		cfg: cfg, queue: newQueue(cfg.Nodes + 1), hosts: make([]host, cfg.Nodes), cells: 1,
+		links: network.NewLinks(cfg.Network.Bandwidth), linkKey: chance.Key(cfg.Seed, chance.Link),
+		pool: compute.NewPool(keptVectors), trace: newTrace(), ordered: make(map[[2]int32]node.Instant),
+	}
+	if cfg.Network.Bandwidth != nil {
+		w.streams = network.NewStreams(cfg.Network.Bandwidth)
+	}
+	if cfg.CellSize > 0 {
+		w.cells = uint32(max(1, (cfg.Nodes+cfg.CellSize/2)/cfg.CellSize))
+	}
+	w.cfg.Node.Cells = w.cells
+	w.crew = newCrew(cfg.Task, max(1, cfg.Workers), cfg.CPU)
+	if a := cfg.Adversaries; a != nil && a.Sees() {
+		w.view, w.seen = adversary.NewView(cfg.Nodes), make([]*compute.Vector, cfg.Nodes)
+	}
+	for i := range w.hosts {
+		w.settle(i)
+	}
+	if cfg.Task.Common() {
+		w.start = []*compute.Vector{w.pool.New(cfg.Task.Len()), w.pool.New(cfg.Task.OptLen())}
+		cfg.Task.Init(0, w.start[0].Data(), w.start[1].Data())
+	}
+	if err := w.wire(); err != nil {
+		return nil, fmt.Errorf("simulation: %w", err)
+	}
+	if err := w.begin(); err != nil {
+		w.Close()
+		return nil, fmt.Errorf("simulation: %w", err)
 	}
 	return w, nil
 }
 
-// The purposes of random streams: one stream for each (seed, purpose, node), so that adding a node changes nobody else's.
+// keptVectors is how many unused vectors of a length are kept: enough that nothing is allocated in the long run.
+const keptVectors = 1 << 16
+
+// settle fills in what a host is for all of its lives.
+func (w *World) settle(i int) {
+	h := &w.hosts[i]
+	h.index = i
+	h.pick = chance.Stream(w.cfg.Seed, chance.Peer, i)
+	h.arena = *compute.NewArena(w.pool)
+	// A random part, so that cells and tables see identities as they are, and the number, so that it is found again.
+	name := chance.Stream(w.cfg.Seed, chance.Identity, i)
+	for at := 0; at < idNumber; at += 8 {
+		binary.BigEndian.PutUint64(h.id[at:], name.Uint64())
+	}
+	binary.BigEndian.PutUint64(h.id[idNumber:], uint64(i))
+	if w.cfg.Adversaries == nil {
+		return
+	}
+	if h.attack = w.cfg.Adversaries.Of(i); h.attack != nil {
+		for to := range w.hosts {
+			h.forked = h.forked || h.attack.Version(to) != 0
+		}
+	}
+}
+
+// idNumber is where the number of a node stands in its ID.
+const idNumber = 24
+
+// host returns the node of that ID, or nil.
+func (w *World) host(id gossip.PeerID) *host {
+	n := binary.BigEndian.Uint64(id[idNumber:])
+	if n >= uint64(len(w.hosts)) || w.hosts[n].id != id {
+		return nil
+	}
+	return &w.hosts[n]
+}
+
+// later calls f after some time, whatever becomes of whom it concerns.
+func (w *World) later(after node.Instant, f func()) {
+	w.queue.push(w.now, w.now+after, event{kind: control, do: f})
+}
+
+// At calls f at a virtual time, or now if that is past. It is how commands and observers are timed; f must not change what happens if
+// traces are to be compared with those of runs without it.
+func (w *World) At(at node.Instant, f func()) { w.later(max(0, at-w.now), f) }
+
+// Command gives an operator's command to a node at the given time, if it is up then.
+func (w *World) Command(n int, at node.Instant, op node.Op) {
+	w.At(at, func() {
+		if h := &w.hosts[n]; h.online {
+			w.step(h, node.Command{Op: op})
+		}
+	})
+}
+
+// Crash ends a node at the given time: all but what it has persisted is gone. Restart brings it back.
+func (w *World) Crash(n int, at node.Instant) {
+	w.keepSaves = true
+	w.At(at, func() { w.crash(&w.hosts[n]) })
+}
+
+// Sleep takes a node offline at the given time, without its noticing. Restart brings it back.
+func (w *World) Sleep(n int, at node.Instant) { w.At(at, func() { w.sleep(&w.hosts[n]) }) }
+
+// Restart brings a node back that has crashed or sleeps.
+func (w *World) Restart(n int, at node.Instant) { w.At(at, func() { w.comeBack(&w.hosts[n]) }) }
+
+// An event is something that happens to a node, or to all.
+type event struct {
+	kind   kind
+	node   int32
+	life   uint32 // events for a former life of the node are dropped
+	job    *job
+	parcel *parcel
+	topic  *topic
+	do     func()
+}
+
+type kind uint8
+
 const (
-	purposeLink = 1
-	purposeCore = 2
+	alarm   kind = iota // the core's, or the end of a stream: reserved IDs
+	ended               // a job
+	arrived             // a parcel has reached the receiver's downlink
+	taken               // and has been taken off it
+	beat                // a heartbeat of a mesh
+	control             // do
 )
 
-func streamOf(purpose uint64, n int) uint64 { return purpose<<56 | uint64(n) }
-
-func (w *World) start(i int) error {
-	n := w.nodes[i]
-	n.life++
-	n.arena = compute.NewArena(w.pool)
-	n.blobs, n.served = make(map[gossip.BlobID][]float32), nil
-	cfg := w.cfg.Node
-	cfg.Self, cfg.Seq = n.id, n.seq
-	cfg.Len, cfg.Tensors, cfg.MaxPayload = w.cfg.Task.Len(), w.cfg.Task.Tensors(), 4*uint64(w.cfg.Task.Len())
-	cfg.Rand = rand.New(rand.NewPCG(w.cfg.Seed, streamOf(purposeCore, i)+uint64(n.life)<<32))
-	state := node.State{Weight: 1}
-	var params, opt []float32
-	if n.saved != nil {
-		state, params, opt = n.saved.state, slices.Clone(n.saved.params), slices.Clone(n.saved.opt)
-	} else {
-		params, opt = w.cfg.Task.Init(i)
-	}
-	state.Params, state.Opt = 1, 2
-	n.arena.Put(1, w.pool.Of(params))
-	n.arena.Put(2, w.pool.Of(opt))
-	core, err := node.New(cfg, state)
-	if err != nil {
-		return err
-	}
-	n.core = core
-	w.later(i, 0, node.Tick{})
-	for _, o := range w.nodes {
-		if o.core != nil && o != n {
-			w.later(i, 0, node.PeerUp{Peer: o.id})
-			w.later(o.index, 0, node.PeerUp{Peer: n.id})
+// Run goes on until the given virtual time, until nothing is left to happen, or until stop, when set, says so after an event.
+func (w *World) Run(until node.Instant, stop func() bool) {
+	for {
+		at, ok := w.queue.next()
+		if !ok || at > until {
+			w.now = max(w.now, until)
+			return
 		}
-	}
-	return nil
-}
-
-// Crash ends a node at the given time: all but what it has persisted is gone.
-func (w *World) Crash(n int, at node.Instant) { w.queue.push(entry{at: at, node: n, kind: crash}) }
-
-// Restart brings a crashed node back at the given time.
-func (w *World) Restart(n int, at node.Instant) { w.queue.push(entry{at: at, node: n, kind: restart}) }
-
-// Command gives an operator's command to a node at the given time.
-func (w *World) Command(n int, at node.Instant, op node.Op) {
-	w.queue.push(entry{at: at, node: n, life: w.nodes[n].life, ev: node.Command{Op: op}})
-}
-
-// later delivers an event of the node's own making after some time, unless it crashes before.
-func (w *World) later(n int, after node.Instant, ev node.Event) {
-	w.queue.push(entry{at: w.now + after, node: n, life: w.nodes[n].life, ev: ev})
-}
-
-func (w *World) afterwards(n int, after node.Instant, job func(*World, *simNode)) {
-	w.queue.push(entry{at: w.now + after, node: n, life: w.nodes[n].life, job: job})
-}
-
-// Run goes on until the given virtual time, or until nothing is left to happen.
-func (w *World) Run(until node.Instant) {
-	for len(w.queue.heap) > 0 && w.queue.heap[0].at <= until {
-		e := w.queue.pop()
-		w.now = e.at
-		w.stats.Events++
-		n := w.nodes[e.node]
-		switch e.kind {
-		case crash:
-			w.crash(n)
-			continue
-		case restart:
-			if n.core == nil {
-				if err := w.start(n.index); err != nil {
-					panic("sim: internal error: " + err.Error()) // the same configuration has worked before
-				}
-			}
-			continue
-		case message:
-			w.stats.InFlight--
-			if n.core == nil || n.life != e.life {
-				w.stats.Dropped++
-				continue
-			}
-			w.stats.Delivered++
-			w.receive(n, e.ev.(node.Received))
-			continue
+		at, id, ev := w.queue.pop(w.reserved())
+		w.now = max(w.now, at)
+		w.counts.events++
+		switch {
+		case id < w.streamTimer():
+			w.alarmed(&w.hosts[id])
+		case id == w.streamTimer():
+			w.streamed()
+		case ev.kind == ended:
+			w.jobEnded(ev)
+		case ev.kind == arrived:
+			w.arrive(ev.parcel)
+		case ev.kind == taken:
+			w.take(ev.parcel)
+		case ev.kind == beat:
+			ev.topic.beat(w, int(ev.node))
+		default:
+			ev.do()
 		}
-		if n.core == nil || n.life != e.life || (e.kind == wakeUp && n.alarm != e.seq) {
-			continue
-		}
-		if e.job != nil {
-			e.job(w, n)
-			continue
-		}
-		w.step(n, e.ev)
-	}
-	w.now = max(w.now, until)
-}
-
-func (w *World) crash(n *simNode) {
-	if n.core == nil {
-		return
-	}
-	n.core, n.blobs = nil, nil
-	n.arena.Clear()
-	n.life++
-	for _, o := range w.nodes {
-		if o.core != nil {
-			w.later(o.index, 0, node.PeerDown{Peer: n.id})
+		if stop != nil && stop() {
+			return
 		}
 	}
 }
-
-// receive judges a message as the daemon would, and unpacks repairs.
-func (w *World) receive(n *simNode, r node.Received) {
-	if repair, ok := r.Msg.Body.(*envelope); ok {
-		for _, m := range repair.messages {
-			w.receive(n, node.Received{From: r.From, Msg: m})
-		}
-		return
-	}
-	if n.core.Check(r.Msg).Decision != gossip.Accept {
-		w.stats.Refused++
-		return
-	}
-	w.step(n, r)
-}
-
-// An envelope stands for a Repair: the messages themselves instead of their sealed bytes.
-type envelope struct {
-	gossip.Repair
-	messages []*gossip.Message
-}
-
-func (w *World) step(n *simNode, ev node.Event) {
-	b := n.core.Step(w.now, ev)
-	if w.Observe != nil {
-		w.Observe(n.index, w.now, b)
-	}
-	w.record(n, b)
-	for _, r := range b.Persist {
-		if r.Key == node.SeqKey {
-			n.seq = binary.BigEndian.Uint64(r.Value)
-		}
-	}
-	for _, m := range b.Publish {
-		for _, o := range w.nodes {
-			if o != n && o.core != nil {
-				w.send(n, o, m)
-			}
-		}
-	}
-	for _, e := range b.Send {
-		if i, ok := w.index[e.To]; ok && w.nodes[i].core != nil {
-			msg := *e.Msg
-			if len(e.Forward) > 0 {
-				msg.Body = &envelope{messages: slices.Clone(e.Forward)}
-			}
-			w.send(n, w.nodes[i], &msg)
-		}
-	}
-	w.jobs(n, b)
-	for _, v := range b.Release {
-		n.arena.Release(v)
-	}
-	if b.Done {
-		w.crash(n)
-		return
-	}
-	if at, ok := n.core.Wake(); ok {
-		w.queue.push(entry{at: max(at, w.now), node: n.index, life: n.life, kind: wakeUp, ev: node.Tick{}})
-		n.alarm = w.queue.seq
-	}
-}
-
-func (w *World) send(from, to *simNode, m *gossip.Message) {
-	w.stats.Sent++
-	lost := from.rand.Float64() < w.cfg.Loss
-	delay := w.cfg.Latency
-	if w.cfg.Jitter > 0 {
-		delay += node.Instant(from.rand.Int64N(int64(w.cfg.Jitter)))
-	}
-	if lost {
-		w.stats.Lost++
-		return
-	}
-	w.stats.InFlight++
-	w.queue.push(entry{at: w.now + delay, node: to.index, life: to.life, kind: message, ev: node.Received{From: from.id, Msg: m}})
-}
-
-// record takes a batch into the trace.
-func (w *World) record(n *simNode, b *node.Batch) {
-	var buf [8]byte
-	put := func(vs ...uint64) {
-		for _, v := range vs {
-			binary.LittleEndian.PutUint64(buf[:], v)
-			w.trace.Write(buf[:])
-		}
-	}
-	put(uint64(w.now), uint64(n.index), w.stats.Events, uint64(len(b.Publish)), uint64(len(b.Send)), uint64(len(b.Fetch)), uint64(len(b.Mix)))
-	for _, m := range b.Publish {
-		put(m.Seq)
-		if u, ok := m.Body.(*gossip.Update); ok {
-			put(u.Round, u.Age, uint64(math.Float32bits(u.Loss)))
-		}
-	}
-	for _, s := range b.Save {
-		put(s.State.Round)
-		for _, x := range n.arena.Hold(s.State.Params) {
-			put(uint64(math.Float32bits(x)))
-		}
-		n.arena.Drop(s.State.Params)
-	}
-}
-
-// TraceHash names everything that has happened so far.
-func (w *World) TraceHash() string { return fmt.Sprintf("%x", w.trace.Sum(nil)[:16]) }
-
-// Stats returns the counts so far.
-func (w *World) Stats() Stats { return w.stats }
 
 // Now returns the virtual time.
 func (w *World) Now() node.Instant { return w.now }
 
+// Nodes returns the number of nodes.
+func (w *World) Nodes() int { return len(w.hosts) }
+
+// Online returns how many nodes are online.
+func (w *World) Online() int { return w.online }
+
+// Up reports whether a node is online.
+func (w *World) Up(n int) bool { return w.hosts[n].online }
+
+// ID returns the peer ID of a node.
+func (w *World) ID(n int) gossip.PeerID { return w.hosts[n].id }
+
 // Status returns a node's status; ok is false while it is down.
 func (w *World) Status(n int) (s node.Status, ok bool) {
-	if w.nodes[n].core == nil {
+	if w.hosts[n].core == nil {
 		return s, false
 	}
-	return w.nodes[n].core.Status(), true
+	return w.hosts[n].core.Status(), true
 }
 
 // Saved returns the parameters of a node's newest checkpoint, nil if it has none.
 func (w *World) Saved(n int) []float32 {
-	if s := w.nodes[n].saved; s != nil {
-		return s.params
+	if s := w.hosts[n].saved; s != nil {
+		return s.params.Data()
 	}
 	return nil
 }
 
+// Params returns the parameters that a node holds now, nil while it is down. They are valid until the world goes on.
+func (w *World) Params(n int) []float32 {
+	h := &w.hosts[n]
+	if h.core == nil {
+		return nil
+	}
+	return h.arena.Vec(h.core.State().Params)
+}
+
 // Vectors returns how many vectors a node holds.
-func (w *World) Vectors(n int) int { return w.nodes[n].arena.Live() }
+func (w *World) Vectors(n int) int { return w.hosts[n].arena.Live() }
+
+// Pool tells what vectors are in use.
+func (w *World) Pool() *compute.Pool { return w.pool }
+
+// Close ends the world: jobs that are under way are given up, and every vector is let go. What [Pool.Live] says then was
+// forgotten by somebody.
+func (w *World) Close() {
+	for i := range w.hosts {
+		h := &w.hosts[i]
+		w.forget(h)
+		h.saved.drop()
+		h.saved = nil
+	}
+	for w.queue.len() > 0 {
+		if _, _, ev := w.queue.pop(w.reserved()); ev.parcel != nil {
+			if p := ev.parcel.pull; p != nil {
+				w.blobs.drop(p.blob)
+			}
+			w.empty(ev.parcel)
+		}
+	}
+	for _, p := range w.pulls {
+		if p != nil {
+			w.blobs.drop(p.blob)
+		}
+	}
+	for _, v := range append(w.start, w.seen...) {
+		if v != nil {
+			v.Drop()
+		}
+	}
+	w.start, w.seen = nil, nil
+	w.crew.stop()
+}

@@ -155,13 +155,14 @@ func (p *Program) MaxPayload() uint64 { return uint64(p.codec.MaxEncoded(p.Len()
 // Decode decodes a payload of another node into dst; the error says why it is none.
 func (p *Program) Decode(dst []float32, payload []byte) error { return p.codec.Decode(dst, payload) }
 
-// A Node is what the jobs of one node need beside the program. It takes some 60 bytes; rows lie in the program. It must not be
+// A Node is what the jobs of one node need beside the program. It takes some 70 bytes; rows lie in the program. It must not be
 // used by two jobs at the same time.
 type Node struct {
 	seed    uint64
 	plan    data.Plan
 	rows    []int32 // of the program's training set; nil is all
 	encoded uint64  // calls of Encode: the seeds of stochastic rounding
+	relabel func(labels []uint8)
 }
 
 // Node returns a node with its own seed and a part of the data, counted modulo the number of parts. The part may have no rows:
@@ -185,6 +186,25 @@ func (p *Program) Node(seed uint64, part int) (*Node, error) {
 
 // Rows returns how many examples the node trains on.
 func (n *Node) Rows() int { return n.plan.Len() }
+
+// Pass returns the local steps of one pass over the node's data.
+func (n *Node) Pass() uint64 { return n.plan.Pass() }
+
+// Samples returns how many examples so many local steps from the beginning of a pass see, if a pass is the whole job, or as
+// many full batches.
+func (n *Node) Samples(steps uint64, pass bool) uint64 {
+	if pass {
+		return uint64(n.plan.Len())
+	}
+	return steps * n.plan.Batch()
+}
+
+// Relabel has f change the labels of every batch that the node trains on. It is for simulations of nodes that do not play by
+// the rules; f must be safe for concurrent use.
+func (n *Node) Relabel(f func(labels []uint8)) { n.relabel = f }
+
+// Classes returns the number of classes of the data.
+func (p *Program) Classes() int { return p.train.Classes() }
 
 // Common reports whether all nodes start from the same parameters.
 func (p *Program) Common() bool { return p.manifest.Init != "independent" }

@@ -108,6 +108,9 @@ func (w *Worker) batch(n *Node, job node.TrainJob, i uint64) (x []float32, y []u
 	w.reserve(len(rows))
 	x, y = w.x[:len(rows)*w.program.train.Inputs()], w.y[:len(rows)]
 	w.program.train.Fill(x, y, rows)
+	if n.relabel != nil {
+		n.relabel(y)
+	}
 	return x, y
 }
 

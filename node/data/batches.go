@@ -28,6 +28,9 @@ func NewPlan(rows, batch int, seed, node uint64) (Plan, error) {
 // Len returns the number of rows.
 func (p Plan) Len() int { return int(p.rows) }
 
+// Batch returns the number of rows of a full batch.
+func (p Plan) Batch() uint64 { return uint64(p.batch) }
+
 // Pass returns the number of batches in one pass over the rows; the last one may be smaller than the others.
 func (p Plan) Pass() uint64 { return (uint64(p.rows) + uint64(p.batch) - 1) / uint64(p.batch) }
 

@@ -32,6 +32,14 @@ const (
 	Phase                        // time zones
 	Ending                       // crash or sleep
 	Speed                        // of computing
+	Core                         // what a core draws
+	Peer                         // whom a node pushes to
+	Identity                     // peer IDs
+	Link                         // what happens to messages on the way
+	Mesh                         // whom gossipsub picks
+	Dial                         // who dials whom
+	Sample                       // who is evaluated
+	Client                       // who takes part in a round of the reference
 )
 
 // Key turns a seed and a purpose into a key for [Pair] and [Of].

@@ -1,0 +1,114 @@
+package sim
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// A crew does the arithmetic of jobs: the goroutine that runs the world, and helpers. Which of them does a job changes nothing
+// but the time it takes, since the world waits for a job when its end comes up in the queue and not before.
+type crew struct {
+	mine    Worker
+	jobs    chan *job // nil without helpers
+	helpers sync.WaitGroup
+
+	cpu         func() int64
+	train, eval atomic.Int64 // nanoseconds of processor time
+	skipped     uint32       // small jobs since the last one that was timed
+}
+
+// waiting bounds the jobs that are handed to helpers. What finds no room is done by whoever waits for it.
+const waiting = 1 << 12
+
+func newCrew(task Task, workers int, cpu func() int64) *crew {
+	c := &crew{mine: task.Worker(), cpu: cpu}
+	if workers == 1 {
+		return c
+	}
+	c.jobs = make(chan *job, waiting)
+	for range workers - 1 {
+		worker := task.Worker()
+		c.helpers.Go(func() {
+			for j := range c.jobs {
+				if j.claim() {
+					c.do(j, worker, 1)
+					close(j.done)
+				}
+			}
+		})
+	}
+	return c
+}
+
+// stop waits for the helpers to end. Jobs that nobody has begun are given up.
+func (c *crew) stop() {
+	if c.jobs != nil {
+		close(c.jobs)
+		c.helpers.Wait()
+		c.jobs = nil
+	}
+}
+
+// offer gives a job to the helpers, if there are any and they keep up.
+func (c *crew) offer(j *job) {
+	if c.jobs == nil {
+		return
+	}
+	j.done = make(chan struct{})
+	select {
+	case c.jobs <- j:
+	default:
+	}
+}
+
+// join returns when the job is done, and does it if nobody has begun.
+func (c *crew) join(j *job) {
+	switch {
+	case j.claim():
+		c.mineDo(j)
+	case j.done != nil:
+		<-j.done
+	}
+}
+
+// sample is how many small jobs stand for one that is timed: reading the clock takes as long as a small job.
+const sample = 16
+
+// mineDo does a job in the goroutine of the world.
+func (c *crew) mineDo(j *job) {
+	times := int64(1)
+	if j.small {
+		times = sample
+		if c.skipped++; c.skipped%sample != 0 {
+			times = 0
+		}
+	}
+	c.do(j, c.mine, times)
+}
+
+// do does a job and adds its cost so many times to the account.
+func (c *crew) do(j *job, w Worker, times int64) {
+	if c.cpu == nil || times == 0 || (j.kind != trainJob && j.kind != evaluateJob) {
+		j.run(w)
+		return
+	}
+	runtime.LockOSThread() // the clock is the thread's
+	began := c.cpu()
+	j.run(w)
+	cost := times * (c.cpu() - began)
+	runtime.UnlockOSThread()
+	if j.kind == trainJob {
+		c.train.Add(cost)
+	} else {
+		c.eval.Add(cost)
+	}
+}
+
+// A Cost is processor time in nanoseconds. That of small jobs is measured on every sixteenth of them.
+type Cost struct {
+	Train, Evaluate int64
+}
+
+// Cost returns what training and evaluation have cost so far, 0 without [Config.CPU].
+func (w *World) Cost() Cost { return Cost{w.crew.train.Load(), w.crew.eval.Load()} }

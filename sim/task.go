@@ -1,0 +1,44 @@
+package sim
+
+import (
+	"starling/gossip"
+	"starling/mixing"
+	"starling/node"
+	"starling/node/compute"
+)
+
+// A Task is what the nodes learn. Its methods are safe for concurrent use.
+type Task interface {
+	Len() int    // parameters
+	OptLen() int // floats of optimizer state
+	Tensors() int
+	Codec() string
+	MaxPayload() uint64
+
+	// Plain reports whether the codec gives back every vector bit for bit and how many bytes each takes, which does not depend
+	// on the vector. The simulator need not encode such vectors to pull them.
+	Plain() (bytes uint64, ok bool)
+
+	// Common reports whether all nodes start from the same parameters.
+	Common() bool
+	// Init writes what node n starts from.
+	Init(n int, params, opt []float32)
+
+	// Pass returns the local steps of one pass over the data of node n, and Samples the examples that a job sees.
+	Pass(n int) uint64
+	Samples(n int, job node.TrainJob) uint64
+
+	Decode(dst []float32, payload []byte) error
+
+	// Worker returns what one goroutine needs to do the arithmetic.
+	Worker() Worker
+}
+
+// A Worker does the arithmetic of the nodes of a task, one job at a time. Results must not depend on which worker does a job. It
+// must not be used concurrently.
+type Worker interface {
+	Train(n int, job node.TrainJob, params, opt, out, outOpt []float32) node.Trained
+	Mix(job node.MixJob, vecs compute.Vectors, out []float32) (mixing.Report, error)
+	Encode(n int, v []float32) ([]byte, []gossip.TensorStat, error)
+	Evaluate(params []float32) (accuracy, loss float64)
+}
