@@ -75,7 +75,7 @@ func newDiurnal(sp *spec.Spec, n int, seed uint64) *diurnal {
 	if d.low > d.high {
 		sp.Fail("low is above high")
 	}
-	mean := (d.low + d.high) / 2
+	mean := float64((d.low + d.high) / 2)
 	d.k = 1 / (session * (1 - mean))
 	key := chance.Key(seed, chance.Phase)
 	d.shift = make([]float64, n)

@@ -61,21 +61,18 @@ func TestMessagesWaitForThoseBefore(t *testing.T) {
 	}
 }
 
-// Events of messages that reach their receivers.
-type reaching []struct {
+// A reach is a message whose last bit reaches its receiver.
+type reach struct {
 	at             node.Instant
 	from, to, size int
 }
 
+type reaching []reach
+
 func (r reaching) Len() int           { return len(r) }
 func (r reaching) Less(i, j int) bool { return r[i].at < r[j].at }
 func (r reaching) Swap(i, j int)      { r[i], r[j] = r[j], r[i] }
-func (r *reaching) Push(x any) {
-	*r = append(*r, x.(struct {
-		at             node.Instant
-		from, to, size int
-	}))
-}
+func (r *reaching) Push(x any)        { *r = append(*r, x.(reach)) }
 func (r *reaching) Pop() any {
 	last := (*r)[len(*r)-1]
 	*r = (*r)[:len(*r)-1]
@@ -102,16 +99,10 @@ func TestLinksKeepOrderAndCarryNoMoreThanTheyCan(t *testing.T) {
 				}
 				lastLeft = left
 			}
-			heap.Push(&queue, struct {
-				at             node.Instant
-				from, to, size int
-			}{left + node.Instant(r.Int64N(5e6)), from, to, size})
+			heap.Push(&queue, reach{left + node.Instant(r.Int64N(5e6)), from, to, size})
 		}
 		for len(queue) > 0 {
-			e := heap.Pop(&queue).(struct {
-				at             node.Instant
-				from, to, size int
-			})
+			e := heap.Pop(&queue).(reach)
 			taken := l.Receive(e.at, e.from, e.to, int64(e.size))
 			if of[e.to].Down == Unlimited {
 				continue
