@@ -130,11 +130,12 @@ func Deal(source rand.Source, n int, shares []float64) []int32 {
 	return of
 }
 
-// Nanoseconds rounds a duration to whole nanoseconds, within what an int64 holds.
+// Nanoseconds rounds a duration to whole nanoseconds, within what an int64 holds. The duration may be a product: it is
+// rounded to a float64 before.
 func Nanoseconds(x float64) int64 {
 	const most = 1 << 62
 	if !(x < most) {
 		return most
 	}
-	return int64(math.Floor(x + 0.5))
+	return int64(math.Floor(float64(x) + 0.5))
 }

@@ -75,12 +75,12 @@ func newDiurnal(sp *spec.Spec, n int, seed uint64) *diurnal {
 	if d.low > d.high {
 		sp.Fail("low is above high")
 	}
-	mean := (d.low + d.high) / 2
+	mean := float64((d.low + d.high) / 2)
 	d.k = 1 / (session * (1 - mean))
 	key := chance.Key(seed, chance.Phase)
 	d.shift = make([]float64, n)
 	for i := range d.shift {
-		d.shift[i] = (chance.Unit(chance.Of(key, i)) - 0.5) * spread
+		d.shift[i] = float64((chance.Unit(chance.Of(key, i)) - 0.5) * spread)
 	}
 	steepest := math.Pi * (d.high - d.low) / d.period
 	d.most = d.k + steepest/min(d.low, 1-d.high)

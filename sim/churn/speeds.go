@@ -155,7 +155,7 @@ func (s *Speeds) Duration(n int, now, normal node.Instant) node.Instant {
 	steps := s.steps[n%len(s.steps)]
 	left, at := float64(normal), now
 	for i := place(steps, now); ; i++ {
-		takes := left * steps[i].factor
+		takes := float64(left * steps[i].factor)
 		if i+1 == len(steps) || float64(at)+takes <= float64(steps[i+1].from) {
 			return at - now + node.Instant(chance.Nanoseconds(takes))
 		}

@@ -110,7 +110,7 @@ func (r Rate) times(f float64) Rate {
 	if r == Unlimited {
 		return r
 	}
-	return Rate(math.Floor(min(max(float64(r)*f, 1), maxRate) + 0.5))
+	return Rate(math.Floor(min(max(float64(float64(r)*f), 1), maxRate) + 0.5))
 }
 
 // mix replaces shares by those written, or all classes by those of a file.

@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"starling/mixing/kernel"
@@ -152,7 +153,7 @@ func ParseJitter(text string) (*Jitter, error) {
 		j.base, j.width = low, uint64(max(high-low, 0))+1
 	case "exponential":
 		mean := float64(s.Duration("mean", spec.Required, 0, maxDelay))
-		j.table = chance.NewQuantiles(func(u float64) float64 { return -mean * kernel.Log(1-u) })
+		j.table = chance.NewQuantiles(func(u float64) float64 { return -mean * kernel.Log(1-float64(u)) })
 	case "lognormal":
 		median := s.Duration("median", spec.Required, 0, maxDelay)
 		j.table = lognormal(float64(median), s.Number("sigma", 0.5, 0, 5))
@@ -166,7 +167,7 @@ func ParseJitter(text string) (*Jitter, error) {
 func (j *Jitter) Zero() bool { return j.table == nil && j.base == 0 && j.width == 1 }
 
 // Draw returns the jitter of a message. It takes one word from the source, or none if it is constant.
-func (j *Jitter) Draw(source interface{ Uint64() uint64 }) node.Instant {
+func (j *Jitter) Draw(source rand.Source) node.Instant {
 	switch {
 	case j.table != nil:
 		return node.Instant(j.table.At(source.Uint64()))

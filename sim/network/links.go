@@ -52,9 +52,13 @@ func (l *Links) Receive(now node.Instant, from, to int, bytes int64) node.Instan
 	if l.of == nil || l.of[to].Down == Unlimited {
 		return now
 	}
-	// Its first bit was there as much earlier as the uplink took for the rest.
-	first := now - l.of[from].Up.Time(bytes)
-	taken := max(now, max(first, l.down[to])+l.of[to].Down.Time(bytes))
+	start := l.down[to]
+	if up := l.of[from].Up; up == Unlimited || up > l.of[to].Down {
+		// Its first bit was there as much earlier as the uplink took for the rest. From a slower uplink that is early enough
+		// for the whole message to have been taken as it came.
+		start = max(start, now-up.Time(bytes))
+	}
+	taken := max(now, start+l.of[to].Down.Time(bytes))
 	l.down[to] = taken
 	return taken
 }

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"math/rand/v2"
 	"strconv"
 
 	"starling/mixing/kernel"
@@ -64,7 +65,7 @@ func (l *Loss) Zero() bool { return l.share == 0 && (l.calm == 0 || l.burst == 0
 func (l *Loss) Mean() float64 { return float64(l.share*(1-l.bad)) + float64(l.burst*l.bad) }
 
 // Lost reports whether a message from one node to another gets lost, by the given source of random words.
-func (l *Loss) Lost(now node.Instant, from, to int, source interface{ Uint64() uint64 }) bool {
+func (l *Loss) Lost(now node.Instant, from, to int, source rand.Source) bool {
 	if l.Zero() {
 		return false
 	}

@@ -3,6 +3,7 @@ package network
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -126,7 +127,7 @@ func (p *Partitions) Changes() []node.Instant {
 	return out
 }
 
-func parseGroups(what, text string, n int, l *Latency, source interface{ Uint64() uint64 }) ([]int32, error) {
+func parseGroups(what, text string, n int, l *Latency, source rand.Source) ([]int32, error) {
 	s := spec.Parse(what, text)
 	switch s.Name {
 	case "halves":

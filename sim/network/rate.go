@@ -42,7 +42,7 @@ func ParseRate(text string) (Rate, error) {
 		}
 		v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 		if v *= u.bits; err == nil && v >= 1 && v <= maxRate {
-			return Rate(math.Floor(v + 0.5)), nil
+			return Rate(math.Floor(float64(v) + 0.5)), nil
 		}
 		return 0, fmt.Errorf("%q is not a rate from 1bit to 1000000Gbit", text)
 	}

@@ -27,7 +27,7 @@ type Streams struct {
 	ends []ends
 	all  []stream // by slot
 	free []int32  // slots
-	heap []int32  // slots of running streams, the next to finish on top
+	heap []end    // of running streams, the next on top
 	made uint64
 	sum  Transfers
 }
@@ -40,8 +40,17 @@ type Transfers struct {
 	InFlight int64 // not transferred yet
 }
 
-// ends are the streams at a node.
-type ends struct{ up, down []int32 }
+// ends are the streams at a node, and what each of them gets of its links.
+type ends struct {
+	up, down         []int32 // slots
+	upPart, downPart Rate
+}
+
+// An end is when a stream will have been transferred.
+type end struct {
+	at   node.Instant
+	slot int32
+}
 
 type stream struct {
 	id       StreamID // 0: the slot is free
@@ -52,9 +61,8 @@ type stream struct {
 	place    int32 // in the heap
 	bytes    int64
 	rate     Rate
-	since    node.Instant // when left was counted
-	finish   node.Instant
-	hi, lo   uint64 // work left then, in bits x nanoseconds per second
+	since    node.Instant // when hi and lo were counted
+	hi, lo   uint64       // work left then, in bits x nanoseconds per second
 }
 
 // NewStreams makes the streams among nodes with the given bandwidths, from [ParseBandwidth].
@@ -78,11 +86,11 @@ func (s *Streams) Start(now node.Instant, from, to int, bytes int64) (id StreamI
 	id = StreamID(s.made<<32 | uint64(slot)) // four billion streams later an ID comes back
 	f := &s.all[slot]
 	*f = stream{
-		id: id, seq: s.made, from: int32(from), to: int32(to), bytes: bytes, since: now, finish: Forever,
+		id: id, seq: s.made, from: int32(from), to: int32(to), bytes: bytes, since: now,
 		atUp: int32(len(s.ends[from].up)), atDown: int32(len(s.ends[to].down)), place: int32(len(s.heap)),
 	}
 	f.hi, f.lo = bits.Mul64(uint64(bytes), bitNanos)
-	s.heap = append(s.heap, slot)
+	s.heap = append(s.heap, end{Forever, slot})
 	s.ends[from].up = append(s.ends[from].up, slot)
 	s.ends[to].down = append(s.ends[to].down, slot)
 	s.sum.InFlight += bytes
@@ -95,15 +103,15 @@ func (s *Streams) Next() (at node.Instant, ok bool) {
 	if len(s.heap) == 0 {
 		return 0, false
 	}
-	return s.all[s.heap[0]].finish, true
+	return s.heap[0].at, true
 }
 
 // Finish takes out a stream that has been transferred by now, the first of several; ok is false if there is none.
 func (s *Streams) Finish(now node.Instant) (id StreamID, ok bool) {
-	if len(s.heap) == 0 || s.all[s.heap[0]].finish > now {
+	if len(s.heap) == 0 || s.heap[0].at > now {
 		return 0, false
 	}
-	slot := s.heap[0]
+	slot := s.heap[0].slot
 	f := &s.all[slot]
 	id = f.id
 	s.sum.Received += f.bytes
@@ -166,8 +174,8 @@ func (s *Streams) Running() int { return len(s.heap) }
 // Transfers returns the counts of bytes by now.
 func (s *Streams) Transfers(now node.Instant) Transfers {
 	t := s.sum
-	for _, slot := range s.heap {
-		received, _ := s.Received(now, s.all[slot].id)
+	for _, e := range s.heap {
+		received, _ := s.Received(now, s.all[e.slot].id)
 		t.Received += received
 		t.InFlight -= received
 	}
@@ -197,12 +205,10 @@ func (s *Streams) remove(now node.Instant, slot int32) {
 	(*down)[f.atDown], *down = last, (*down)[:len(*down)-1]
 	s.all[last].atDown = f.atDown
 
-	at, end := f.place, int32(len(s.heap)-1)
-	moved := s.heap[end]
-	s.heap = s.heap[:end]
-	if at != end {
-		s.heap[at], s.all[moved].place = moved, at
-		s.fix(at)
+	tail := len(s.heap) - 1
+	moved := s.heap[tail]
+	if s.heap = s.heap[:tail]; moved.slot != slot {
+		s.place(f.place, moved)
 	}
 	f.id = 0
 	s.free = append(s.free, slot)
@@ -211,23 +217,24 @@ func (s *Streams) remove(now node.Instant, slot int32) {
 
 // share gives the streams on the uplink of one node and on the downlink of another their new rates.
 func (s *Streams) share(now node.Instant, from, to int) {
-	if s.of[from].Up != Unlimited {
-		part := s.part(s.of[from].Up, len(s.ends[from].up))
-		for _, slot := range s.ends[from].up {
+	a, b := &s.ends[from], &s.ends[to]
+	a.upPart, b.downPart = part(s.of[from].Up, len(a.up)), part(s.of[to].Down, len(b.down))
+	if s.of[from].Up != Unlimited { // a link without limits changes nobody's rate
+		for _, slot := range a.up {
 			f := &s.all[slot]
-			s.pace(now, f, min(part, s.part(s.of[f.to].Down, len(s.ends[f.to].down))))
+			s.pace(now, f, min(a.upPart, s.ends[f.to].downPart))
 		}
 	}
 	if s.of[to].Down != Unlimited {
-		part := s.part(s.of[to].Down, len(s.ends[to].down))
-		for _, slot := range s.ends[to].down {
+		for _, slot := range b.down {
 			f := &s.all[slot]
-			s.pace(now, f, min(part, s.part(s.of[f.from].Up, len(s.ends[f.from].up))))
+			s.pace(now, f, min(b.downPart, s.ends[f.from].upPart))
 		}
 	}
 }
 
-func (s *Streams) part(r Rate, among int) Rate {
+// part is what each of some streams gets of a link.
+func part(r Rate, among int) Rate {
 	if r == Unlimited {
 		return math.MaxInt64
 	}
@@ -241,28 +248,26 @@ func (s *Streams) pace(now node.Instant, f *stream, rate Rate) {
 	}
 	f.hi, f.lo = f.left(now)
 	f.since, f.rate = now, rate
-	after := ceil(f.hi, f.lo, uint64(rate))
-	f.finish = now + after
-	if f.finish < now {
-		f.finish = Forever
+	at := now + ceil(f.hi, f.lo, uint64(rate))
+	if at < now {
+		at = Forever
 	}
-	s.fix(f.place)
+	s.place(f.place, end{at, int32(f.id.Slot())})
 }
 
-func (s *Streams) before(a, b int32) bool {
-	x, y := &s.all[a], &s.all[b]
-	return x.finish < y.finish || x.finish == y.finish && x.seq < y.seq
+func (s *Streams) before(a, b end) bool {
+	return a.at < b.at || a.at == b.at && s.all[a.slot].seq < s.all[b.slot].seq
 }
 
-// fix moves the stream at a place of the heap to where it belongs.
-func (s *Streams) fix(at int32) {
-	h, slot := s.heap, s.heap[at]
+// place puts an end into the heap: at this place, or where the order wants it from there.
+func (s *Streams) place(at int32, e end) {
+	h := s.heap
 	for at > 0 {
 		parent := (at - 1) / 2
-		if !s.before(slot, h[parent]) {
+		if !s.before(e, h[parent]) {
 			break
 		}
-		h[at], s.all[h[parent]].place = h[parent], at
+		h[at], s.all[h[parent].slot].place = h[parent], at
 		at = parent
 	}
 	for {
@@ -273,11 +278,11 @@ func (s *Streams) fix(at int32) {
 		if r := child + 1; r < int32(len(h)) && s.before(h[r], h[child]) {
 			child = r
 		}
-		if !s.before(h[child], slot) {
+		if !s.before(h[child], e) {
 			break
 		}
-		h[at], s.all[h[child]].place = h[child], at
+		h[at], s.all[h[child].slot].place = h[child], at
 		at = child
 	}
-	h[at], s.all[slot].place = slot, at
+	h[at], s.all[e.slot].place = e, at
 }

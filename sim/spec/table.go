@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -22,16 +23,17 @@ type Row struct {
 // The row is valid during the call. An error of use ends the reading and is returned as it is: [Row.Errorf] makes one that
 // names the place.
 func ReadTable(file string, use func(r *Row) error) error {
-	info, err := os.Stat(file)
+	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
-	if info.Size() > maxFile {
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxFile+1)) // a pipe has no size to look at before
+	if err != nil {
+		return err
+	}
+	if len(content) > maxFile {
 		return fmt.Errorf("%s: is larger than %d MiB", file, maxFile>>20)
-	}
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return err
 	}
 	return scan(file, string(content), use)
 }
