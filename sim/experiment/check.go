@@ -1,0 +1,324 @@
+package experiment
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"starling/mixing/topology"
+	"starling/node/data"
+	"starling/node/manifest"
+	"starling/node/manifest/strictyaml"
+)
+
+// Hooks are the packages that say which specifications name a thing of theirs, for a run of so many nodes. The error says
+// what is wrong and what there is instead. What is nil is accepted as it is; [None] is never asked about.
+type Hooks struct {
+	Latency   Check // of [Network.Latency]
+	Bandwidth Check // of [Network.Bandwidth]
+	NAT       Check // of [Network.NAT]
+	Groups    Check // of [Partition.Groups]
+	Sessions  Check // of [Churn.Sessions]
+	Speeds    Check // of [Churn.Speeds]
+	Adversary Check // of one of [Experiment.Adversaries]
+}
+
+// A Check judges a specification. It must not open files that the specification names.
+type Check func(spec string, nodes int, seed uint64) error
+
+// The largest values that are accepted, beside those of a manifest.
+const (
+	maxNodes       = 1_000_000
+	maxRounds      = 1_000_000
+	maxSpec        = 256 // bytes in any one string
+	maxAbout       = 16 << 10
+	maxPartitions  = 1000
+	maxAdversaries = 64
+	maxThresholds  = 100
+	maxRows        = 1 << 26
+	longest        = 10_000 * time.Hour
+)
+
+// Validate returns all problems of the experiment as [strictyaml.Problems], or nil.
+func (e Experiment) Validate(by Hooks) error {
+	var d strictyaml.Decoded
+	newChecker(by).all(&e, &d)
+	return d.Problems.Err()
+}
+
+// A checker judges experiments and remembers the answers of slow questions, which the points of a sweep share.
+type checker struct {
+	by    Hooks
+	known map[question]error
+
+	e *Experiment // the one under judgement
+	d *strictyaml.Decoded
+}
+
+type question struct {
+	key, spec string
+	nodes     int
+	seed      uint64
+}
+
+func newChecker(by Hooks) *checker { return &checker{by: by, known: map[question]error{}} }
+
+// all reports all problems of an experiment.
+func (c *checker) all(e *Experiment, d *strictyaml.Decoded) {
+	c.e, c.d = e, d
+	if e.Version != Version {
+		c.add("version", "is %d; this build reads version %d", e.Version, Version)
+	}
+	if len(e.About) > maxAbout {
+		c.add("about", "has %d bytes; at most %d are allowed", len(e.About), maxAbout)
+	}
+	c.count("nodes", e.Nodes, 1, maxNodes)
+	c.shared()
+	c.ground()
+	c.network()
+	c.training()
+	c.measuring()
+	c.stop()
+}
+
+func (c *checker) add(path, format string, args ...any) {
+	c.d.Report(path, fmt.Sprintf(format, args...))
+}
+
+func (c *checker) count(path string, have, low, high int) bool {
+	if have < low || have > high {
+		c.add(path, "is %d; want %d to %d", have, low, high)
+		return false
+	}
+	return true
+}
+
+func (c *checker) duration(path string, have, low time.Duration) bool {
+	if have < low || have > longest {
+		c.add(path, "is %s; want %s to %s", durationText(have), durationText(low), durationText(longest))
+		return false
+	}
+	return true
+}
+
+func (c *checker) share(path string, have float64) {
+	// The negative zero equals zero, and has another text and so another hash.
+	if !(have >= 0 && have <= 1) || math.Signbit(have) {
+		c.add(path, "is %v; want 0 to 1", have)
+	}
+}
+
+func (c *checker) word(path, have string, known ...string) {
+	if err := strictyaml.CheckWord(have, known); err != nil {
+		c.add(path, "%s", err)
+	}
+}
+
+// spec asks whether a specification is one, once for all points that have it with so many nodes.
+func (c *checker) spec(path, key, have string, check Check) {
+	err := strictyaml.CheckSpec(have, maxSpec, func(spec string) error {
+		if spec == None || check == nil || c.e.Nodes < 1 || c.e.Nodes > maxNodes {
+			return nil
+		}
+		q := question{key, spec, c.e.Nodes, c.e.Seed}
+		err, ok := c.known[q]
+		if !ok {
+			err = check(spec, q.nodes, q.seed)
+			c.known[q] = err
+		}
+		return err
+	})
+	if err != nil {
+		c.add(path, "%s", err)
+	}
+}
+
+// shared reports the problems of what a manifest has too, in a manifest's words.
+func (c *checker) shared() {
+	m := c.e.shared()
+	var problems manifest.Problems
+	if !errors.As(m.Validate(), &problems) {
+		return
+	}
+	for _, p := range problems {
+		switch p.Field {
+		case "data.source": // here more sources are allowed, and others are not
+		default:
+			c.add(p.Field, "%s", p.Text)
+		}
+	}
+}
+
+// shared returns the settings that a manifest has too, with something that is valid in the place of what it cannot say.
+func (e *Experiment) shared() manifest.Manifest {
+	m := manifest.Default()
+	m.Name, m.Seed, m.Model, m.Init, m.Optimizer, m.Codec = e.Name, e.Seed, e.Model, e.Init, e.Optimizer, e.Codec
+	m.Data, m.Limits, m.Checkpoint.Every = e.Data, e.Limits, e.Checkpoint.Every
+	if m.Data.Shards == 0 {
+		m.Data.Shards = 1
+	}
+	m.Method = manifest.Method{Name: e.Method.Name, Mix: e.Method.Mix, Steps: e.Method.Steps.Count, Batch: e.Method.Batch, Degree: e.Method.Degree}
+	if e.Method.Steps.Epoch {
+		m.Method.Steps = 1
+	}
+	return m
+}
+
+// ground checks overlay, cells and data.
+func (c *checker) ground() {
+	e := c.e
+	c.spec("overlay", "overlay", e.Overlay, func(spec string, nodes int, seed uint64) error {
+		if spec == Mesh || spec == "complete" && nodes > 1 {
+			return nil // a complete graph of many nodes is too large to draw for a check
+		}
+		_, err := topology.Parse(spec, nodes, seed)
+		return err
+	})
+	if c.cellSize() && e.Cells.Size > 0 {
+		c.duration("cells.epoch", e.Cells.Epoch, time.Millisecond)
+		if e.Overlay != Mesh && e.Overlay != "complete" {
+			c.add("cells.size", "is %d, but overlay is %s; cells are of no fixed size and want overlay: mesh or complete", e.Cells.Size, e.Overlay)
+		}
+	}
+	c.spec("data.source", "data.source", e.Data.Source, func(spec string, _ int, _ uint64) error {
+		switch {
+		case spec == "own":
+			return errors.New("own is data that sites of a real run bring; a simulation wants mnist, pegasos, idx:DIR or csv:FILE")
+		case e.Data.NamesFiles():
+			m := manifest.Default()
+			m.Data.Source = spec
+			return only(m.Validate(), "data.source")
+		}
+		_, err := data.Open(spec)
+		return err
+	})
+}
+
+func (c *checker) cellSize() bool {
+	if c.e.Cells.Size == 1 {
+		c.add("cells.size", "is 1; want 0 for one cell of all, or 2 to %d", maxNodes)
+		return false
+	}
+	return c.count("cells.size", c.e.Cells.Size, 0, maxNodes)
+}
+
+// only returns the problem that a manifest has with one field.
+func only(err error, field string) error {
+	var problems manifest.Problems
+	if errors.As(err, &problems) {
+		for _, p := range problems {
+			if p.Field == field {
+				return errors.New(p.Text)
+			}
+		}
+	}
+	return nil
+}
+
+// network checks how messages travel and when nodes are there.
+func (c *checker) network() {
+	n := c.e.Network
+	c.spec("network.latency", "network.latency", n.Latency, c.by.Latency)
+	c.duration("network.jitter", n.Jitter, 0)
+	c.spec("network.bandwidth", "network.bandwidth", n.Bandwidth, c.by.Bandwidth)
+	c.share("network.loss", n.Loss)
+	c.spec("network.nat", "network.nat", n.NAT, c.by.NAT)
+	if len(n.Partitions) > maxPartitions {
+		c.add(partitionsPath, "has %d partitions; at most %d are allowed", len(n.Partitions), maxPartitions)
+	}
+	for i, p := range n.Partitions {
+		at := fmt.Sprintf("%s[%d]", partitionsPath, i)
+		switch {
+		case c.d.Failed(at + ".until"):
+		case p.Until == 0:
+			c.add(at, "wants until, the time at which it heals")
+		case c.duration(at+".from", p.From, 0) && c.duration(at+".until", p.Until, 0) && p.Until <= p.From:
+			c.add(at+".until", "is %s, which is not after from, %s", durationText(p.Until), durationText(p.From))
+		}
+		c.spec(at+".groups", partitionsPath+".groups", p.Groups, c.by.Groups)
+	}
+	c.spec("churn.sessions", "churn.sessions", c.e.Churn.Sessions, c.by.Sessions)
+	c.spec("churn.speeds", "churn.speeds", c.e.Churn.Speeds, c.by.Speeds)
+	c.duration("compute.step", c.e.Compute.Step, 0)
+	c.duration("compute.epoch", c.e.Compute.Epoch, 0)
+	c.duration("compute.other", c.e.Compute.Other, 0)
+	if c.e.Compute.Step > 0 && c.e.Compute.Epoch > 0 {
+		c.add("compute.epoch", "is %s, but compute.step is %s; give one of them", durationText(c.e.Compute.Epoch), durationText(c.e.Compute.Step))
+	}
+}
+
+// training checks what a manifest does not have of a method.
+func (c *checker) training() {
+	m := c.e.Method
+	c.word("method.exchange", m.Exchange, Announce, Push)
+	c.duration("method.wake.period", m.Wake.Period, time.Microsecond)
+	c.duration("method.wake.deviation", m.Wake.Deviation, 0)
+	c.duration("method.announce_every", m.AnnounceEvery, 0)
+	c.duration("method.repair_every", m.RepairEvery, time.Millisecond)
+	c.word("reference.name", c.e.Reference.Name, None, FedAvg)
+	c.portion("reference.clients", c.e.Reference.Clients)
+	if len(c.e.Adversaries) > maxAdversaries {
+		c.add("adversaries", "has %d kinds; at most %d are allowed", len(c.e.Adversaries), maxAdversaries)
+	}
+	for i, spec := range c.e.Adversaries {
+		c.spec(fmt.Sprintf("adversaries[%d]", i), "adversaries", spec, c.by.Adversary)
+	}
+}
+
+func (c *checker) portion(path string, p Portion) {
+	switch {
+	case p.Count < 0 || p.Count == 0 && !(p.Share > 0 && p.Share <= 1):
+		c.add(path, "is %s; want a whole number above 0, a share such as 10%%, or all", p)
+	case p.Count > c.e.Nodes && c.e.Nodes > 0:
+		c.add(path, "is %d, more than nodes, which is %d", p.Count, c.e.Nodes)
+	}
+}
+
+// measuring checks evaluation and thresholds.
+func (c *checker) measuring() {
+	v := c.e.Evaluate
+	if v.Every.Time == 0 {
+		c.count("evaluate.every", v.Every.Rounds, 0, maxRounds)
+	} else {
+		c.duration("evaluate.every", v.Every.Time, time.Nanosecond)
+	}
+	c.portion("evaluate.nodes", v.Nodes)
+	c.count("evaluate.rows", v.Rows, 0, maxRows)
+	ts := c.e.Thresholds
+	if len(ts) > maxThresholds {
+		c.add("thresholds", "has %d accuracies; at most %d are allowed", len(ts), maxThresholds)
+	}
+	for i, t := range ts {
+		at := fmt.Sprintf("thresholds[%d]", i)
+		switch {
+		case !(t > 0 && t <= 1):
+			c.add(at, "is %v; want an accuracy above 0, to 1", t)
+		case i > 0 && !(t > ts[i-1]):
+			c.add(at, "is %v, which is not above the one before, %v", t, ts[i-1])
+		}
+	}
+	if len(ts) > 0 && v.Every == (Cadence{}) {
+		c.add("thresholds", "are given, but evaluate.every is 0, so that nothing is measured")
+	}
+}
+
+// stop checks that the run ends.
+func (c *checker) stop() {
+	s := c.e.Stop
+	c.count("stop.rounds", s.Rounds, 0, maxRounds)
+	c.duration("stop.time", s.Time, 0)
+	c.share("stop.accuracy", s.Accuracy)
+	c.share("stop.worst", s.Worst)
+	measured := c.e.Evaluate.Every != Cadence{}
+	if s.Accuracy > 0 && !measured {
+		c.add("stop.accuracy", "is %v, but evaluate.every is 0, so that nothing is measured", s.Accuracy)
+	}
+	if s.Worst > 0 && !measured {
+		c.add("stop.worst", "is %v, but evaluate.every is 0, so that nothing is measured", s.Worst)
+	}
+	bounded := s.Rounds != 0 || s.Time != 0 || s.Events != 0
+	if !bounded && !c.d.Failed("stop.rounds") && !c.d.Failed("stop.time") && !c.d.Failed("stop.events") {
+		c.add("stop", "wants rounds, time or events: goals may never be reached")
+	}
+}
