@@ -4,34 +4,38 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"starling/mixing/topology"
-	"starling/node/data"
 	"starling/node/manifest"
 	"starling/node/manifest/strictyaml"
 )
 
 // Hooks are the packages that say which specifications name a thing of theirs, for a run of so many nodes. The error says
-// what is wrong and what there is instead. What is nil is accepted as it is; [None] is never asked about.
+// what is wrong and what there is instead. What is nil is accepted as it is.
 type Hooks struct {
 	Latency   Check // of [Network.Latency]
+	Jitter    Check // of [Network.Jitter]
 	Bandwidth Check // of [Network.Bandwidth]
+	Loss      Check // of [Network.Loss]
 	NAT       Check // of [Network.NAT]
-	Groups    Check // of [Partition.Groups]
 	Sessions  Check // of [Churn.Sessions]
 	Speeds    Check // of [Churn.Speeds]
-	Adversary Check // of one of [Experiment.Adversaries]
+	// Groups is about [Partition.Groups], which may speak of the regions of the latency.
+	Groups func(groups, latency string, nodes int, seed uint64) error
+	// Adversaries is about [Experiment.Adversaries]: each alone, so that its place is known, and then all together.
+	Adversaries func(specs []string, nodes int, seed uint64) error
 }
 
-// A Check judges a specification. It must not open files that the specification names.
+// A Check judges a specification.
 type Check func(spec string, nodes int, seed uint64) error
 
 // The largest values that are accepted, beside those of a manifest.
 const (
 	maxNodes       = 1_000_000
 	maxRounds      = 1_000_000
-	maxSpec        = 256 // bytes in any one string
+	maxSpec        = 10_000 // bytes of a specification that a manifest does not have
 	maxAbout       = 16 << 10
 	maxPartitions  = 1000
 	maxAdversaries = 64
@@ -115,13 +119,14 @@ func (c *checker) word(path, have string, known ...string) {
 	}
 }
 
-// spec asks whether a specification is one, once for all points that have it with so many nodes.
-func (c *checker) spec(path, key, have string, check Check) {
+// spec asks whether a specification is one, once for all points that have it with so many nodes and that seed. The key
+// tells the questions apart.
+func (c *checker) spec(path, key, have string, seed uint64, check Check) {
 	err := strictyaml.CheckSpec(have, maxSpec, func(spec string) error {
-		if spec == None || check == nil || c.e.Nodes < 1 || c.e.Nodes > maxNodes {
+		if check == nil || c.e.Nodes < 1 || c.e.Nodes > maxNodes {
 			return nil
 		}
-		q := question{key, spec, c.e.Nodes, c.e.Seed}
+		q := question{key, spec, c.e.Nodes, seed}
 		err, ok := c.known[q]
 		if !ok {
 			err = check(spec, q.nodes, q.seed)
@@ -142,11 +147,7 @@ func (c *checker) shared() {
 		return
 	}
 	for _, p := range problems {
-		switch p.Field {
-		case "data.source": // here more sources are allowed, and others are not
-		default:
-			c.add(p.Field, "%s", p.Text)
-		}
+		c.add(p.Field, "%s", p.Text)
 	}
 }
 
@@ -168,31 +169,29 @@ func (e *Experiment) shared() manifest.Manifest {
 // ground checks overlay, cells and data.
 func (c *checker) ground() {
 	e := c.e
-	c.spec("overlay", "overlay", e.Overlay, func(spec string, nodes int, seed uint64) error {
-		if spec == Mesh || spec == "complete" && nodes > 1 {
-			return nil // a complete graph of many nodes is too large to draw for a check
-		}
-		_, err := topology.Parse(spec, nodes, seed)
-		return err
-	})
+	c.spec("overlay", "overlay", e.Overlay, 0, checkOverlay)
 	if c.cellSize() && e.Cells.Size > 0 {
 		c.duration("cells.epoch", e.Cells.Epoch, time.Millisecond)
 		if e.Overlay != Mesh && e.Overlay != "complete" {
 			c.add("cells.size", "is %d, but overlay is %s; cells are of no fixed size and want overlay: mesh or complete", e.Cells.Size, e.Overlay)
 		}
 	}
-	c.spec("data.source", "data.source", e.Data.Source, func(spec string, _ int, _ uint64) error {
-		switch {
-		case spec == "own":
-			return errors.New("own is data that sites of a real run bring; a simulation wants mnist, pegasos, idx:DIR or csv:FILE")
-		case e.Data.NamesFiles():
-			m := manifest.Default()
-			m.Data.Source = spec
-			return only(m.Validate(), "data.source")
-		}
-		_, err := data.Open(spec)
-		return err
-	})
+	if e.Data.Source == "own" {
+		c.add("data.source", "own is data that sites of a real run bring; a simulation wants mnist, pegasos, idx:DIR or csv:FILE")
+	}
+}
+
+// checkOverlay draws the graph, but for those that would take long: of them only name and parameters are checked.
+func checkOverlay(spec string, nodes int, seed uint64) error {
+	const most, instead = 1 << 14, 1 << 12
+	switch {
+	case spec == Mesh, spec == "complete" && nodes > 1:
+		return nil
+	case nodes > most:
+		nodes = instead
+	}
+	_, err := topology.Parse(spec, nodes, seed)
+	return err
 }
 
 func (c *checker) cellSize() bool {
@@ -203,48 +202,41 @@ func (c *checker) cellSize() bool {
 	return c.count("cells.size", c.e.Cells.Size, 0, maxNodes)
 }
 
-// only returns the problem that a manifest has with one field.
-func only(err error, field string) error {
-	var problems manifest.Problems
-	if errors.As(err, &problems) {
-		for _, p := range problems {
-			if p.Field == field {
-				return errors.New(p.Text)
-			}
-		}
-	}
-	return nil
-}
-
 // network checks how messages travel and when nodes are there.
 func (c *checker) network() {
-	n := c.e.Network
-	c.spec("network.latency", "network.latency", n.Latency, c.by.Latency)
-	c.duration("network.jitter", n.Jitter, 0)
-	c.spec("network.bandwidth", "network.bandwidth", n.Bandwidth, c.by.Bandwidth)
-	c.share("network.loss", n.Loss)
-	c.spec("network.nat", "network.nat", n.NAT, c.by.NAT)
-	if len(n.Partitions) > maxPartitions {
-		c.add(partitionsPath, "has %d partitions; at most %d are allowed", len(n.Partitions), maxPartitions)
-	}
-	for i, p := range n.Partitions {
-		at := fmt.Sprintf("%s[%d]", partitionsPath, i)
-		switch {
-		case c.d.Failed(at + ".until"):
-		case p.Until == 0:
-			c.add(at, "wants until, the time at which it heals")
-		case c.duration(at+".from", p.From, 0) && c.duration(at+".until", p.Until, 0) && p.Until <= p.From:
-			c.add(at+".until", "is %s, which is not after from, %s", durationText(p.Until), durationText(p.From))
-		}
-		c.spec(at+".groups", partitionsPath+".groups", p.Groups, c.by.Groups)
-	}
-	c.spec("churn.sessions", "churn.sessions", c.e.Churn.Sessions, c.by.Sessions)
-	c.spec("churn.speeds", "churn.speeds", c.e.Churn.Speeds, c.by.Speeds)
+	n, seed := c.e.Network, c.e.Seed
+	c.spec("network.latency", "latency", n.Latency, seed, c.by.Latency)
+	c.spec("network.jitter", "jitter", n.Jitter, seed, c.by.Jitter)
+	c.spec("network.bandwidth", "bandwidth", n.Bandwidth, seed, c.by.Bandwidth)
+	c.spec("network.loss", "loss", n.Loss, seed, c.by.Loss)
+	c.spec("network.nat", "nat", n.NAT, seed, c.by.NAT)
+	c.partitions()
+	c.spec("churn.sessions", "sessions", c.e.Churn.Sessions, seed, c.by.Sessions)
+	c.spec("churn.speeds", "speeds", c.e.Churn.Speeds, seed, c.by.Speeds)
 	c.duration("compute.step", c.e.Compute.Step, 0)
 	c.duration("compute.epoch", c.e.Compute.Epoch, 0)
 	c.duration("compute.other", c.e.Compute.Other, 0)
 	if c.e.Compute.Step > 0 && c.e.Compute.Epoch > 0 {
 		c.add("compute.epoch", "is %s, but compute.step is %s; give one of them", durationText(c.e.Compute.Epoch), durationText(c.e.Compute.Step))
+	}
+}
+
+func (c *checker) partitions() {
+	n := c.e.Network
+	if len(n.Partitions) > maxPartitions {
+		c.add(partitionsPath, "has %d partitions; at most %d are allowed", len(n.Partitions), maxPartitions)
+		return
+	}
+	var check Check
+	if c.by.Groups != nil {
+		check = func(spec string, nodes int, seed uint64) error { return c.by.Groups(spec, n.Latency, nodes, seed) }
+	}
+	for i, p := range n.Partitions {
+		at := fmt.Sprintf("%s[%d]", partitionsPath, i)
+		if c.duration(at+".from", p.From, 0) && c.duration(at+".until", p.Until, 0) && p.Until != 0 && p.Until <= p.From {
+			c.add(at+".until", "is %s, which is not after from, %s", durationText(p.Until), durationText(p.From))
+		}
+		c.spec(at+".groups", "groups with latency "+n.Latency, p.Groups, c.e.Seed, check)
 	}
 }
 
@@ -258,11 +250,27 @@ func (c *checker) training() {
 	c.duration("method.repair_every", m.RepairEvery, time.Millisecond)
 	c.word("reference.name", c.e.Reference.Name, None, FedAvg)
 	c.portion("reference.clients", c.e.Reference.Clients)
-	if len(c.e.Adversaries) > maxAdversaries {
-		c.add("adversaries", "has %d kinds; at most %d are allowed", len(c.e.Adversaries), maxAdversaries)
+	c.adversaries()
+}
+
+func (c *checker) adversaries() {
+	specs := c.e.Adversaries
+	if len(specs) > maxAdversaries {
+		c.add("adversaries", "has %d kinds; at most %d are allowed", len(specs), maxAdversaries)
+		return
 	}
-	for i, spec := range c.e.Adversaries {
-		c.spec(fmt.Sprintf("adversaries[%d]", i), "adversaries", spec, c.by.Adversary)
+	before := len(c.d.Problems)
+	var check Check
+	if c.by.Adversaries != nil {
+		check = func(spec string, nodes int, seed uint64) error { return c.by.Adversaries([]string{spec}, nodes, seed) }
+	}
+	for i, spec := range specs {
+		c.spec(fmt.Sprintf("adversaries[%d]", i), "adversary", spec, c.e.Seed, check)
+	}
+	if len(specs) > 1 && len(c.d.Problems) == before && check != nil && c.e.Nodes > 0 {
+		if err := c.by.Adversaries(specs, c.e.Nodes, c.e.Seed); err != nil {
+			c.add("adversaries", "%s", strings.Join(strings.Fields(err.Error()), " "))
+		}
 	}
 }
 

@@ -6,10 +6,6 @@ import (
 	"starling/node/manifest"
 )
 
-// None is the value of a specification that asks for nothing: no latency, no limit, no churn. [Hooks] are not asked about
-// it.
-const None = "none"
-
 // Mesh is the value of [Experiment.Overlay] that connects the nodes as gossipsub does.
 const Mesh = "mesh"
 
@@ -19,8 +15,11 @@ const (
 	Push     = "push"     // wake up at times of one's own and send the model to one neighbour
 )
 
-// FedAvg is the value of [Reference.Name] that trains with a server.
-const FedAvg = "fedavg"
+// The values of [Reference.Name].
+const (
+	None   = "none"   // the nodes train by their method
+	FedAvg = "fedavg" // they train with a server
+)
 
 // An Experiment is what one file, or one point of a sweep, says. Start from [Default]; the zero value is not valid. It
 // may be copied, but copies share the slices.
@@ -63,8 +62,8 @@ type Experiment struct {
 	Checkpoint Checkpoint
 	Reference  Reference
 
-	// Adversaries are specifications of nodes that do not play by the rules, each with its share or number, several kinds in
-	// one run; see package adversary. Default none.
+	// Adversaries are kinds of nodes that do not play by the rules, each with its share or number, "sign-flip:share=0.1",
+	// several kinds in one run; see package adversary. Default none.
 	Adversaries []string
 
 	Evaluate Evaluate
@@ -83,18 +82,17 @@ type Cells struct {
 	Epoch time.Duration
 }
 
-// Network says how messages travel.
+// Network says how messages travel. All but Partitions are specifications of package network.
 type Network struct {
-	// Latency is the one-way delay of each link, by its specification; see package network. Default "none", which is 0.
+	// Latency is the one-way delay of each link, "constant:20ms" or "regions". Default "constant:0ms".
 	Latency string
-	// Jitter is the most that is added to the latency, uniformly from 0 and for each message anew. Default 0s.
-	Jitter time.Duration
-	// Bandwidth limits each node's uplink and downlink, by its specification; see package network. Default "none": no
-	// limit.
+	// Jitter is added to the latency, for each message anew: "uniform:0ms-10ms". Default "none".
+	Jitter string
+	// Bandwidth is what the link of each node carries up and down, "constant:10Mbit" or "classes". Default "unlimited".
 	Bandwidth string
-	// Loss is the share of messages that get lost, 0 to 1. Default 0.
-	Loss float64
-	// NAT says which nodes cannot be dialled by which, by its specification; see package network. Default "none".
+	// Loss is the share of messages that get lost, "0.01", or bursts of them. Default "none".
+	Loss string
+	// NAT says which nodes cannot be dialled by which: "public=0.3,cone=0.7". Default "none".
 	NAT string
 	// Partitions are times in which the nodes are divided into groups that cannot reach each other. Default none.
 	Partitions []Partition
@@ -103,17 +101,16 @@ type Network struct {
 // A Partition is one division of the network.
 type Partition struct {
 	From  time.Duration // when it begins, after the start of the run. Default 0s
-	Until time.Duration // when it heals; after From. Required
-	// Groups says which nodes stay together, by its specification; see package network. Default "2": halves.
+	Until time.Duration // when it heals; after From. 0s, the default, is never
+	// Groups says which nodes stay together: "shares:0.2,0.8" or "regions"; see package network. Default "halves".
 	Groups string
 }
 
-// Churn says when nodes are there and how their speeds differ.
+// Churn says when nodes are there and how their speeds differ, by specifications of package churn.
 type Churn struct {
-	// Sessions says when nodes come and go, by its specification; see package churn. Default "none": all are always there.
+	// Sessions says when nodes come and go: "exponential:online=1h,offline=10m". Default "none": all are always there.
 	Sessions string
-	// Speeds says by what factor each node's jobs last longer, by its specification; see package churn. Default "none": 1
-	// for all.
+	// Speeds says by what factor each node's jobs last longer: "lognormal:sigma=0.5". Default "constant": 1 for all.
 	Speeds string
 }
 
@@ -240,8 +237,8 @@ func Default() Experiment {
 		Version: Version, Nodes: 8, Seed: 1, DataSeed: 1,
 		Overlay: Mesh,
 		Cells:   Cells{Epoch: time.Minute},
-		Network: Network{Latency: None, Bandwidth: None, NAT: None},
-		Churn:   Churn{Sessions: None, Speeds: None},
+		Network: Network{Latency: "constant:0ms", Jitter: "none", Bandwidth: "unlimited", Loss: "none", NAT: "none"},
+		Churn:   Churn{Sessions: "none", Speeds: "constant"},
 		Compute: Compute{Step: time.Millisecond, Other: time.Millisecond},
 		Data:    data, Model: m.Model, Optimizer: m.Optimizer, Init: m.Init, Codec: m.Codec,
 		Method: Method{

@@ -24,7 +24,16 @@ func odd(spec string, nodes int, _ uint64) error {
 	return nil
 }
 
-var hooks = Hooks{odd, odd, odd, odd, odd, odd, odd}
+var hooks = Hooks{
+	odd, odd, odd, odd, odd, odd, odd,
+	func(groups, latency string, nodes int, seed uint64) error { return odd(groups, nodes, seed) },
+	func(specs []string, nodes int, seed uint64) error {
+		if len(specs) > 1 && specs[0] == specs[1] {
+			return errors.New("the same twice")
+		}
+		return odd(specs[0], nodes, seed)
+	},
+}
 
 func load(t *testing.T, src string, overrides ...string) *File {
 	t.Helper()
@@ -47,11 +56,11 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"number for text", head + "model: 3\n", `x.yaml:3:8: model: want text, have the number 3; if it is meant as text, put it in quotes`},
 		{"fraction of a node", head + "nodes: 2.5\n", `x.yaml:3:8: nodes: want a whole number, have the number 2.5`},
 		{"no nodes", head + "nodes: 0\n", `x.yaml:3:8: nodes: is 0; want 1 to 1000000`},
-		{"duration without unit", head + "network: {jitter: 10}\n", `x.yaml:3:19: network.jitter: 10 has no unit; write 10s, 10ms or 10m`},
-		{"duration that is none", head + "network: {jitter: soon}\n", `x.yaml:3:19: network.jitter: "soon" is not a duration; write a number with ns, us, ms, s, m or h, such as 100ms or 1h30m`},
-		{"negative duration", head + "network: {jitter: -1s}\n", `x.yaml:3:19: network.jitter: is -1s; want 0s to 10000h`},
+		{"duration without unit", head + "compute: {other: 10}\n", `x.yaml:3:18: compute.other: 10 has no unit; write 10s, 10ms or 10m`},
+		{"duration that is none", head + "compute: {other: soon}\n", `x.yaml:3:18: compute.other: "soon" is not a duration; write a number with ns, us, ms, s, m or h, such as 100ms or 1h30m`},
+		{"negative duration", head + "compute: {other: -1s}\n", `x.yaml:3:18: compute.other: is -1s; want 0s to 10000h`},
 		{"duration that is a list of lists", head + "compute: {other: [[1s]]}\n", `x.yaml:3:19: compute.other: want a duration such as 100ms or 1h, have a list`},
-		{"loss above one", head + "network: {loss: 1.5}\n", `x.yaml:3:17: network.loss: is 1.5; want 0 to 1`},
+		{"goal above one", "name: x\nstop: {rounds: 1, worst: 1.5}\n", `x.yaml:2:26: stop.worst: is 1.5; want 0 to 1`},
 		{"size without unit", head + "limits: {blob: 100}\n", `x.yaml:3:16: limits.blob: 100 has no unit; write 100B, 100KiB or 100MiB`},
 		{"steps", head + "method: {steps: all}\n", `x.yaml:3:17: method.steps: want a whole number or epoch, have the text "all"`},
 		{"no steps", head + "method: {steps: 0}\n", `x.yaml:3:17: method.steps: is 0; want 1 to 1000000`},
@@ -65,15 +74,15 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"word that there is not", head + "method: {exchange: pull}\n", `x.yaml:3:20: method.exchange: "pull" is not known; did you mean "push"?`},
 		{"other word", head + "reference: {name: sgd}\n", `x.yaml:3:19: reference.name: "sgd" is not known; use none or fedavg`},
 		{"data that a site has", head + "data: {source: own}\n", `x.yaml:3:16: data.source: own is data that sites of a real run bring; a simulation wants mnist, pegasos, idx:DIR or csv:FILE`},
-		{"data that there is not", head + "data: {source: cifar}\n", `x.yaml:3:16: data.source: data "cifar" is not known; use *`},
+		{"data that there is not", head + "data: {source: cifar}\n", `x.yaml:3:16: data.source: "cifar" is not known; use *`},
 		{"split", head + "data: {split: dirichlet:0}\n", `x.yaml:3:15: data.split: dirichlet: wants a concentration above 0, such as dirichlet:0.3, not "0"`},
 		{"what a hook refuses", head + "network: {latency: odd}\n", `x.yaml:3:20: network.latency: odd is not for 8 nodes`},
 		{"adversary that a hook refuses", head + "adversaries: [fine, odd]\n", `x.yaml:3:21: adversaries[1]: odd is not for 8 nodes`},
+		{"adversaries that do not go together", head + "adversaries: [fine, fine]\n", `x.yaml:3:14: adversaries: the same twice`},
 		{"text that cannot be printed", head + `churn: {sessions: "\e[31m"}` + "\n", `x.yaml:3:19: churn.sessions: "\x1b[31m" holds characters that cannot be printed`},
 		{"both durations", head + "compute: {step: 1s, epoch: 1s}\n", `x.yaml:3:28: compute.epoch: is 1s, but compute.step is 1s; give one of them`},
 		{"cell of one", head + "cells: {size: 1}\n", `x.yaml:3:15: cells.size: is 1; want 0 for one cell of all, or 2 to 1000000`},
 		{"cells on a graph", head + "cells: {size: 4}\noverlay: ring\n", `x.yaml:3:15: cells.size: is 4, but overlay is ring; cells are of no fixed size and want overlay: mesh or complete`},
-		{"partition without end", head + "network: {partitions: [{from: 1s}]}\n", `x.yaml:3:25: network.partitions[0]: wants until, the time at which it heals`},
 		{"partition backwards", head + "network: {partitions: [{from: 2s, until: 1s}]}\n", `x.yaml:3:42: network.partitions[0].until: is 1s, which is not after from, 2s`},
 		{"key of a partition", head + "network: {partitions: [{form: 1s, until: 2s}]}\n", `x.yaml:3:25: unknown key "form"; did you mean "from"?`},
 		{"groups of a partition", head + "network: {partitions: [{until: 2s, groups: odd}]}\n", `x.yaml:3:44: network.partitions[0].groups: odd is not for 8 nodes`},
@@ -150,15 +159,15 @@ func TestOverridesAreReadLikeTheFile(t *testing.T) {
 			}
 		})
 	}
-	f := load(t, head+"nodes: 3\nmethod:\n  - {mix: mean}\n  - {mix: age}\n", "nodes=5", "network.loss=0.5", "network.partitions=[{until: 1s}]",
+	f := load(t, head+"nodes: 3\nmethod:\n  - {mix: mean}\n  - {mix: age}\n", "nodes=5", "network.loss=0.50", "network.partitions=[{until: 1s}]",
 		"model=mlp:10,20", "optimizer=sgd:lr=0.1,momentum=0.5", "method.steps=epoch", "seed=1", "seed=7")
 	if len(f.Points) != 2 {
 		t.Fatalf("%d points", len(f.Points))
 	}
 	for _, p := range f.Points {
 		e := p.Experiment
-		if e.Nodes != 5 || e.Network.Loss != 0.5 || e.Model != "mlp:10,20" || e.Optimizer != "sgd:lr=0.1,momentum=0.5" || e.Seed != 7 ||
-			!e.Method.Steps.Epoch || !cmp.Equal(e.Network.Partitions, []Partition{{Until: time.Second, Groups: "2"}}) {
+		if e.Nodes != 5 || e.Network.Loss != "0.50" || e.Model != "mlp:10,20" || e.Optimizer != "sgd:lr=0.1,momentum=0.5" || e.Seed != 7 ||
+			!e.Method.Steps.Epoch || !cmp.Equal(e.Network.Partitions, []Partition{{Until: time.Second, Groups: "halves"}}) {
 			t.Errorf("overrides are not in %+v", e)
 		}
 	}
@@ -170,8 +179,8 @@ func full() Experiment {
 		Version: 1, Name: "wide-7", About: "What is asked: \"how\"?\n\nMuch: 1\n",
 		Nodes: 100, Seed: 1<<64 - 1, DataSeed: 3, Overlay: "complete", Cells: Cells{50, 90 * time.Second},
 		Network: Network{
-			"constant:1", 10 * time.Millisecond, "fast", 0.125, "half",
-			[]Partition{{0, time.Second, "2"}, {time.Hour, 2 * time.Hour, "a, b: {}"}},
+			"constant:1ms", "uniform:0ms-10ms", "fast", "0.125", "half",
+			[]Partition{{0, time.Second, "regions"}, {time.Hour, 2 * time.Hour, "a, b: {}"}},
 		},
 		Churn:   Churn{"weibull:1,2", "slow"},
 		Compute: Compute{0, 1500 * time.Microsecond, 7},

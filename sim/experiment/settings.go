@@ -30,14 +30,14 @@ func settings(e *Experiment) []setting {
 		{"overlay", &e.Overlay, "who is connected to whom: a graph such as regular:8, or mesh"},
 		{"cells.size", &e.Cells.Size, "nodes of a gossip group; 0: one group of all"},
 		{"cells.epoch", &e.Cells.Epoch, "time after which groups are drawn anew"},
-		{"network.latency", &e.Network.Latency, "one-way delay of links; none: 0"},
-		{"network.jitter", &e.Network.Jitter, "most that is added to the latency"},
-		{"network.bandwidth", &e.Network.Bandwidth, "of each node; none: no limit"},
-		{"network.loss", &e.Network.Loss, "share of messages that get lost, 0 to 1"},
+		{"network.latency", &e.Network.Latency, "one-way delay of links"},
+		{"network.jitter", &e.Network.Jitter, "what is added for each message"},
+		{"network.bandwidth", &e.Network.Bandwidth, "of each node's link"},
+		{"network.loss", (*word)(&e.Network.Loss), "share of messages that get lost, or bursts"},
 		{"network.nat", &e.Network.NAT, "who cannot be dialled; none: all can"},
 		{"network.partitions", &e.Network.Partitions, "times in which groups cannot reach each other"},
 		{"churn.sessions", &e.Churn.Sessions, "when nodes come and go; none: all are always there"},
-		{"churn.speeds", &e.Churn.Speeds, "how much longer a node's jobs last; none: 1 for all"},
+		{"churn.speeds", &e.Churn.Speeds, "how much longer a node's jobs last"},
 		{"compute.step", &e.Compute.Step, "duration of a local step"},
 		{"compute.epoch", &e.Compute.Epoch, "duration of a pass over a node's data, instead of step; 0s: step counts"},
 		{"compute.other", &e.Compute.Other, "duration of any other job"},
@@ -99,7 +99,7 @@ func partitionSettings(prefix string, p *Partition) []setting {
 	return []setting{
 		{prefix + ".from", &p.From, ""},
 		{prefix + ".until", &p.Until, ""},
-		{prefix + ".groups", (*word)(&p.Groups), ""},
+		{prefix + ".groups", &p.Groups, ""},
 	}
 }
 

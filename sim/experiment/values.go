@@ -32,7 +32,7 @@ func target(to any) any {
 		}
 	case *word:
 		return func(n *node) error {
-			if n.Kind == strictyaml.Integer {
+			if n.Kind == strictyaml.Integer || n.Kind == strictyaml.Float {
 				*to = word(n.Literal)
 				return nil
 			}
@@ -57,7 +57,7 @@ func target(to any) any {
 			*to = make([]Partition, n)
 			all := make([][]strictyaml.Setting, n)
 			for i := range *to {
-				(*to)[i].Groups = "2"
+				(*to)[i].Groups = "halves"
 				all[i] = decoderSettings(partitionSettings(fmt.Sprintf("%s[%d]", partitionsPath, i), &(*to)[i]))
 			}
 			return all
@@ -209,6 +209,8 @@ func render(v any) string {
 	switch v := v.(type) {
 	case *string:
 		return strictyaml.Scalar(*v)
+	case *word:
+		return strictyaml.Scalar(string(*v))
 	case *lines:
 		if *v == "" {
 			return ""
