@@ -49,12 +49,13 @@ const (
 	ReasonReplayed           // not newer than what is known of its author
 	ReasonBanned             // its author has lost all trust
 	ReasonAuthor             // a direct message whose author is not the peer it came from
+	ReasonCell               // its author belongs to another cell of the run
 	reasons
 )
 
 var reasonNames = [reasons]string{
 	"none", "oversized", "malformed", "other version", "bad signature", "wrong run", "unknown kind", "not finite", "wrong codec",
-	"wrong length", "replayed", "banned author", "wrong author",
+	"wrong length", "replayed", "banned author", "wrong author", "other cell",
 }
 
 // String returns the reason's text.

@@ -160,7 +160,23 @@ func TestEveryMessageComesBackAsItWasSealed(t *testing.T) {
 		if d := cmp.Diff(m.Body, got.Body); d != "" {
 			t.Fatal(d)
 		}
+		if n := SealedSize(m, u.Inline != nil); n != len(sealed.Raw) {
+			t.Fatalf("the sealed size is said to be %d and is %d", n, len(sealed.Raw))
+		}
 	})
+}
+
+func TestSealedSizesAreKnownBeforehand(t *testing.T) {
+	for name, m := range examples(t) {
+		if got, want := SealedSize(m, false), len(seal(t, m, signer(1))); got != want {
+			t.Errorf("%s: a size of %d, and sealed it is %d", name, got, want)
+		}
+	}
+	raw := make([]byte, 300)
+	with := &Message{Body: &Repair{Messages: [][]byte{raw, raw[:5]}}}
+	if got, want := SealedSize(&Message{Body: &Repair{}}, false, 300, 5), len(seal(t, with, nil)); got != want {
+		t.Errorf("a repair that forwards: a size of %d, and sealed it is %d", got, want)
+	}
 }
 
 // TestEveryReasonIsGivenForWhatItSays breaks a good message in one way at a time.

@@ -51,26 +51,33 @@ type corrected struct {
 	name  string
 	weigh Weigher
 	c     Correction
+	scratch
+	ratios, vars []float64
 }
 
 func (r *corrected) Name() string { return r.name }
 
 func (r *corrected) Mix(dst []float32, own Input, in []Input, env *Env) (Report, error) {
-	all, report, err := prepare(dst, own, in)
-	if err != nil || len(all) == 1 {
+	defer r.forget()
+	report, err := r.prepare(dst, own, in)
+	if err != nil || len(r.all) == 1 {
 		return report, err
 	}
-	layout := &Layout{Tensors: []Tensor{{Shape: []int{len(dst)}}}}
+	var layout *Layout
 	if env != nil && env.Layout != nil {
 		layout = env.Layout
+	} else {
+		layout = &Layout{Tensors: []Tensor{{Shape: []int{len(dst)}}}}
 	}
 	if layout.Len() != len(dst) {
 		return report, fmt.Errorf("mix: the layout has %d elements and the vector %d", layout.Len(), len(dst))
 	}
-	if err := average(dst, all, &report, r.weigh, env); err != nil {
+	if err := r.average(dst, &report, r.weigh, env); err != nil {
 		return report, err
 	}
-	report.Ratios = make([]float64, len(layout.Tensors))
+	all := r.all
+	r.ratios = slices.Grow(r.ratios[:0], len(layout.Tensors))[:len(layout.Tensors)]
+	report.Ratios = r.ratios
 	clipped := 0
 	for i, t := range layout.Tensors {
 		report.Ratios[i] = r.tensor(dst, all, report.Weights, layout, i)
@@ -98,7 +105,8 @@ func (r *corrected) tensor(dst []float32, all []Input, w []float64, l *Layout, i
 		return 1
 	}
 	x := t.Of(dst)
-	vars := make([]float64, len(all))
+	r.vars = slices.Grow(r.vars[:0], 2*len(all))[:len(all)]
+	vars := r.vars
 	for j, in := range all {
 		if len(in.Meta.Stats) == len(l.Tensors) {
 			vars[j] = in.Meta.Stats[i].Var
@@ -172,7 +180,8 @@ func capVariances(vars []float64, all []Input, tensors int) {
 	if len(vars) < 3 {
 		return
 	}
-	sorted := slices.Sorted(slices.Values(vars))
+	sorted := append(vars[len(vars):], vars...) // behind them, where there is room
+	slices.Sort(sorted)
 	limit := varianceCap * sorted[(len(sorted)-1)/2]
 	for i := range vars {
 		if i > 0 && len(all[i].Meta.Stats) == tensors {

@@ -44,7 +44,7 @@ func near(got []float32, want []float64, scale float64) bool {
 }
 
 func weights(w []float64) Weigher {
-	return func(Input, []Input, *Env) ([]float64, error) { return slices.Clone(w), nil }
+	return func(to []float64, _ Input, _ []Input, _ *Env) ([]float64, error) { return append(to, w...), nil }
 }
 
 func TestVarianceCorrectionMatchesTheVectors(t *testing.T) {
@@ -499,7 +499,7 @@ func TestMetropolisWeightsMatchTheVector(t *testing.T) {
 		for _, j := range neighbours {
 			in = append(in, Input{Meta: Meta{Degree: len(file.MH.Adj[j])}})
 		}
-		w, err := MetropolisWeights(Input{Meta: Meta{Degree: len(neighbours)}}, in, nil)
+		w, err := MetropolisWeights(nil, Input{Meta: Meta{Degree: len(neighbours)}}, in, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -543,7 +543,7 @@ func TestAgeMergesMatchTheVectors(t *testing.T) {
 			t.Errorf("case %d: part %v of age %d", i, part, age)
 		}
 	}
-	w, err := AgeWeights(Input{Meta: Meta{Age: 10}}, []Input{{Meta: Meta{Age: 12}}, {Meta: Meta{Age: 1e9}}}, nil)
+	w, err := AgeWeights(nil, Input{Meta: Meta{Age: 10}}, []Input{{Meta: Meta{Age: 12}}, {Meta: Meta{Age: 1e9}}}, nil)
 	if err != nil || w[2] != 120 {
 		t.Errorf("an age of 1e9 among 10 and 12 weighs %v, want 120: %v", w, err)
 	}
@@ -614,5 +614,50 @@ func BenchmarkMixEightModels(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func TestRulesUseTheirMemoryAgain(t *testing.T) {
+	layout, err := NewLayout(Tensor{Name: "w", Shape: []int{57}}, Tensor{Name: "b", Shape: []int{20}, Kind: Bias})
+	if err != nil {
+		t.Fatal(err)
+	}
+	vec := func(seed int) []float32 {
+		v := make([]float32, layout.Len())
+		for i := range v {
+			v[i] = float32((i*seed)%13) - 6
+		}
+		return v
+	}
+	own, in := Input{Vec: vec(3), Meta: Meta{Peer: "a", Age: 3}}, []Input{{Vec: vec(5), Meta: Meta{Peer: "b", Age: 9}}, {Vec: vec(7), Meta: Meta{Peer: "c", Degree: 4}}}
+	dst, env := make([]float32, layout.Len()), &Env{Layout: layout}
+	for _, text := range RuleNames() {
+		rule, err := ParseRule(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := rule.Mix(dst, own, in, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept := first.Clone()
+		if n := testing.AllocsPerRun(50, func() { _, _ = rule.Mix(dst, own, in[:1], env) }); n > 0 {
+			t.Errorf("%s: %g allocations a mix", text, n)
+		}
+		if again, err := rule.Mix(dst, own, in, env); err != nil || !slices.Equal(again.Weights, kept.Weights) || !slices.Equal(again.Ratios, kept.Ratios) {
+			t.Errorf("%s: %v is %v after another mix (%v)", text, kept, again, err)
+		}
+	}
+}
+
+func BenchmarkMeanOfTwo(b *testing.B) {
+	rule := Linear("mean", MeanWeights)
+	x, y, dst := make([]float32, 57), make([]float32, 57), make([]float32, 57)
+	in := []Input{{Vec: y, Meta: Meta{Peer: "b"}}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := rule.Mix(dst, Input{Vec: x, Meta: Meta{Peer: "a"}}, in, nil); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

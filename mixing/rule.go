@@ -59,12 +59,19 @@ type Dropped struct {
 	Peer, Why string
 }
 
-// A Report says what a mix did.
+// A Report says what a mix did. Its slices are valid until the next Mix of the rule, which uses their memory again; Clone keeps
+// them.
 type Report struct {
 	Weights  []float64 // as used: the own one first, then those of the inputs that counted, ascending by peer
 	Ratios   []float64 // variance correction of each tensor; nil if the rule does not correct
 	Dropped  []Dropped
 	Rejected string // not empty: why dst is a copy of the own vector
+}
+
+// Clone returns a copy that shares nothing with r.
+func (r Report) Clone() Report {
+	r.Weights, r.Ratios, r.Dropped = slices.Clone(r.Weights), slices.Clone(r.Ratios), slices.Clone(r.Dropped)
+	return r
 }
 
 // A Rule combines a node's own vector with those of others. Rules do not modify their inputs, dst must not alias one, and
@@ -76,9 +83,9 @@ type Rule interface {
 	Mix(dst []float32, own Input, in []Input, env *Env) (Report, error)
 }
 
-// A Weigher gives each contribution a weight: own first, then the others in order. Weights are not negative and at least
-// one is positive; they need not sum to one.
-type Weigher func(own Input, in []Input, env *Env) ([]float64, error)
+// A Weigher gives each contribution a weight: it appends them to w, own first, then the others in order. Weights are not
+// negative and at least one is positive; they need not sum to one.
+type Weigher func(w []float64, own Input, in []Input, env *Env) ([]float64, error)
 
 // Linear is the rule whose result is the weighted mean.
 func Linear(name string, w Weigher) Rule { return &linear{name: name, weigh: w} }
@@ -86,33 +93,49 @@ func Linear(name string, w Weigher) Rule { return &linear{name: name, weigh: w} 
 type linear struct {
 	name  string
 	weigh Weigher
+	scratch
 }
 
 func (r *linear) Name() string { return r.name }
 
 func (r *linear) Mix(dst []float32, own Input, in []Input, env *Env) (Report, error) {
-	all, report, err := prepare(dst, own, in)
-	if err != nil || len(all) == 1 {
+	defer r.forget()
+	report, err := r.prepare(dst, own, in)
+	if err != nil || len(r.all) == 1 {
 		return report, err
 	}
-	if err := average(dst, all, &report, r.weigh, env); err != nil {
+	if err := r.average(dst, &report, r.weigh, env); err != nil {
 		return report, err
 	}
 	keepPrivate(dst, own.Vec, env)
 	return report, nil
 }
 
+// scratch is memory that a rule uses again from mix to mix.
+type scratch struct {
+	all     []Input // own first, then those that count, ascending by peer
+	weights []float64
+	vecs    [][]float32
+}
+
+// forget drops what belongs to the caller.
+func (s *scratch) forget() {
+	clear(s.all)
+	clear(s.vecs)
+}
+
 // prepare sorts out the inputs. With the own vector alone it has copied it to dst.
-func prepare(dst []float32, own Input, in []Input) ([]Input, Report, error) {
+func (s *scratch) prepare(dst []float32, own Input, in []Input) (Report, error) {
 	var report Report
+	s.all = append(s.all[:0], own)
 	switch {
 	case len(own.Vec) != len(dst):
-		return nil, report, fmt.Errorf("mix: the own vector has %d elements and the result %d", len(own.Vec), len(dst))
+		return report, fmt.Errorf("mix: the own vector has %d elements and the result %d", len(own.Vec), len(dst))
 	case !kernel.Finite(own.Vec):
-		return nil, report, errors.New("mix: the own vector is not finite")
+		return report, errors.New("mix: the own vector is not finite")
 	}
-	all := append(make([]Input, 0, 1+len(in)), own)
-	for _, x := range in {
+	for i := range in {
+		x := &in[i]
 		switch {
 		case len(x.Vec) != len(dst):
 			report.Dropped = append(report.Dropped, Dropped{x.Meta.Peer, fmt.Sprintf("has %d elements instead of %d", len(x.Vec), len(dst))})
@@ -121,22 +144,24 @@ func prepare(dst []float32, own Input, in []Input) ([]Input, Report, error) {
 		case !kernel.Finite(x.Vec):
 			report.Dropped = append(report.Dropped, Dropped{x.Meta.Peer, "is not finite"})
 		default:
-			all = append(all, x)
+			s.all = append(s.all, *x)
 		}
 	}
-	slices.SortStableFunc(all[1:], func(a, b Input) int { return strings.Compare(a.Meta.Peer, b.Meta.Peer) })
-	if len(all) == 1 {
+	slices.SortStableFunc(s.all[1:], func(a, b Input) int { return strings.Compare(a.Meta.Peer, b.Meta.Peer) })
+	if len(s.all) == 1 {
 		copy(dst, own.Vec)
-		report.Weights = []float64{1}
+		s.weights = append(s.weights[:0], 1)
+		report.Weights = s.weights
 	}
-	return all, report, nil
+	return report, nil
 }
 
-func average(dst []float32, all []Input, report *Report, weigh Weigher, env *Env) error {
-	w, err := weigh(all[0], all[1:], env)
+func (s *scratch) average(dst []float32, report *Report, weigh Weigher, env *Env) error {
+	w, err := weigh(s.weights[:0], s.all[0], s.all[1:], env)
 	if err != nil {
 		return err
 	}
+	s.weights = w
 	sum := 0.0
 	for _, x := range w {
 		if !(x >= 0) {
@@ -144,18 +169,18 @@ func average(dst []float32, all []Input, report *Report, weigh Weigher, env *Env
 		}
 		sum += x
 	}
-	if len(w) != len(all) || !(sum > 0) {
-		return fmt.Errorf("mix: %d weights of sum %g for %d vectors", len(w), sum, len(all))
+	if len(w) != len(s.all) || !(sum > 0) {
+		return fmt.Errorf("mix: %d weights of sum %g for %d vectors", len(w), sum, len(s.all))
 	}
 	for i := range w {
 		w[i] /= sum
 	}
 	report.Weights = w
-	vecs := make([][]float32, len(all))
-	for i := range all {
-		vecs[i] = all[i].Vec
+	s.vecs = s.vecs[:0]
+	for i := range s.all {
+		s.vecs = append(s.vecs, s.all[i].Vec)
 	}
-	kernel.WeightedSum(dst, w, vecs)
+	kernel.WeightedSum(dst, w, s.vecs)
 	return nil
 }
 
@@ -164,8 +189,8 @@ func keepPrivate(dst, own []float32, env *Env) {
 	if env == nil || env.Layout == nil {
 		return
 	}
-	for _, t := range env.Layout.Tensors {
-		if t.Private {
+	for i := range env.Layout.Tensors {
+		if t := &env.Layout.Tensors[i]; t.Private {
 			copy(t.Of(dst), t.Of(own))
 		}
 	}

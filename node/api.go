@@ -85,6 +85,10 @@ type (
 		Err string
 	}
 
+	// Epoch says that an epoch has begun, and the cells of the run are other ones. Epochs are counted from 0, in which a core
+	// begins; one that is not newer than the last changes nothing.
+	Epoch struct{ Number uint64 }
+
 	// Command is an operator's wish.
 	Command struct{ Op Op }
 )
@@ -99,6 +103,7 @@ func (Encoded) event()   {}
 func (Mixed) event()     {}
 func (Evaluated) event() {}
 func (Saved) event()     {}
+func (Epoch) event()     {}
 func (Command) event()   {}
 
 // An Op is what an operator can ask of a node.
@@ -134,6 +139,7 @@ type Payload struct {
 //
 // The batch and its slices belong to the core and are valid until the next Step.
 type Batch struct {
+	Cell     *uint32           // 0. the cell whose broadcasts the node hears, and speaks to, from now on; nil: as before
 	Persist  []Record          // 1. durable first
 	Publish  []*gossip.Message // 2. broadcast; the driver signs
 	Send     []Envelope        // 2. to one peer; may get lost
@@ -157,7 +163,7 @@ type Record struct {
 
 // An Envelope is a direct message.
 type Envelope struct {
-	To  PeerID
+	To  PeerID // zero is any connected member of the run: the driver picks one at random
 	Msg *gossip.Message
 	// Forward lists broadcast messages that the driver seals (own ones) or takes as they came (others') and puts
 	// into the Repair that is Msg's body, as many as fit.
@@ -273,6 +279,7 @@ const (
 	StatForgotten StatKind = "own message unknown" // Value: its number; the key is used twice, or the home is an old copy
 	StatJoined    StatKind = "member joined"
 	StatLeft      StatKind = "member left"
+	StatCell      StatKind = "cell entered" // Value: its number
 )
 
 // A Method is a way of training together. The Core calls it with everything that concerns learning; it answers by asking

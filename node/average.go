@@ -15,8 +15,12 @@ type AverageConfig struct {
 	// Mix is a rule of package mixing, or "push-sum".
 	Mix string
 
+	// Exchange is [Announce], the default, or [Push].
+	Exchange string
+	Push     PushConfig // for the exchange Push
+
 	// Steps is the number of local steps in a round. More steps cost fewer bytes for each step and let nodes with
-	// different data drift further apart between mixes.
+	// different data drift further apart between mixes. 0 is one pass over the node's data.
 	Steps uint64
 
 	// Degree is how many peers a node mixes with in a round, and so how many vectors it pulls: its inbound traffic is
@@ -36,8 +40,12 @@ func (a *AverageConfig) validate() error {
 			errs = append(errs, fmt.Errorf("mix: %w", err))
 		}
 	}
-	if a.Steps == 0 {
-		errs = append(errs, errors.New("steps is 0: a round needs at least one local step"))
+	switch a.Exchange {
+	case "", Announce:
+	case Push:
+		errs = append(errs, a.Push.validate(a.Mix))
+	default:
+		errs = append(errs, fmt.Errorf("exchange is %q: must be %s or %s", a.Exchange, Announce, Push))
 	}
 	if a.Degree < 1 || a.Degree > maxDegree {
 		errs = append(errs, fmt.Errorf("degree is %d: must be 1 to %d", a.Degree, maxDegree))
@@ -81,13 +89,15 @@ const (
 	holding // encoded, but the checkpoint of the round before is not durable yet
 	mixingIn
 	closing
+	resting // push: waiting for a model of another node
 )
 
 // phaseNames are for the status.
-var phaseNames = [...]string{"paused", "waiting", "training", "mixing", "encoding", "saving", "mixing", "leaving"}
+var phaseNames = [...]string{"paused", "waiting", "training", "mixing", "encoding", "saving", "mixing", "leaving", "waiting"}
 
 // average is gossip averaging. A round is: local steps, announce the result, mix in what has arrived from others by then.
-// Nobody is waited for. Checkpoint and evaluation see the model after mixing.
+// Nobody is waited for. Checkpoint and evaluation see the model after mixing. With the exchange Push rounds are different: see
+// type push.
 type average struct {
 	cfg  AverageConfig
 	self PeerID
@@ -126,7 +136,10 @@ type average struct {
 	evalDone  uint64 // of the model in evaluated
 	evaluated Evaluated
 
-	sum *pushSum // nil for the rules of package mixing
+	retryAt Instant // end of waiting, or the next try to save; 0 is none
+
+	sum  *pushSum // nil for the rules of package mixing
+	push *push    // nil for the exchange Announce
 }
 
 var _ Method = (*average)(nil)
@@ -141,6 +154,9 @@ func newAverage(cfg Config, from State) (*average, error) {
 	}
 	if a.cfg.Mix == PushSum {
 		a.sum = newPushSum(from.Weight)
+	}
+	if a.cfg.Exchange == Push {
+		a.push = &push{cfg: a.cfg.Push}
 	}
 	return a, nil
 }
@@ -157,7 +173,29 @@ func (a *average) Check(u *gossip.Update) gossip.Verdict {
 	return accepted
 }
 
-func (a *average) start(c *Core) { a.beginRound(c) }
+func (a *average) start(c *Core) {
+	if a.push != nil {
+		a.push.begin(c)
+		a.rearm(c)
+	}
+	a.beginRound(c)
+}
+
+// alarm asks for wake at the given instant, in place of any earlier wish but the rhythm of pushes.
+func (a *average) alarm(c *Core, at Instant) {
+	a.retryAt = at
+	a.rearm(c)
+}
+
+func (a *average) rearm(c *Core) {
+	at := a.retryAt
+	if a.push != nil && (at == 0 || a.push.wakeAt < at) {
+		at = a.push.wakeAt
+	}
+	if at != 0 {
+		c.alarm(at)
+	}
+}
 
 // beginRound starts the local steps, and the fetches that the mix after them will use.
 func (a *average) beginRound(c *Core) {
@@ -170,12 +208,14 @@ func (a *average) beginRound(c *Core) {
 		return
 	}
 	a.roundBegan = c.now
-	a.takeFromRoster(c)
+	if a.push == nil {
+		a.takeFromRoster(c)
+	}
 	a.listening = a.sum != nil && a.sum.starved()
 	if a.listening {
 		// The estimate of a node with hardly any mass is noise: it listens until mass has come (spec 06, 6.7).
 		a.phase = waiting
-		c.alarm(c.now + Second)
+		a.alarm(c, c.now+Second)
 		return
 	}
 	a.train(c)
@@ -211,7 +251,10 @@ func (a *average) done(c *Core, ev Event) {
 			a.endMix(c, ev.Report)
 		}
 	case Encoded:
-		if ev.Job == a.job && a.phase == encoding {
+		switch {
+		case a.push != nil && ev.Job == a.push.job:
+			a.push.encoded(c, a, ev)
+		case ev.Job == a.job && a.phase == encoding:
 			a.payload = ev
 			a.phase = holding
 			a.announceWhenSaved(c)
@@ -248,7 +291,7 @@ func (a *average) endTraining(c *Core, ev Trained) {
 			return
 		}
 		a.phase = waiting
-		c.alarm(c.now + retryTrain)
+		a.alarm(c, c.now+retryTrain)
 		return
 	}
 	a.diverged = 0
@@ -258,12 +301,16 @@ func (a *average) endTraining(c *Core, ev Trained) {
 	a.trained = ev
 	a.age += steps
 	a.saveDirty = true
-	if a.announced != 0 && c.now-a.announcedAt < a.run.AnnounceEvery && c.mode == running {
+	if a.push == nil && a.announced != 0 && c.now-a.announcedAt < a.run.AnnounceEvery && c.mode == running {
 		a.train(c)
 		return
 	}
 	a.round++
 	c.observe(Stat{Kind: StatTrained, Round: a.round, Value: ev.Loss})
+	if a.push != nil {
+		a.endRound(c)
+		return
+	}
 	if a.sum != nil {
 		a.sum.share(c, a)
 		return
@@ -283,29 +330,46 @@ func (a *average) announceWhenSaved(c *Core) {
 	if a.phase != holding || a.saveJob != 0 || a.saveErr != "" {
 		return
 	}
-	u := &gossip.Update{
-		Round: a.round, Age: a.age, Samples: a.trained.Samples, Degree: a.degree(c), Loss: float32(a.trained.Loss),
-		Mixed: newestMarks(a.marks), Refused: sortRefusals(a.refusal), Stats: a.payload.Stats,
-		Codec: a.run.Codec, Len: uint32(a.run.Len),
-		Inline: a.payload.Payload.Inline, Blob: a.payload.Payload.Blob, Size: a.payload.Payload.Size,
-	}
+	u := a.describe(a.payload)
+	u.Degree = a.degree(c)
 	if a.sum != nil {
 		a.sum.describe(u)
 	}
 	seq := c.publish(u)
 	c.sent.add(seq)
 	a.announced, a.announcedAt = a.round, c.now
-	a.marks, a.refusal, a.payload = nil, nil, Encoded{}
+	a.payload = Encoded{}
 	c.observe(Stat{Kind: StatPublished, Round: a.round, Value: float64(u.Size)})
 	a.mix(c)
+}
+
+// describe makes the update of this round, with what became of others' updates since the last one.
+func (a *average) describe(p Encoded) *gossip.Update {
+	u := &gossip.Update{
+		Round: a.round, Age: a.age, Samples: a.trained.Samples, Loss: float32(a.trained.Loss),
+		Mixed: newestMarks(a.marks), Refused: sortRefusals(a.refusal), Stats: p.Stats,
+		Codec: a.run.Codec, Len: uint32(a.run.Len),
+		Inline: p.Payload.Inline, Blob: p.Payload.Blob, Size: p.Payload.Size,
+	}
+	a.marks, a.refusal = nil, nil
+	return u
+}
+
+// afterMix goes on after a mix: to the next round, or, with the exchange Push, to the local steps of this one.
+func (a *average) afterMix(c *Core) {
+	if a.push != nil && c.mode != leaving {
+		a.train(c)
+		return
+	}
+	a.endRound(c)
 }
 
 // degree is the number of peers that this node mixes with: for Metropolis-Hastings weights both ends of a link must know
 // each other's (spec 06, 6.3).
 func (a *average) degree(c *Core) uint32 {
 	n := 0
-	for _, id := range c.roster.ids {
-		if c.roster.byID[id].active(c.now, a.roundTime) {
+	for _, m := range c.roster.list {
+		if m.active(c.now, a.roundTime) {
 			n++
 		}
 	}
@@ -323,13 +387,17 @@ func (a *average) endRound(c *Core) {
 		a.roundTime += (d - a.roundTime) / 4
 	}
 	if c.mode != leaving {
-		if a.round%a.cfg.SaveEvery == 0 {
+		if a.round%a.cfg.SaveEvery == 0 && a.saveJob == 0 {
 			a.save(c)
 		}
 		if a.cfg.EvaluateEvery != 0 && a.round%a.cfg.EvaluateEvery == 0 && a.evalJob == 0 {
 			a.evalJob, a.evalRound = c.newJob(), a.round
 			c.out.Evaluate = append(c.out.Evaluate, EvaluateJob{Job: a.evalJob, Params: a.params})
 		}
+	}
+	if a.push != nil {
+		a.push.rest(c, a)
+		return
 	}
 	a.beginRound(c)
 }
@@ -350,7 +418,7 @@ func (a *average) endSave(c *Core, ev Saved) {
 			c.finish()
 			return
 		}
-		c.alarm(c.now + retrySave)
+		a.alarm(c, c.now+retrySave)
 		return
 	}
 	c.observe(Stat{Kind: StatSaved, Round: a.round})
@@ -362,6 +430,17 @@ func (a *average) endSave(c *Core, ev Saved) {
 }
 
 func (a *average) wake(c *Core) {
+	if a.push != nil {
+		a.push.wake(c, a)
+	}
+	if a.retryAt != 0 && c.now >= a.retryAt {
+		a.retryAt = 0
+		a.retry(c)
+	}
+	a.rearm(c)
+}
+
+func (a *average) retry(c *Core) {
 	if a.saveErr != "" && a.saveJob == 0 {
 		a.save(c)
 	}
@@ -377,8 +456,12 @@ func (a *average) wake(c *Core) {
 
 func (a *average) paused(c *Core) {
 	switch {
+	case c.mode == running && a.phase == idle && a.push != nil && a.age > 0:
+		a.push.rest(c, a)
 	case c.mode == running && a.phase == idle:
 		a.beginRound(c)
+	case c.mode == pausing && a.phase == resting:
+		a.phase = idle
 	case c.mode == leaving:
 		a.close(c)
 	}

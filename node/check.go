@@ -24,7 +24,7 @@ func (c *Core) Check(m *gossip.Message) gossip.Verdict {
 	if m.Author == c.cfg.Self && m.Seq <= c.ownSeq.Load() {
 		return ignore(gossip.ReasonReplayed)
 	}
-	known := (*c.view.Load())[m.Author]
+	known := c.roster.find(m.Author)
 	if known != nil && known.banned.Load() {
 		return ignore(gossip.ReasonBanned)
 	}
@@ -32,6 +32,9 @@ func (c *Core) Check(m *gossip.Message) gossip.Verdict {
 	case *gossip.Digest, *gossip.Repair:
 		return accepted
 	case *gossip.Update:
+		if !c.sameCell(m.Author) {
+			return ignore(gossip.ReasonCell)
+		}
 		if v := c.checkUpdate(body); v.Decision != gossip.Accept {
 			return v
 		}

@@ -22,8 +22,8 @@ type slot struct {
 // have something new.
 func (a *average) takeFromRoster(c *Core) {
 	var fresh []*member
-	for _, id := range c.roster.ids {
-		if m := c.roster.byID[id]; a.wants(m) {
+	for _, m := range c.roster.list {
+		if a.wants(m) {
 			fresh = append(fresh, m)
 		}
 	}
@@ -35,6 +35,12 @@ func (a *average) takeFromRoster(c *Core) {
 }
 
 func (a *average) heard(c *Core, m *member) {
+	if a.push != nil {
+		defer func() { m.update = nil }() // taken now or never
+		if a.free() == 0 {
+			c.observe(Stat{Kind: StatRefused, Peer: m.id, Round: a.round, Text: "this node is busy"})
+		}
+	}
 	if a.phase != idle && a.phase != closing && a.free() > 0 && a.wants(m) {
 		a.take(c, m)
 	}
@@ -46,7 +52,7 @@ func (a *average) free() int { return a.cfg.Degree - len(a.slots) }
 // wants reports whether the member's newest update is new to this node and no other one of the same author is under way:
 // one vector for each author and round bounds what a fast peer can make others pull.
 func (a *average) wants(m *member) bool {
-	if m.update == nil || m.seq <= m.taken || m.view.banned.Load() {
+	if m.update == nil || m.seq.Load() <= m.taken || m.banned.Load() {
 		return false
 	}
 	if a.sum != nil && !slices.Contains(m.update.To, a.self) {
@@ -59,8 +65,8 @@ func (a *average) wants(m *member) bool {
 func slotOrder(s *slot, id PeerID) int { return comparePeers(s.m.id, id) }
 
 func (a *average) take(c *Core, m *member) {
-	m.taken = m.seq
-	s := &slot{m: m, seq: m.seq, update: m.update}
+	m.taken = m.seq.Load()
+	s := &slot{m: m, seq: m.taken, update: m.update}
 	if a.sum == nil && a.stale(s.update.Age) {
 		// Known before a byte of it is pulled.
 		a.refuse(c, s, gossip.RefusedStale, "its model is far behind")
@@ -89,13 +95,16 @@ func (a *average) fetched(c *Core, ev Fetched) {
 		return
 	}
 	for _, id := range ev.Bad {
-		if m := c.roster.byID[id]; m != nil {
+		if m := c.roster.find(id); m != nil {
 			c.mark(m, scoreCorrupt, "served wrong bytes")
 		}
 	}
 	s := a.slots[i]
 	if ev.Err == FetchOK {
 		s.ready = true
+		if a.push != nil {
+			a.push.arrived(c, a)
+		}
 		return
 	}
 	a.slots = slices.Delete(a.slots, i, i+1)
@@ -132,7 +141,7 @@ func (a *average) mix(c *Core) {
 	}
 	if s := a.adoptable(); s != nil {
 		a.adopt(c, s)
-		a.endRound(c)
+		a.afterMix(c)
 		return
 	}
 	job := MixJob{
@@ -231,7 +240,7 @@ func (a *average) endMix(c *Core, r mixing.Report) {
 	c.release(a.params)
 	a.params, a.mixOut = a.mixOut, 0
 	a.count(c)
-	a.endRound(c)
+	a.afterMix(c)
 }
 
 // count credits the authors of what went into the mix.

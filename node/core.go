@@ -25,6 +25,9 @@ type Config struct {
 	Tensors    int    // tensors in the layout
 	MaxPayload uint64 // largest encoded vector, in bytes
 
+	// Cells is how many cells the run is divided into: broadcasts stay within the cell of their author. 0 and 1 are one.
+	Cells uint32
+
 	// ---- what may differ from node to node ----
 
 	Self PeerID
@@ -80,9 +83,9 @@ type Core struct {
 	method Method
 
 	roster roster
-	// view is what Check knows of the members: replaced when members come and go, its entries updated in place.
-	view   atomic.Pointer[map[PeerID]*memberView]
 	ownSeq atomic.Uint64 // seq, for Check
+
+	cell atomic.Uint64 // epoch<<32 | cell, for Check
 
 	started bool
 	mode    mode
@@ -91,7 +94,8 @@ type Core struct {
 	lastRef VecRef
 	lastJob JobID
 
-	repairAt Instant // next digest exchange
+	repairs  bool    // broadcasts that gossip has lost are fetched from others
+	repairAt Instant // next digest exchange; 0 is none
 	alarmAt  Instant // what the method asked for; 0 is none
 
 	out Batch
@@ -121,8 +125,10 @@ func New(cfg Config, from State) (*Core, error) {
 		c.mode = pausing
 	}
 	c.ownSeq.Store(c.seq)
-	c.roster.byID = make(map[PeerID]*member)
-	c.publishView()
+	c.repairs = cfg.Average.Exchange != Push
+	c.roster.seed = cfg.Rand.Uint64()
+	c.roster.rebuild(0)
+	c.cell.Store(uint64(gossip.Cell(cfg.Self, 0, cfg.Cells)))
 	switch cfg.Method {
 	case "average":
 		m, err := newAverage(cfg, from)
@@ -148,7 +154,9 @@ func (c *Core) Step(now Instant, ev Event) *Batch {
 	}
 	if !c.started {
 		c.started = true
-		c.scheduleRepair()
+		if c.repairs {
+			c.scheduleRepair()
+		}
 		c.method.start(c)
 	}
 	switch ev := ev.(type) {
@@ -158,9 +166,11 @@ func (c *Core) Step(now Instant, ev Event) *Batch {
 	case PeerUp:
 		c.peerUp(ev.Peer)
 	case PeerDown:
-		if m := c.roster.byID[ev.Peer]; m != nil {
+		if m := c.roster.find(ev.Peer); m != nil {
 			m.up = false
 		}
+	case Epoch:
+		c.enter(ev.Number)
 	case Command:
 		c.command(ev.Op)
 	default:
@@ -170,7 +180,7 @@ func (c *Core) Step(now Instant, ev Event) *Batch {
 		c.alarmAt = 0
 		c.method.wake(c)
 	}
-	if c.now >= c.repairAt {
+	if c.repairAt != 0 && c.now >= c.repairAt {
 		c.repairWithRandomPeer()
 		c.scheduleRepair()
 	}
@@ -183,10 +193,10 @@ func (c *Core) Wake() (Instant, bool) {
 		return 0, false
 	}
 	at := c.repairAt
-	if c.alarmAt != 0 {
-		at = min(at, c.alarmAt)
+	if c.alarmAt != 0 && (at == 0 || c.alarmAt < at) {
+		at = c.alarmAt
 	}
-	return at, true
+	return at, at != 0
 }
 
 func (c *Core) resetBatch() {
@@ -203,6 +213,7 @@ func (c *Core) resetBatch() {
 	b.Release = b.Release[:0]
 	b.Score = b.Score[:0]
 	b.Observe = b.Observe[:0]
+	b.Cell = nil
 	b.Done = false
 }
 
@@ -213,7 +224,9 @@ func (c *Core) received(from PeerID, msg *gossip.Message) {
 	}
 	switch body := msg.Body.(type) {
 	case *gossip.Digest:
-		c.answerDigest(from, body)
+		if c.repairs {
+			c.answerDigest(from, body)
+		}
 	case *gossip.Update:
 		m := c.admit(msg)
 		if m == nil {
@@ -223,6 +236,7 @@ func (c *Core) received(from PeerID, msg *gossip.Message) {
 			m.observeInterval(c.now - m.heardAt)
 		}
 		m.update, m.heardAt, m.gone = body, c.now, false
+		m.round, m.age, m.loss = body.Round, body.Age, body.Loss
 		m.accepted++
 		c.sent.credit(c.cfg.Self, body)
 		c.method.heard(c, m)
@@ -239,11 +253,13 @@ func (c *Core) received(from PeerID, msg *gossip.Message) {
 // has said so before, but two copies can pass Check before the first of them is applied.
 func (c *Core) admit(msg *gossip.Message) *member {
 	m := c.member(msg.Author)
-	if msg.Seq <= m.seq {
+	if msg.Seq <= m.seq.Load() {
 		return nil
 	}
-	m.seq, m.last = msg.Seq, msg
-	m.view.seq.Store(msg.Seq)
+	if c.repairs {
+		m.last = msg
+	}
+	m.seq.Store(msg.Seq)
 	return m
 }
 
@@ -272,8 +288,36 @@ func (c *Core) peerUp(id PeerID) {
 	if m.heardAt == 0 {
 		m.heardAt = c.now
 	}
-	// A newcomer learns the state of the run from the first peer it meets, not from the next broadcasts.
-	c.sendDigest(id, false)
+	if c.repairs {
+		// A newcomer learns the state of the run from the first peer it meets, not from the next broadcasts.
+		c.sendDigest(id, false)
+	}
+}
+
+// enter moves the node to its cell of another epoch. Who is not in it, too, is heard of no more: what it announced last is
+// forgotten, so that the node does not ask for vectors of a former cell, and its sequence number is kept.
+func (c *Core) enter(epoch uint64) {
+	if c.cfg.Cells <= 1 || epoch <= c.cell.Load()>>32 {
+		return
+	}
+	cell := gossip.Cell(c.cfg.Self, epoch, c.cfg.Cells)
+	c.cell.Store(epoch<<32 | uint64(cell))
+	for _, m := range c.roster.list {
+		if gossip.Cell(m.id, epoch, c.cfg.Cells) != cell {
+			m.up, m.update, m.last = false, nil, nil
+		}
+	}
+	c.out.Cell = &cell
+	c.observe(Stat{Kind: StatCell, Value: float64(cell)})
+}
+
+// sameCell reports whether broadcasts of the peer belong into this node's cell.
+func (c *Core) sameCell(p PeerID) bool {
+	if c.cfg.Cells <= 1 {
+		return true
+	}
+	now := c.cell.Load()
+	return gossip.Cell(p, now>>32, c.cfg.Cells) == uint32(now)
 }
 
 func (c *Core) command(op Op) {
@@ -290,11 +334,17 @@ func (c *Core) command(op Op) {
 	c.method.paused(c)
 }
 
-// publish numbers a broadcast message, makes the number durable and sends it.
-func (c *Core) publish(body gossip.Body) uint64 {
+// number gives out the next sequence number and makes it durable.
+func (c *Core) number() uint64 {
 	c.seq++
 	c.ownSeq.Store(c.seq)
 	c.persistSeq()
+	return c.seq
+}
+
+// publish numbers a broadcast message and sends it.
+func (c *Core) publish(body gossip.Body) uint64 {
+	c.number()
 	msg := &gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Seq: c.seq, Body: body}
 	c.roster.own = msg
 	c.out.Publish = append(c.out.Publish, msg)
@@ -307,6 +357,9 @@ func (c *Core) finish() {
 	c.mode = left
 	c.out.Done = true
 }
+
+// State returns what a checkpoint of this moment would hold. It must not be called concurrently with Step.
+func (c *Core) State() State { return c.method.state() }
 
 func (c *Core) newRef() VecRef {
 	c.lastRef++

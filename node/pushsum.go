@@ -91,13 +91,13 @@ func (p *pushSum) share(c *Core, a *average) {
 // choose keeps the out-neighbours that are still active and fills up with random others, so that links last.
 func (p *pushSum) choose(c *Core, a *average) []PeerID {
 	var keep, others []PeerID
-	for _, id := range c.roster.ids {
-		switch m := c.roster.byID[id]; {
+	for _, m := range c.roster.list {
+		switch {
 		case !m.active(c.now, a.roundTime):
-		case slices.Contains(p.to, id):
-			keep = append(keep, id)
+		case slices.Contains(p.to, m.id):
+			keep = append(keep, m.id)
 		default:
-			others = append(others, id)
+			others = append(others, m.id)
 		}
 	}
 	for i := 0; i < len(others) && len(keep) < a.cfg.Degree; i++ {
@@ -182,7 +182,7 @@ func (p *pushSum) arrive(c *Core, s *slot, job *MixJob) float64 {
 // forget drops the vectors of links over which nothing comes any more.
 func (p *pushSum) forget(c *Core, a *average) {
 	for _, id := range slices.SortedFunc(maps.Keys(p.in), comparePeers) {
-		l, m := p.in[id], c.roster.byID[id]
+		l, m := p.in[id], c.roster.find(id)
 		if l.seen != 0 && (m == nil || !m.active(c.now, a.roundTime)) {
 			c.release(l.seen)
 			l.seen, l.lost = 0, true

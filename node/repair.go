@@ -17,10 +17,10 @@ func (c *Core) scheduleRepair() {
 }
 
 func (c *Core) repairWithRandomPeer() {
-	up := make([]PeerID, 0, len(c.roster.ids))
-	for _, id := range c.roster.ids {
-		if c.roster.byID[id].up {
-			up = append(up, id)
+	up := make([]PeerID, 0, len(c.roster.list))
+	for _, m := range c.roster.list {
+		if m.up {
+			up = append(up, m.id)
 		}
 	}
 	if len(up) > 0 {
@@ -30,9 +30,9 @@ func (c *Core) repairWithRandomPeer() {
 
 func (c *Core) sendDigest(to PeerID, reply bool) {
 	d := &gossip.Digest{Reply: reply}
-	for _, id := range c.roster.ids {
-		if m := c.roster.byID[id]; m.last != nil {
-			d.Known = append(d.Known, gossip.Mark{Author: id, Seq: m.seq})
+	for _, m := range c.roster.list {
+		if m.last != nil {
+			d.Known = append(d.Known, gossip.Mark{Author: m.id, Seq: m.seq.Load()})
 		}
 	}
 	if c.roster.own != nil {
@@ -54,11 +54,11 @@ func (c *Core) answerDigest(from PeerID, d *gossip.Digest) {
 		forward = append(forward, own)
 	}
 	// Start at a random member, so that a run larger than one repair is covered by several.
-	if n := len(c.roster.ids); n > 0 {
+	if n := len(c.roster.list); n > 0 {
 		first := c.cfg.Rand.IntN(n)
 		for i := range n {
-			m := c.roster.byID[c.roster.ids[(first+i)%n]]
-			if m.last != nil && m.id != from && m.seq > known[m.id] && len(forward) < maxRepair {
+			m := c.roster.list[(first+i)%n]
+			if m.last != nil && m.id != from && m.seq.Load() > known[m.id] && len(forward) < maxRepair {
 				forward = append(forward, m.last)
 			}
 		}
@@ -78,7 +78,7 @@ func (c *Core) lacks(d *gossip.Digest) bool {
 		if k.Author == c.cfg.Self {
 			continue
 		}
-		if m := c.roster.byID[k.Author]; m == nil || k.Seq > m.seq {
+		if m := c.roster.find(k.Author); m == nil || k.Seq > m.seq.Load() {
 			return true
 		}
 	}

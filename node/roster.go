@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"slices"
 	"sync/atomic"
 
@@ -11,22 +12,28 @@ import (
 
 // A roster is what a node knows of the other members of its run.
 type roster struct {
-	byID map[PeerID]*member
-	ids  []PeerID // keys of byID in ascending order: whatever walks the roster walks this
-	own  *gossip.Message
+	list  []*member             // ascending by peer: whatever walks the roster walks this
+	table atomic.Pointer[table] // the same members by peer, for Check as well
+	seed  uint64                // of the table's hash: strangers choose their peer IDs
+	own   *gossip.Message       // newest broadcast of this node
 }
 
-// A member is one other node, whether connected or only heard of.
+// A member is one other node, whether connected or only heard of. Check reads id, seq and banned; all else belongs to Step.
 type member struct {
-	id   PeerID
+	id     PeerID
+	seq    atomic.Uint64 // of its newest message
+	banned atomic.Bool
+
 	up   bool // connected
 	gone bool // said goodbye, and was not heard of since
 
-	seq      uint64          // of its newest message
-	last     *gossip.Message // that message, passed on in repairs
-	update   *gossip.Update  // its newest update, nil before the first and after a Leave
-	heardAt  Instant         // when update came, or when the peer was first seen
-	interval Instant         // smoothed time between its updates; 0 before the second one
+	last     *gossip.Message // newest message, passed on in repairs
+	update   *gossip.Update  // its newest update while that can still be mixed in; nil after a Leave
+	round    uint64          // of its newest update, as are age and loss
+	age      uint64
+	loss     float32
+	heardAt  Instant // when update came, or when the peer was first seen
+	interval Instant // smoothed time between its updates; 0 before the second one
 
 	taken uint64 // sequence number of its newest update that this node tried to mix in
 
@@ -35,15 +42,80 @@ type member struct {
 	refused  [refusalReasons]uint64
 
 	score float64
-	view  *memberView
 }
 
 const refusalReasons = 5 // one more than the largest gossip.RefusalReason
 
-// A memberView is the part of a member that Check reads.
-type memberView struct {
-	seq    atomic.Uint64
-	banned atomic.Bool
+// A table finds members by peer, by open addressing with linear probing. One goroutine changes it while others may read: slots are
+// only ever filled; a table that is too full, or that somebody has to go from, is replaced.
+type table struct {
+	slots []atomic.Pointer[member] // a power of two, at least a quarter of them empty
+	used  int
+}
+
+func newTable(members int) *table {
+	n := 8
+	for n*3 < members*4 {
+		n *= 2
+	}
+	return &table{slots: make([]atomic.Pointer[member], n)}
+}
+
+func (t *table) add(seed uint64, m *member) {
+	i := hashPeer(seed, &m.id)
+	for t.slots[i&uint64(len(t.slots)-1)].Load() != nil {
+		i++
+	}
+	t.slots[i&uint64(len(t.slots)-1)].Store(m)
+	t.used++
+}
+
+// hashPeer mixes two words of a peer ID, which for honest peers are random, with the seed.
+func hashPeer(seed uint64, id *PeerID) uint64 {
+	h := (binary.LittleEndian.Uint64(id[:8]) ^ seed) * 0x9e3779b97f4a7c15
+	h = (h ^ h>>29 ^ binary.LittleEndian.Uint64(id[8:16])) * 0xbf58476d1ce4e5b9
+	return h ^ h>>32
+}
+
+// find returns the member of that name, or nil. It is safe for concurrent use.
+func (r *roster) find(id PeerID) *member {
+	t := r.table.Load()
+	for i := hashPeer(r.seed, &id); ; i++ {
+		m := t.slots[i&uint64(len(t.slots)-1)].Load()
+		if m == nil || m.id == id {
+			return m
+		}
+	}
+}
+
+func (r *roster) position(id PeerID) (int, bool) {
+	return slices.BinarySearchFunc(r.list, id, func(m *member, id PeerID) int { return comparePeers(m.id, id) })
+}
+
+func (r *roster) add(m *member) {
+	i, _ := r.position(m.id)
+	r.list = slices.Insert(r.list, i, m)
+	t := r.table.Load()
+	if (t.used+1)*4 <= len(t.slots)*3 {
+		t.add(r.seed, m)
+		return
+	}
+	r.rebuild(2 * len(r.list))
+}
+
+func (r *roster) remove(m *member) {
+	i, _ := r.position(m.id)
+	r.list = slices.Delete(r.list, i, i+1)
+	r.rebuild(len(r.list))
+}
+
+// rebuild replaces the table by one with room for so many members.
+func (r *roster) rebuild(members int) {
+	t := newTable(members)
+	for _, m := range r.list {
+		t.add(r.seed, m)
+	}
+	r.table.Store(t)
 }
 
 // observeInterval takes the time since the previous update into the smoothed interval.
@@ -66,17 +138,14 @@ func (m *member) active(now, round Instant) bool {
 
 // member returns the roster's entry for id, made anew if it has to be.
 func (c *Core) member(id PeerID) *member {
-	if m := c.roster.byID[id]; m != nil {
+	if m := c.roster.find(id); m != nil {
 		return m
 	}
-	if len(c.roster.ids) >= c.cfg.MaxMembers {
+	if len(c.roster.list) >= c.cfg.MaxMembers {
 		c.evict()
 	}
-	m := &member{id: id, view: &memberView{}}
-	c.roster.byID[id] = m
-	i, _ := slices.BinarySearchFunc(c.roster.ids, id, comparePeers)
-	c.roster.ids = slices.Insert(c.roster.ids, i, id)
-	c.publishView()
+	m := &member{id: id}
+	c.roster.add(m)
 	c.observe(Stat{Kind: StatJoined, Peer: id})
 	return m
 }
@@ -84,24 +153,12 @@ func (c *Core) member(id PeerID) *member {
 // evict forgets the member that is least likely to be missed: not connected if possible, and silent for longest.
 func (c *Core) evict() {
 	var worst *member
-	for _, id := range c.roster.ids {
-		m := c.roster.byID[id]
+	for _, m := range c.roster.list {
 		if worst == nil || (worst.up && !m.up) || (worst.up == m.up && m.heardAt < worst.heardAt) {
 			worst = m
 		}
 	}
-	delete(c.roster.byID, worst.id)
-	i, _ := slices.BinarySearchFunc(c.roster.ids, worst.id, comparePeers)
-	c.roster.ids = slices.Delete(c.roster.ids, i, i+1)
-}
-
-// publishView shows Check the members of now.
-func (c *Core) publishView() {
-	v := make(map[PeerID]*memberView, len(c.roster.byID))
-	for id, m := range c.roster.byID { // order-free: builds a map
-		v[id] = m.view
-	}
-	c.view.Store(&v)
+	c.roster.remove(worst)
 }
 
 func comparePeers(a, b PeerID) int { return bytes.Compare(a[:], b[:]) }
@@ -120,7 +177,7 @@ func (c *Core) mark(m *member, by float64, why string) {
 	was := m.score
 	m.score = min(scoreBest, max(scoreBanned, m.score+by))
 	if m.score != was {
-		m.view.banned.Store(m.score <= scoreBanned)
+		m.banned.Store(m.score <= scoreBanned)
 		c.out.Score = append(c.out.Score, PeerMark{Peer: m.id, Score: m.score, Why: why})
 	}
 }

@@ -52,14 +52,10 @@ func (c *Core) Status() Status {
 		Refused: refusals(c.sent.refused), MethodStatus: c.method.status(),
 	}
 	s.NewestSeq, s.NewestBy = c.sent.newest()
-	for _, id := range c.roster.ids {
-		m := c.roster.byID[id]
+	for _, m := range c.roster.list {
 		ms := MemberStatus{
-			Peer: id, Connected: m.up, Gone: m.gone, Heard: m.heardAt, Updates: m.accepted, Mixed: m.mixed,
-			Refused: refusals(m.refused), Score: m.score,
-		}
-		if u := m.update; u != nil {
-			ms.Round, ms.Age, ms.Loss = u.Round, u.Age, float64(u.Loss)
+			Peer: m.id, Connected: m.up, Gone: m.gone, Heard: m.heardAt, Updates: m.accepted, Mixed: m.mixed,
+			Refused: refusals(m.refused), Score: m.score, Round: m.round, Age: m.age, Loss: float64(m.loss),
 		}
 		s.Members = append(s.Members, ms)
 	}

@@ -109,6 +109,11 @@ func (s *script) command(cmd string) string {
 		cfg.Average.Degree = int(num("degree", 2))
 		cfg.Average.EvaluateEvery = uint64(num("evaluate", 0))
 		cfg.Seq = uint64(num("seq", 0))
+		cfg.Cells = uint32(num("cells", 0))
+		if every := num("push", 0); every > 0 {
+			cfg.Average.Exchange, cfg.Average.Steps = Push, 0
+			cfg.Average.Push = PushConfig{Every: Instant(every * 1e9), Deviation: Instant(every * 1e8)}
+		}
 		cfg.Paused = num("paused", 0) != 0
 		core, err := New(cfg, State{
 			Round: uint64(num("round", 0)), Age: uint64(num("age", 0)), Step: uint64(num("step", 0)), Params: 1, Opt: 2,
@@ -127,6 +132,8 @@ func (s *script) command(cmd string) string {
 		return ""
 	case "tick":
 		return s.step(Tick{})
+	case "epoch":
+		return s.step(Epoch{Number: uint64(num("number", 0))})
 	case "wake":
 		if at, ok := s.core.Wake(); ok {
 			return fmt.Sprintf("wake at %.3f s\n", at.Seconds())
@@ -172,7 +179,7 @@ func (s *script) command(cmd string) string {
 		}
 		return s.step(ev)
 	case "trained":
-		return s.step(Trained{Job: s.jobs["train"], Samples: 320, Loss: num("loss", 0.5)})
+		return s.step(Trained{Job: s.jobs["train"], Steps: uint64(num("steps", 0)), Samples: 320, Loss: num("loss", 0.5)})
 	case "encoded":
 		return s.step(Encoded{Job: s.jobs["encode"], Payload: Payload{Inline: []byte("xx"), Size: 2}})
 	case "mixed":
@@ -254,6 +261,9 @@ func (s *script) step(ev Event) string {
 func describe(b *Batch) string {
 	var o strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&o, "  "+format+"\n", args...) }
+	if b.Cell != nil {
+		line("join cell %d", *b.Cell)
+	}
 	for _, r := range b.Persist {
 		line("persist %s=%x", r.Key, r.Value)
 	}
@@ -275,6 +285,12 @@ func describe(b *Batch) string {
 			for _, m := range e.Forward {
 				f = append(f, fmt.Sprintf("%s#%d", name(m.Author), m.Seq))
 			}
+			if e.To == (PeerID{}) {
+				u := e.Forward[0].Body.(*gossip.Update)
+				line("send anybody %v round=%d age=%d degree=%d loss=%g mixed=%s refused=%s", f, u.Round, u.Age, u.Degree, u.Loss,
+					marks(u.Mixed), refusalText(u.Refused))
+				continue
+			}
 			line("send %s repair %v", name(e.To), f)
 		}
 	}
@@ -282,6 +298,10 @@ func describe(b *Batch) string {
 		line("fetch %s round %d into v%d", name(j.Author), j.Update.Round, j.Out)
 	}
 	for _, j := range b.Train {
+		if j.Steps == 0 {
+			line("train v%d v%d an epoch from step %d into v%d v%d", j.Params, j.Opt, j.Step, j.Out, j.OutOpt)
+			continue
+		}
 		line("train v%d v%d steps %d..%d into v%d v%d", j.Params, j.Opt, j.Step, j.Step+j.Steps-1, j.Out, j.OutOpt)
 	}
 	for _, j := range b.Mix {

@@ -26,20 +26,10 @@ func (w *World) jobs(n *simNode, b *node.Batch) {
 			j.Params, j.Opt, j.Out, j.OutOpt)
 	}
 	for _, j := range b.Mix {
-		vecs := make(map[node.VecRef][]float32)
+		vecs := n.arena.HoldMix(j)
 		held := []node.VecRef{j.Out}
-		hold := func(v node.VecRef) {
-			vecs[v] = n.arena.Hold(v)
-			held = append(held, v)
-		}
-		if j.Rule != "" {
-			hold(j.Own.Vec)
-		}
-		for _, in := range j.In {
-			hold(in.Vec)
-		}
-		for _, term := range j.Terms {
-			hold(term.Vec)
+		for _, v := range vecs {
+			held = append(held, v.Ref)
 		}
 		w.end(n, w.cfg.Other, t.Mix(j, vecs, n.arena.Alloc(j.Out, t.Len())), held...)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"starling/mixing"
 	"starling/node"
+	"starling/node/compute"
 )
 
 // quadratic is a task whose optimum is known: node i pulls towards its own point, and the best model for all is the mean
@@ -51,13 +52,13 @@ func (q *quadratic) Train(n int, params, opt, out, outOpt []float32, _, steps ui
 	return steps, loss
 }
 
-func (q *quadratic) Mix(job node.MixJob, vecs map[node.VecRef][]float32, out []float32) node.Mixed {
+func (q *quadratic) Mix(job node.MixJob, vecs compute.Vectors, out []float32) node.Mixed {
 	m := node.Mixed{Job: job.Job}
 	if job.Rule == "" {
 		for j := range out {
 			sum := 0.0
 			for _, t := range job.Terms {
-				sum += float64(t.Coef * float64(vecs[t.Vec][j]))
+				sum += float64(t.Coef * float64(vecs.Vec(t.Vec)[j]))
 			}
 			out[j] = float32(sum)
 		}
@@ -72,7 +73,7 @@ func (q *quadratic) Mix(job node.MixJob, vecs map[node.VecRef][]float32, out []f
 		panic(err)
 	}
 	input := func(in node.MixInput) mixing.Input {
-		return mixing.Input{Vec: vecs[in.Vec], Meta: mixing.Meta{Peer: fmt.Sprintf("%x", in.Peer[:4]), Age: in.Age, Degree: int(in.Degree)}}
+		return mixing.Input{Vec: vecs.Vec(in.Vec), Meta: mixing.Meta{Peer: fmt.Sprintf("%x", in.Peer[:4]), Age: in.Age, Degree: int(in.Degree)}}
 	}
 	var others []mixing.Input
 	for _, in := range job.In {

@@ -32,7 +32,7 @@ type Task interface {
 	Tensors() int
 	Init(n int) (params, opt []float32)
 	Train(n int, params, opt, out, outOpt []float32, step, steps uint64) (samples uint64, loss float64)
-	Mix(job node.MixJob, vecs map[node.VecRef][]float32, out []float32) node.Mixed
+	Mix(job node.MixJob, vecs compute.Vectors, out []float32) node.Mixed
 	Evaluate(params []float32) (accuracy, loss float64)
 }
 
@@ -65,6 +65,7 @@ type World struct {
 	queue queue
 	nodes []*simNode
 	index map[gossip.PeerID]int
+	pool  *compute.Pool
 	trace hash.Hash
 	stats Stats
 	// Observe, when set, is told of every batch. It must not change it.
@@ -99,7 +100,7 @@ const keptBlobs = 4
 
 // New builds the world; all nodes start at time 0, connected to each other.
 func New(cfg Config) (*World, error) {
-	w := &World{cfg: cfg, index: make(map[gossip.PeerID]int), trace: sha256.New()}
+	w := &World{cfg: cfg, index: make(map[gossip.PeerID]int), pool: compute.NewPool(4 * cfg.Nodes), trace: sha256.New()}
 	for i := range cfg.Nodes {
 		n := &simNode{index: i, rand: rand.New(rand.NewPCG(cfg.Seed, streamOf(purposeLink, i)))}
 		binary.BigEndian.PutUint32(n.id[:], uint32(i+1))
@@ -125,7 +126,7 @@ func streamOf(purpose uint64, n int) uint64 { return purpose<<56 | uint64(n) }
 func (w *World) start(i int) error {
 	n := w.nodes[i]
 	n.life++
-	n.arena = compute.NewArena()
+	n.arena = compute.NewArena(w.pool)
 	n.blobs, n.served = make(map[gossip.BlobID][]float32), nil
 	cfg := w.cfg.Node
 	cfg.Self, cfg.Seq = n.id, n.seq
@@ -139,8 +140,8 @@ func (w *World) start(i int) error {
 		params, opt = w.cfg.Task.Init(i)
 	}
 	state.Params, state.Opt = 1, 2
-	n.arena.Put(1, params)
-	n.arena.Put(2, opt)
+	n.arena.Put(1, w.pool.Of(params))
+	n.arena.Put(2, w.pool.Of(opt))
 	core, err := node.New(cfg, state)
 	if err != nil {
 		return err
@@ -221,6 +222,7 @@ func (w *World) crash(n *simNode) {
 		return
 	}
 	n.core, n.blobs = nil, nil
+	n.arena.Clear()
 	n.life++
 	for _, o := range w.nodes {
 		if o.core != nil {

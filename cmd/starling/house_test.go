@@ -13,6 +13,12 @@ var floors = []floor{
 		"sim/...", "node", "node/model/...", "node/optim/...", "node/data/...", "node/manifest/...", "node/compute/...",
 		"gossip", "gossip/codec/...", "mixing/...",
 	}},
+	{"sim/chance", []string{"mixing/..."}},
+	{"sim/spec", []string{"node", "mixing/..."}},
+	{"sim/network", []string{"node", "mixing/...", "sim/spec", "sim/chance"}},
+	{"sim/churn", []string{"node", "mixing/...", "sim/spec", "sim/chance"}},
+	{"sim/mesh/...", []string{"node"}},
+	{"sim/adversary/...", []string{"gossip", "gossip/codec", "mixing/..."}},
 
 	{"node", []string{"gossip", "mixing/..."}},
 	{"node/daemon/...", []string{"node/...", "gossip/...", "mixing/...", "storage/..."}},
@@ -65,6 +71,17 @@ func TestCoreAndMathematicsAreDeterministic(t *testing.T) {
 	for _, p := range project(t, "node") {
 		report(t, purity(p, "sync/atomic"))
 	}
+	for _, p := range project(t, "sim/chance", "sim/network", "sim/churn") {
+		report(t, purity(p))
+	}
+	for _, p := range project(t, "sim/mesh") {
+		report(t, purity(p))
+		report(t, only(p, "time"))
+	}
+	}
+	for _, p := range project(t, "sim/adversary") {
+		report(t, purity(p))
+	}
 	for _, p := range project(t, "mixing/...") {
 		report(t, purity(p))
 		report(t, only(p, "time"))
@@ -72,7 +89,7 @@ func TestCoreAndMathematicsAreDeterministic(t *testing.T) {
 }
 
 func TestSumsOfProductsRoundAlikeEverywhere(t *testing.T) {
-	for _, p := range project(t, "node", "mixing/...", "gossip/codec/...", "node/model/...", "node/optim/...") {
+	for _, p := range project(t, "node", "mixing/...", "gossip/codec/...", "node/model/...", "node/optim/...", "sim/chance", "sim/network", "sim/churn", "sim/mesh", "sim/adversary/...") {
 		report(t, fusible(p))
 	}
 }

@@ -17,42 +17,64 @@ func softmax() manifest.Manifest {
 	return m
 }
 
-func engine(t *testing.T, m manifest.Manifest, o Options) *Engine {
+// site is one node with a worker of its own.
+type site struct {
+	*Program
+	*Worker
+	node *Node
+}
+
+func build(t testing.TB, m manifest.Manifest, o Options, seed uint64, part int) site {
 	t.Helper()
-	e, err := New(m, o)
+	p, err := New(m, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return e
+	n, err := p.Node(seed, part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return site{p, p.Worker(), n}
+}
+
+func (s site) init() (params, opt []float32) {
+	params, opt = make([]float32, s.Len()), make([]float32, s.OptLen())
+	s.Init(s.node, params, opt)
+	return params, opt
 }
 
 func TestTrainingIsAFunctionOfSeedNodeAndStep(t *testing.T) {
-	a, b := engine(t, softmax(), Options{Node: 7, Shard: 3}), engine(t, softmax(), Options{Node: 7, Shard: 23})
-	params, opt := a.Init()
-	run := func(e *Engine, cuts ...uint64) ([]float32, []float32) {
+	a, b := build(t, softmax(), Options{}, 7, 3), build(t, softmax(), Options{Parts: []int{5, 23}}, 7, 23)
+	params, opt := a.init()
+	run := func(s site, cuts ...uint64) ([]float32, []float32) {
 		p, o := slices.Clone(params), slices.Clone(opt)
 		at := uint64(0)
 		for _, n := range cuts {
-			np, no := make([]float32, e.Len()), make([]float32, e.OptLen())
-			if samples, loss := e.Train(t.Context(), p, o, np, no, at, n); samples != 16*n || math.IsNaN(loss) {
-				t.Fatalf("%d samples, loss %g", samples, loss)
+			np, no := make([]float32, s.Len()), make([]float32, s.OptLen())
+			got := s.Train(t.Context(), s.node, node.TrainJob{Job: 9, Step: at, Steps: n}, p, o, np, no)
+			if got.Job != 9 || got.Steps != n || got.Samples != 16*n || math.IsNaN(got.Loss) {
+				t.Fatalf("%d steps: %+v", n, got)
 			}
 			p, o, at = np, no, at+n
 		}
 		return p, o
 	}
 	p1, o1 := run(a, 12)
-	p2, o2 := run(b, 5, 7) // shard 23 of 20 is shard 3
+	p2, o2 := run(b, 5, 7) // part 23 of 20 is part 3, whether others are loaded or not
 	if !slices.Equal(p1, p2) || !slices.Equal(o1, o2) {
 		t.Error("twelve steps differ from five and seven")
 	}
-	if other, _ := engine(t, softmax(), Options{Node: 8, Shard: 3}).Init(); !slices.Equal(params, other) {
+	if _, err := b.Program.Node(7, 4); err == nil {
+		t.Error("a part that was not loaded is there")
+	}
+	if other, _ := (site{Program: a.Program, node: &Node{seed: 8}}).init(); !slices.Equal(params, other) {
 		t.Error("a common start differs between nodes")
 	}
 	m := softmax()
 	m.Init, m.Model = "independent", "mlp:8"
-	x, _ := engine(t, m, Options{Node: 1}).Init()
-	y, _ := engine(t, m, Options{Node: 2}).Init()
+	own := build(t, m, Options{}, 1, 0)
+	x, _ := own.init()
+	y, _ := site{Program: own.Program, node: &Node{seed: 2}}.init()
 	if slices.Equal(x, y) {
 		t.Error("independent starts are equal")
 	}
@@ -60,31 +82,60 @@ func TestTrainingIsAFunctionOfSeedNodeAndStep(t *testing.T) {
 	if before, lossBefore := a.Evaluate(t.Context(), params); accuracy <= before || loss >= lossBefore {
 		t.Errorf("accuracy went from %g to %g, loss from %g to %g", before, accuracy, lossBefore, loss)
 	}
+	unpacked := build(t, softmax(), Options{Unpack: true}, 7, 3)
+	if a2, l2 := unpacked.Evaluate(t.Context(), p1); a2 != accuracy || l2 != loss {
+		t.Errorf("accuracy %g and loss %g, unpacked %g and %g", accuracy, loss, a2, l2)
+	}
+}
+
+func TestAPassEndsWithASmallerBatch(t *testing.T) {
+	s := build(t, softmax(), Options{}, 7, 3)
+	rows := s.node.Rows()
+	params, opt := s.init()
+	out, outOpt := make([]float32, s.Len()), make([]float32, s.OptLen())
+	got := s.Train(t.Context(), s.node, node.TrainJob{Step: 400}, params, opt, out, outOpt)
+	if want := uint64(rows+15) / 16; rows != 3000 || got.Steps != want || got.Samples != uint64(rows) {
+		t.Errorf("a pass over %d rows: %+v, want %d steps", rows, got, want)
+	}
+}
+
+func TestANodeWithoutRowsDoesNothing(t *testing.T) {
+	s := build(t, softmax(), Options{}, 1, 0)
+	empty := &Node{rows: []int32{}}
+	params, opt := s.init()
+	params[5] = 5
+	out, outOpt := make([]float32, s.Len()), make([]float32, s.OptLen())
+	for _, steps := range []uint64{0, 3} {
+		got := s.Train(t.Context(), empty, node.TrainJob{Job: 4, Steps: steps}, params, opt, out, outOpt)
+		if got != (node.Trained{Job: 4}) || !slices.Equal(out, params) {
+			t.Errorf("%d steps: %+v", steps, got)
+		}
+	}
 }
 
 func TestADivergedModelIsSaid(t *testing.T) {
 	m := softmax()
 	m.Model, m.Optimizer = "mlp:8,8", "sgd:lr=1e6"
-	e := engine(t, m, Options{})
-	params, opt := e.Init()
-	out, outOpt := make([]float32, e.Len()), make([]float32, e.OptLen())
-	if _, loss := e.Train(t.Context(), params, opt, out, outOpt, 0, 20); !math.IsNaN(loss) && !math.IsInf(loss, 0) {
-		t.Errorf("loss %g", loss)
+	s := build(t, m, Options{}, 0, 0)
+	params, opt := s.init()
+	out, outOpt := make([]float32, s.Len()), make([]float32, s.OptLen())
+	if got := s.Train(t.Context(), s.node, node.TrainJob{Steps: 20}, params, opt, out, outOpt); !math.IsNaN(got.Loss) && !math.IsInf(got.Loss, 0) {
+		t.Errorf("loss %g", got.Loss)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if samples, loss := e.Train(ctx, params, opt, out, outOpt, 0, 20); samples != 0 || !math.IsNaN(loss) {
-		t.Errorf("told to stop: %d samples, loss %g", samples, loss)
+	if got := s.Train(ctx, s.node, node.TrainJob{Steps: 20}, params, opt, out, outOpt); got.Samples != 0 || !math.IsNaN(got.Loss) {
+		t.Errorf("told to stop: %+v", got)
 	}
 }
 
 func TestVectorsSurviveTheWire(t *testing.T) {
-	e := engine(t, softmax(), Options{})
-	params, _ := e.Init()
+	e := build(t, softmax(), Options{}, 0, 0)
+	params, _ := e.init()
 	for i := range params {
 		params[i] += float32(i%17) / 16
 	}
-	b, stats, err := e.Encode(params)
+	b, stats, err := e.Encode(e.node, params)
 	if err != nil || uint64(len(b)) > e.MaxPayload() || len(stats) != e.Tensors() {
 		t.Fatalf("%d bytes, %d statistics, %v", len(b), len(stats), err)
 	}
@@ -103,11 +154,11 @@ func TestVectorsSurviveTheWire(t *testing.T) {
 }
 
 func TestCombinationsAreSums(t *testing.T) {
-	vecs := map[node.VecRef][]float32{1: {1, 2}, 2: {10, 20}}
+	vecs := Held{{1, []float32{1, 2}}, {2, []float32{10, 20}}}
 	out := make([]float32, 2)
-	Combine([]node.Term{{Vec: 1, Coef: 2}, {Vec: 2, Coef: -0.5}}, vecs, out)
-	if !slices.Equal(out, []float32{-3, -6}) {
-		t.Error(out)
+	s := build(t, softmax(), Options{}, 0, 0)
+	if _, err := s.Mix(node.MixJob{Terms: []node.Term{{Vec: 1, Coef: 2}, {Vec: 2, Coef: -0.5}}}, vecs, out); err != nil || !slices.Equal(out, []float32{-3, -6}) {
+		t.Error(out, err)
 	}
 }
 
@@ -123,38 +174,5 @@ func TestWhatDoesNotFitIsRefused(t *testing.T) {
 		if _, err := New(m, Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
 		}
-	}
-}
-
-func TestArenasKeepWhatIsHeldAndReuseTheRest(t *testing.T) {
-	a := NewArena()
-	a.Put(1, []float32{1})
-	v := a.Alloc(2, 8)
-	held := a.Hold(1)
-	a.Release(1)
-	if a.Live() != 2 || held[0] != 1 {
-		t.Error("a held vector is gone")
-	}
-	a.Drop(1)
-	a.Drop(2)
-	a.Release(2)
-	if a.Live() != 0 {
-		t.Errorf("%d vectors are left", a.Live())
-	}
-	if w := a.Alloc(3, 8); &w[0] != &v[0] {
-		t.Error("memory is not used again")
-	}
-	for what, misuse := range map[string]func(){
-		"unknown": func() { a.Hold(99) }, "twice": func() { a.Put(3, nil) }, "not held": func() { a.Drop(3); a.Drop(3) },
-		"released twice": func() { a.Put(4, nil); a.Hold(4); a.Release(4); a.Release(4) },
-	} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%s: no panic", what)
-				}
-			}()
-			misuse()
-		}()
 	}
 }

@@ -50,7 +50,8 @@ type Daemon struct {
 
 	// What follows exists once the manifest is known.
 	manifest manifest.Manifest
-	engine   *compute.Engine
+	program  *compute.Program
+	node     *compute.Node
 	limits   gossip.Limits
 	blobs    *blob.Tiered
 	fetcher  *blob.Fetcher
@@ -238,9 +239,14 @@ func (d *Daemon) prepare(ctx context.Context) error {
 		return fmt.Errorf("this run trains on files (%s): say with --data which of this machine's files to use", m.Data.Source)
 	}
 	var err error
-	d.engine, err = compute.New(m, compute.Options{Node: d.nodeSeed(), Shard: d.shard(), Source: d.cfg.Data})
-	if err != nil {
+	if d.program, err = compute.New(m, compute.Options{Source: d.cfg.Data, Parts: []int{d.shard()}}); err != nil {
 		return err
+	}
+	if d.node, err = d.program.Node(d.nodeSeed(), d.shard()); err != nil {
+		return err
+	}
+	if d.node.Rows() == 0 {
+		return fmt.Errorf("part %d of the run's data has no rows: choose another one with --shard", d.shard())
 	}
 	d.limits = gossip.DefaultLimits()
 	d.blobs = blob.NewTiered(d.store, blob.TieredOptions{})
@@ -282,7 +288,7 @@ func (d *Daemon) restore(ctx context.Context) error {
 			Mix: m.Method.Mix, Steps: uint64(m.Method.Steps), Degree: m.Method.Degree,
 			SaveEvery: uint64(m.Checkpoint.Every), EvaluateEvery: uint64(m.Evaluate.Every),
 		},
-		Codec: d.engine.Codec(), Len: d.engine.Len(), Tensors: d.engine.Tensors(), MaxPayload: d.engine.MaxPayload(),
+		Codec: d.program.Codec(), Len: d.program.Len(), Tensors: d.program.Tensors(), MaxPayload: d.program.MaxPayload(),
 		Self: d.self, Seq: seq, AnnounceEvery: announceEvery, Paused: d.cfg.Paused, Rand: rand.New(rand.NewPCG(d.nodeSeed(), seq)),
 	}
 	core, err := node.New(cfg, state)

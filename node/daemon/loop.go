@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
 	"starling/gossip"
-	"starling/mixing"
 	"starling/node"
 	"starling/node/compute"
 	"starling/storage"
@@ -23,11 +23,15 @@ type loop struct {
 	asks    chan func()     // run by the loop, for status and orders
 	outbox  chan []byte     // sealed broadcasts, in order
 	direct  chan directMail // sealed direct messages
-	jobs    chan func()     // for the compute workers
+	jobs    chan job        // for the compute workers
 	ready   chan struct{}   // closed when the loop begins
 	over    chan struct{}   // closed when the daemon stops
+	pool    *compute.Pool
 	arena   *compute.Arena
 }
+
+// A job is computed by a worker.
+type job func(*compute.Worker)
 
 // A result is an event with what the loop must do before the core sees it.
 type result struct {
@@ -50,6 +54,9 @@ const (
 	mailers     = 4
 )
 
+// keptVectors bounds the memory kept for reuse, in vectors of each length: a round turns over about that many.
+const keptVectors = 4
+
 func (l *loop) init() {
 	l.wire = make(chan node.Event, wireQueue)
 	l.members = make(chan node.Event, memberQueue)
@@ -58,10 +65,11 @@ func (l *loop) init() {
 	l.asks = make(chan func())
 	l.outbox = make(chan []byte, mailQueue)
 	l.direct = make(chan directMail, mailQueue)
-	l.jobs = make(chan func(), jobQueue)
+	l.jobs = make(chan job, jobQueue)
 	l.ready = make(chan struct{})
 	l.over = make(chan struct{})
-	l.arena = compute.NewArena()
+	l.pool = compute.NewPool(keptVectors)
+	l.arena = compute.NewArena(l.pool)
 }
 
 // leaveTimeout is how long saving and saying goodbye may take before the daemon stops all the same.
@@ -79,10 +87,11 @@ func (l *loop) run(ctx, run context.Context, d *Daemon) error {
 	defer stop()
 	for range d.threads() {
 		workers.Go(func() {
+			w := d.program.Worker()
 			for {
 				select {
 				case job := <-l.jobs:
-					job()
+					job(w)
 				case <-work.Done():
 					return
 				}
@@ -240,50 +249,37 @@ func (s *stepper) report(ev node.Event, drop ...node.VecRef) {
 	}
 }
 
-func (s *stepper) compute(job func()) { s.jobs <- job }
+func (s *stepper) compute(j job) { s.jobs <- j }
 
 func (s *stepper) train(j node.TrainJob) {
-	e := s.d.engine
 	params, opt := s.arena.Hold(j.Params), s.arena.Hold(j.Opt)
-	out, outOpt := s.arena.Alloc(j.Out, e.Len()), s.arena.Alloc(j.OutOpt, e.OptLen())
-	s.compute(func() {
-		samples, loss := e.Train(s.work, params, opt, out, outOpt, j.Step, j.Steps)
-		s.report(node.Trained{Job: j.Job, Samples: samples, Loss: loss}, j.Params, j.Opt, j.Out, j.OutOpt)
+	out, outOpt := s.arena.Alloc(j.Out, s.d.program.Len()), s.arena.Alloc(j.OutOpt, s.d.program.OptLen())
+	s.compute(func(w *compute.Worker) {
+		s.report(w.Train(s.work, s.d.node, j, params, opt, out, outOpt), j.Params, j.Opt, j.Out, j.OutOpt)
 	})
 }
 
 func (s *stepper) mix(j node.MixJob) {
+	vecs := s.arena.HoldMix(j)
 	refs := []node.VecRef{j.Out}
-	vecs := make(map[node.VecRef][]float32)
-	hold := func(v node.VecRef) {
-		vecs[v] = s.arena.Hold(v)
-		refs = append(refs, v)
+	for _, v := range vecs {
+		refs = append(refs, v.Ref)
 	}
-	if j.Rule != "" {
-		hold(j.Own.Vec)
-	}
-	for _, in := range j.In {
-		hold(in.Vec)
-	}
-	for _, t := range j.Terms {
-		hold(t.Vec)
-	}
-	out := s.arena.Alloc(j.Out, s.d.engine.Len())
+	out := s.arena.Alloc(j.Out, s.d.program.Len())
 	j.In, j.Terms = append([]node.MixInput(nil), j.In...), append([]node.Term(nil), j.Terms...)
-	s.compute(func() {
-		var r mixing.Report
-		r, err := s.d.engine.Mix(j, vecs, out)
+	s.compute(func(w *compute.Worker) {
+		r, err := w.Mix(j, vecs, out)
 		if err != nil {
 			r.Rejected = err.Error()
 		}
-		s.report(node.Mixed{Job: j.Job, Report: r}, refs...)
+		s.report(node.Mixed{Job: j.Job, Report: r.Clone()}, refs...)
 	})
 }
 
 func (s *stepper) encode(j node.EncodeJob) {
 	v := s.arena.Hold(j.Vec)
-	s.compute(func() {
-		p, stats, err := s.d.encodePayload(s.work, v)
+	s.compute(func(w *compute.Worker) {
+		p, stats, err := s.d.encodePayload(s.work, w, v)
 		if err != nil && s.work.Err() == nil {
 			// The vector came out of training and was finite then: a full disk is what is left.
 			s.d.trouble.set("encode", fmt.Sprintf("cannot prepare an announcement: %v", err))
@@ -295,8 +291,8 @@ func (s *stepper) encode(j node.EncodeJob) {
 
 func (s *stepper) evaluate(j node.EvaluateJob) {
 	v := s.arena.Hold(j.Params)
-	s.compute(func() {
-		accuracy, loss := s.d.engine.Evaluate(s.work, v)
+	s.compute(func(w *compute.Worker) {
+		accuracy, loss := w.Evaluate(s.work, v)
 		s.report(node.Evaluated{Job: j.Job, Accuracy: accuracy, Loss: loss}, j.Params)
 	})
 }
@@ -319,7 +315,7 @@ func (s *stepper) save(j node.SaveJob) {
 }
 
 func (s *stepper) fetch(j node.FetchJob) {
-	out := s.arena.Alloc(j.Out, s.d.engine.Len())
+	out := s.arena.Alloc(j.Out, s.d.program.Len())
 	s.fetches.Go(func() {
 		err, bad := s.d.pull(s.work, j, out)
 		s.report(node.Fetched{Job: j.Job, Err: err, Bad: bad}, j.Out)
@@ -342,6 +338,14 @@ func (s *stepper) seal(m *gossip.Message) {
 
 // mail seals a direct message, with the broadcast messages it passes on.
 func (s *stepper) mail(e *node.Envelope) {
+	to := e.To
+	if to == (gossip.PeerID{}) {
+		peers := s.d.swarm.Peers()
+		if len(peers) == 0 {
+			return
+		}
+		to = peers[rand.IntN(len(peers))].ID
+	}
 	msg := *e.Msg
 	if _, ok := msg.Body.(*gossip.Repair); ok {
 		r := &gossip.Repair{}
@@ -368,7 +372,7 @@ func (s *stepper) mail(e *node.Envelope) {
 		return
 	}
 	select {
-	case s.direct <- directMail{e.To, sealed.Raw}:
+	case s.direct <- directMail{to, sealed.Raw}:
 	default:
 		s.d.metrics.dropped.WithLabelValues("direct").Inc()
 	}

@@ -10,6 +10,7 @@ import (
 	"starling/gossip/swarm"
 	"starling/gossip/swarm/blob"
 	"starling/node"
+	"starling/node/compute"
 )
 
 // validate judges a broadcast message. It runs on many goroutines at once.
@@ -84,8 +85,8 @@ func (d *Daemon) peerEvent(p gossip.PeerID, up bool) {
 }
 
 // encodePayload encodes a vector, and makes it a blob if it does not fit into an announcement.
-func (d *Daemon) encodePayload(ctx context.Context, v []float32) (node.Payload, []gossip.TensorStat, error) {
-	b, stats, err := d.engine.Encode(v)
+func (d *Daemon) encodePayload(ctx context.Context, w *compute.Worker, v []float32) (node.Payload, []gossip.TensorStat, error) {
+	b, stats, err := w.Encode(d.node, v)
 	if err != nil {
 		return node.Payload{}, nil, err
 	}
@@ -109,7 +110,7 @@ func (d *Daemon) pull(ctx context.Context, j node.FetchJob, out []float32) (_ no
 	if payload == nil {
 		author := swarm.ToPeer(j.Author)
 		b, result, err := d.fetcher.Fetch(ctx, blob.Request{
-			ID: blob.ID(u.Blob), Size: int64(u.Size), MaxSize: int64(d.engine.MaxPayload()),
+			ID: blob.ID(u.Blob), Size: int64(u.Size), MaxSize: int64(d.program.MaxPayload()),
 			Holders: []peer.ID{author}, More: d.connected,
 		})
 		for _, bad := range result.Bad {
@@ -129,7 +130,7 @@ func (d *Daemon) pull(ctx context.Context, j node.FetchJob, out []float32) (_ no
 		}
 		payload = b
 	}
-	if err := d.engine.Decode(out, payload); err != nil {
+	if err := d.program.Decode(out, payload); err != nil {
 		d.log.Warn("payload does not decode", "author", j.Author.Short(), "error", err)
 		return node.FetchCorrupt, liars
 	}

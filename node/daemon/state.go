@@ -67,7 +67,7 @@ func (d *Daemon) saveState(ctx context.Context, s node.State, params, opt []floa
 		Version: stateVersion, Run: d.link.Run.String(), Round: s.Round, Age: s.Age, Step: s.Step, Weight: s.Weight,
 		Written: time.Now().UTC().Truncate(time.Second),
 	}
-	for _, t := range d.engine.Layout().Tensors {
+	for _, t := range d.program.Layout().Tensors {
 		m.Tensors = append(m.Tensors, tensor{Name: t.Name, Shape: t.Shape})
 	}
 	meta, err := json.Marshal(m)
@@ -91,29 +91,34 @@ func (d *Daemon) loadState(ctx context.Context) (node.State, error) {
 		d.trouble.set("checkpoint", fmt.Sprintf("checkpoint %s is damaged and was skipped; an older one is used", bad))
 	}
 	if errors.Is(err, storage.ErrNotFound) {
-		params, opt := d.engine.Init()
-		d.loop.arena.Put(firstParams, params)
-		d.loop.arena.Put(firstOpt, opt)
+		params, opt := make([]float32, d.program.Len()), make([]float32, d.program.OptLen())
+		d.program.Init(d.node, params, opt)
+		d.putFirst(params, opt)
 		return node.State{Weight: 1, Params: firstParams, Opt: firstOpt}, nil
 	}
 	if err != nil {
 		return node.State{}, fmt.Errorf("load checkpoint: %w", err)
 	}
-	meta, params, err := readState(c, d.link.Run, d.engine)
+	meta, params, err := readState(c, d.link.Run, d.program)
 	if err != nil {
 		return node.State{}, err
 	}
-	opt, err := section(c, sectionOpt, d.engine.OptLen())
+	opt, err := section(c, sectionOpt, d.program.OptLen())
 	if err != nil {
 		return node.State{}, err
 	}
-	d.loop.arena.Put(firstParams, params)
-	d.loop.arena.Put(firstOpt, opt)
+	d.putFirst(params, opt)
 	d.log.Info("resumed", "round", meta.Round, "steps", meta.Age)
 	return node.State{Round: meta.Round, Age: meta.Age, Step: meta.Step, Weight: meta.Weight, Params: firstParams, Opt: firstOpt}, nil
 }
 
-func readState(c storage.Checkpoint, run gossip.RunID, e *compute.Engine) (stateMeta, []float32, error) {
+// putFirst puts the vectors that the core begins with into the arena.
+func (d *Daemon) putFirst(params, opt []float32) {
+	d.loop.arena.Put(firstParams, d.loop.pool.Of(params))
+	d.loop.arena.Put(firstOpt, d.loop.pool.Of(opt))
+}
+
+func readState(c storage.Checkpoint, run gossip.RunID, p *compute.Program) (stateMeta, []float32, error) {
 	meta, err := readMeta(c)
 	if err != nil {
 		return meta, nil, err
@@ -121,7 +126,7 @@ func readState(c storage.Checkpoint, run gossip.RunID, e *compute.Engine) (state
 	if meta.Run != run.String() {
 		return meta, nil, fmt.Errorf("checkpoint %d belongs to run %s: the home directory has been mixed up", c.Seq, meta.Run)
 	}
-	params, err := section(c, sectionParams, e.Len())
+	params, err := section(c, sectionParams, p.Len())
 	return meta, params, err
 }
 

@@ -1,54 +1,89 @@
 package data
 
-import "fmt"
+import (
+	"fmt"
 
-// Batches is the order in which a node goes through its rows: again and again all of them, shuffled anew for every epoch.
-// Which rows make up the batch of a step is a function of seed, node and step alone, so that training goes on anywhere.
-//
-// It remembers the order of one epoch, 4 bytes a row. It must not be used concurrently.
-type Batches struct {
-	rows, batch int
-	seed, node  uint64
+	"starling/mixing/philox"
+)
 
-	order   []int32 // of the epoch; empty before the first
-	epoch   uint64
-	current []int32
+// A Plan is the order in which a node goes through its rows: again and again all of them, shuffled anew for every epoch. Which
+// rows make up the batch of a step is a function of seed, node and step alone, so that training goes on anywhere. A Plan is
+// a few words, never changes, and is safe for concurrent use; [Batches] computes what it says.
+type Plan struct {
+	rows, batch int32
+	key         uint64
 }
 
-// NewBatches returns the order of a node with so many rows. A batch that reaches the end of an epoch goes on into the next,
-// so all batches are full; a batch larger than the data has rows twice.
-func NewBatches(rows, batch int, seed, node uint64) (*Batches, error) {
+// NewPlan returns the plan of a node with so many rows in batches of so many.
+func NewPlan(rows, batch int, seed, node uint64) (Plan, error) {
 	switch {
-	case rows < 1 || rows > maxRows:
-		return nil, fmt.Errorf("batches: %d rows; there must be from 1 to %d", rows, maxRows)
+	case rows < 0 || rows > maxRows:
+		return Plan{}, fmt.Errorf("batches: %d rows; there can be up to %d", rows, maxRows)
 	case batch < 1 || batch > maxRows:
-		return nil, fmt.Errorf("batches: a batch of %d rows; it must have from 1 to %d", batch, maxRows)
+		return Plan{}, fmt.Errorf("batches: a batch of %d rows; it must have from 1 to %d", batch, maxRows)
 	}
-	return &Batches{rows: rows, batch: batch, seed: seed, node: node, current: make([]int32, batch)}, nil
+	return Plan{rows: int32(rows), batch: int32(batch), key: streamKey(seed, forBatches, node)}, nil
 }
 
-// Rows returns the rows of a step, counted from 0, for [Set.Fill]. They are valid until the next call. Steps may be asked for
-// in any order; ascending ones are the fastest.
-func (b *Batches) Rows(step uint64) []int32 {
-	at := step * uint64(b.batch)
-	for i := range b.current {
-		pos := at + uint64(i)
-		b.current[i] = b.shuffled(pos / uint64(b.rows))[pos%uint64(b.rows)]
+// Len returns the number of rows.
+func (p Plan) Len() int { return int(p.rows) }
+
+// Pass returns the number of batches in one pass over the rows; the last one may be smaller than the others.
+func (p Plan) Pass() uint64 { return (uint64(p.rows) + uint64(p.batch) - 1) / uint64(p.batch) }
+
+// Batches computes batches. It remembers the order of one epoch of the plan that it computed last, 4 bytes a row, and may go
+// from plan to plan: results do not depend on what was asked before. The zero value is ready; it must not be used concurrently.
+type Batches struct {
+	plan    Plan
+	epoch   uint64
+	order   []int32 // of the epoch; empty before the first
+	current []int32
+	stream  philox.Stream
+}
+
+// Rows returns the rows of a step, counted from 0, for [Set.Fill]. They are valid until the next call. A batch that reaches the
+// end of an epoch goes on into the next, so that all batches are full; one larger than the data has rows twice. Steps may be
+// asked for in any order; ascending ones are the fastest. Without rows the batch is empty.
+func (b *Batches) Rows(p Plan, step uint64) []int32 {
+	if p.rows == 0 {
+		return nil
+	}
+	at := step * uint64(p.batch)
+	epoch, from := at/uint64(p.rows), at%uint64(p.rows)
+	b.current = b.current[:0]
+	for missing := int(p.batch); missing > 0; epoch, from = epoch+1, 0 {
+		rest := b.shuffled(p, epoch)[from:]
+		rest = rest[:min(missing, len(rest))]
+		b.current = append(b.current, rest...)
+		missing -= len(rest)
 	}
 	return b.current
 }
 
-func (b *Batches) shuffled(epoch uint64) []int32 {
-	if len(b.order) > 0 && b.epoch == epoch {
+// Of returns the rows of batch number i, counted from 0 and below Pass, of the pass that a node makes at a step: the epoch
+// that the step would be in if all steps were those of such passes. It has every row once, so that the last batch may be
+// smaller. The rows are valid until the next call.
+func (b *Batches) Of(p Plan, step, i uint64) []int32 {
+	order := b.shuffled(p, step/p.Pass())
+	from := i * uint64(p.batch)
+	b.current = append(b.current[:0], order[from:min(from+uint64(p.batch), uint64(len(order)))]...)
+	return b.current
+}
+
+// shuffled returns the order of an epoch of a plan that has rows.
+func (b *Batches) shuffled(p Plan, epoch uint64) []int32 {
+	if len(b.order) > 0 && b.epoch == epoch && b.plan == p {
 		return b.order
 	}
-	if len(b.order) == 0 {
-		b.order = make([]int32, b.rows)
+	if cap(b.order) < int(p.rows) {
+		b.order = make([]int32, p.rows)
 	}
+	b.order = b.order[:p.rows]
 	for i := range b.order {
 		b.order[i] = int32(i)
 	}
-	draw(b.seed, forBatches, b.node, uint32(epoch)).shuffle(b.order)
-	b.epoch = epoch
+	b.stream = *philox.NewStream(p.key, philox.Data, uint32(epoch))
+	chance{&b.stream}.shuffle(b.order)
+	b.plan, b.epoch = p, epoch
 	return b.order
 }

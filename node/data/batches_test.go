@@ -8,25 +8,22 @@ import (
 	"pgregory.net/rapid"
 )
 
-func newBatches(t testing.TB, rows, batch int, seed, node uint64) *Batches {
-	t.Helper()
-	b, err := NewBatches(rows, batch, seed, node)
+func newPlan(t interface{ Fatal(...any) }, rows, batch int, seed, node uint64) Plan {
+	p, err := NewPlan(rows, batch, seed, node)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return p
 }
 
 func TestAnEpochHasEveryRowOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rows, batch := rapid.IntRange(1, 60).Draw(t, "rows"), rapid.IntRange(1, 70).Draw(t, "batch")
-		b, err := NewBatches(rows, batch, rapid.Uint64().Draw(t, "seed"), rapid.Uint64().Draw(t, "node"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		p := newPlan(t, rows, batch, rapid.Uint64().Draw(t, "seed"), rapid.Uint64().Draw(t, "node"))
+		var b Batches
 		var all []int32
 		for step := uint64(0); len(all) < 3*rows; step++ {
-			all = append(all, b.Rows(step)...)
+			all = append(all, b.Rows(p, step)...)
 		}
 		for epoch := range 3 {
 			one := slices.Sorted(slices.Values(all[epoch*rows : (epoch+1)*rows]))
@@ -40,16 +37,11 @@ func TestAnEpochHasEveryRowOnce(t *testing.T) {
 func TestABatchDependsOnItsStepAlone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rows, batch := rapid.IntRange(1, 60).Draw(t, "rows"), rapid.IntRange(1, 70).Draw(t, "batch")
-		fresh := func() *Batches {
-			b, err := NewBatches(rows, batch, 3, 4)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return b
-		}
-		used := fresh()
+		plans := []Plan{newPlan(t, rows, batch, 3, 4), newPlan(t, rows, batch, 3, 5), newPlan(t, 7, 3, 3, 4)}
+		var used Batches
 		for _, step := range rapid.SliceOfN(rapid.Uint64Max(1000), 1, 8).Draw(t, "steps") {
-			if got, want := used.Rows(step), fresh().Rows(step); !slices.Equal(got, want) {
+			p := rapid.SampledFrom(plans).Draw(t, "plan")
+			if got, want := used.Rows(p, step), new(Batches).Rows(p, step); !slices.Equal(got, want) {
 				t.Fatalf("step %d is %v after other steps and %v at once", step, got, want)
 			}
 		}
@@ -59,7 +51,7 @@ func TestABatchDependsOnItsStepAlone(t *testing.T) {
 func TestNodesSeedsAndEpochsAreShuffledApart(t *testing.T) {
 	seen := map[string]string{}
 	for _, c := range []struct{ seed, node, step uint64 }{{1, 1, 0}, {1, 2, 0}, {2, 1, 0}, {1, 1, 1}, {1, 1 << 32, 0}, {1 << 32, 1, 0}} {
-		name, order := fmt.Sprint(c), fmt.Sprint(newBatches(t, 50, 50, c.seed, c.node).Rows(c.step))
+		name, order := fmt.Sprint(c), fmt.Sprint(new(Batches).Rows(newPlan(t, 50, 50, c.seed, c.node), c.step))
 		if other, ok := seen[order]; ok {
 			t.Errorf("%s and %s have the same order", name, other)
 		}
@@ -67,9 +59,56 @@ func TestNodesSeedsAndEpochsAreShuffledApart(t *testing.T) {
 	}
 }
 
+func TestAPassHasEveryRowOnceAndPassesDiffer(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows, batch := rapid.IntRange(0, 60).Draw(t, "rows"), rapid.IntRange(1, 70).Draw(t, "batch")
+		p := newPlan(t, rows, batch, 1, 2)
+		if want := (rows + batch - 1) / batch; p.Pass() != uint64(want) || p.Len() != rows {
+			t.Fatalf("%d rows in %d batches", p.Len(), p.Pass())
+		}
+		var b Batches
+		seen := map[string]bool{}
+		for pass := range uint64(2) {
+			var all []int32
+			for i := range p.Pass() {
+				got := b.Of(p, pass*p.Pass(), i)
+				if len(got) != min(batch, rows-len(all)) {
+					t.Fatalf("batch %d of pass %d has %d rows", i, pass, len(got))
+				}
+				all = append(all, got...)
+			}
+			seen[fmt.Sprint(all)] = true
+			if slices.Sort(all); !slices.Equal(all, upTo(rows)) {
+				t.Fatalf("pass %d has rows %v", pass, all)
+			}
+		}
+		if rows > 20 && len(seen) < 2 {
+			t.Fatal("both passes have one order")
+		}
+	})
+}
+
+func TestOrdersCostNoMemory(t *testing.T) {
+	p := newPlan(t, 4, 1, 1, 1)
+	var b Batches
+	step := uint64(0)
+	run := func() {
+		b.Of(p, step, 1)
+		b.Rows(p, step)
+		step += 4
+	}
+	run()
+	if n := testing.AllocsPerRun(100, run); n > 0 {
+		t.Errorf("%g allocations a pass", n)
+	}
+	if b.Rows(newPlan(t, 0, 3, 1, 1), 5) != nil {
+		t.Error("no rows make a batch")
+	}
+}
+
 func TestBatchesOfNothingAreRefused(t *testing.T) {
-	for _, c := range [][2]int{{0, 1}, {1, 0}, {-1, 1}, {1, -1}, {maxRows + 1, 1}, {1, maxRows + 1}} {
-		if _, err := NewBatches(c[0], c[1], 1, 1); err == nil {
+	for _, c := range [][2]int{{1, 0}, {-1, 1}, {1, -1}, {maxRows + 1, 1}, {1, maxRows + 1}} {
+		if _, err := NewPlan(c[0], c[1], 1, 1); err == nil {
 			t.Errorf("%d rows in batches of %d are accepted", c[0], c[1])
 		}
 	}
@@ -171,11 +210,22 @@ func TestFlippedLabelsAreAsManyAsAsked(t *testing.T) {
 }
 
 func BenchmarkBatches(b *testing.B) {
-	order := newBatches(b, 60000, 32, 1, 1)
+	plan := newPlan(b, 60000, 32, 1, 1)
+	var order Batches
 	step := uint64(0)
 	for b.Loop() {
-		order.Rows(step)
+		order.Rows(plan, step)
 		step++
+	}
+}
+
+func BenchmarkTinyPass(b *testing.B) {
+	plan := newPlan(b, 4, 1, 1, 1)
+	var order Batches
+	step := uint64(0)
+	for b.Loop() {
+		order.Of(plan, step, 0)
+		step += 4
 	}
 }
 
@@ -185,11 +235,12 @@ func BenchmarkFill(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	order := newBatches(b, 7500, 32, 1, 1)
+	plan := newPlan(b, 7500, 32, 1, 1)
+	var order Batches
 	x, y := make([]float32, 32*784), make([]uint8, 32)
 	step := uint64(0)
 	for b.Loop() {
-		set.Fill(x, y, order.Rows(step))
+		set.Fill(x, y, order.Rows(plan, step))
 		step++
 	}
 }

@@ -20,8 +20,13 @@ type chance struct{ *philox.Stream }
 
 // draw returns the stream of (seed, purpose, owner, part).
 func draw(seed uint64, purpose uint32, owner uint64, part uint32) chance {
+	return chance{philox.NewStream(streamKey(seed, purpose, owner), philox.Data, part)}
+}
+
+// streamKey is what the streams of all parts of (seed, purpose, owner) have in common.
+func streamKey(seed uint64, purpose uint32, owner uint64) uint64 {
 	w := philox.Block(seed, [4]uint32{uint32(owner), uint32(owner >> 32), purpose, philox.Data})
-	return chance{philox.NewStream(uint64(w[0])|uint64(w[1])<<32, philox.Data, part)}
+	return uint64(w[0]) | uint64(w[1])<<32
 }
 
 // unit returns a number between 0 and 1, both excluded.

@@ -53,6 +53,32 @@ func (s *Set) FillRange(x []float32, y []uint8, first, count int) {
 	}
 }
 
+// Range returns the features and labels of count rows from first on as [Set.FillRange] would write them, but without copying
+// them. ok is false, and there is nothing, where they do not lie in memory like that: images never do, see [Set.Unpacked].
+// The slices must not be changed.
+func (s *Set) Range(first, count int) (x []float32, y []uint8, ok bool) {
+	n := &s.numbers
+	if s.index != nil || n.width == 0 || count < 1 || first/n.per != (first+count-1)/n.per {
+		return nil, nil, false
+	}
+	return n.list[first/n.per][first%n.per*n.width:][:count*n.width], s.labels[first:][:count], true
+}
+
+// Unpacked returns the set with all features as floats in one piece: four times the memory of images, and nothing left to do
+// when they are read.
+func (s *Set) Unpacked() *Set {
+	if s.Len() == 0 {
+		return s
+	}
+	if _, _, ok := s.Range(0, s.Len()); ok {
+		return s
+	}
+	t := &Set{inputs: s.inputs, classes: s.classes, labels: make([]uint8, s.Len())}
+	t.numbers = pages[float32]{width: s.inputs, per: s.Len(), rows: s.Len(), list: [][]float32{make([]float32, s.Len()*s.inputs)}}
+	s.FillRange(t.numbers.list[0], t.labels, 0, s.Len())
+	return t
+}
+
 func (s *Set) row(x []float32, row int32) {
 	at := s.stored(row)
 	if s.numbers.width > 0 {

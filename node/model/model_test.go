@@ -282,7 +282,7 @@ func train(t *testing.T, set, test *data.Set, spec, optimizer string) float64 {
 		t.Fatal(err)
 	}
 	const batch = 32
-	order, err := data.NewBatches(set.Len(), batch, 1, 0)
+	plan, err := data.NewPlan(set.Len(), batch, 1, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,9 +291,10 @@ func train(t *testing.T, set, test *data.Set, spec, optimizer string) float64 {
 	params, grad, state := make([]float32, n), make([]float32, n), make([]float32, o.StateLen(n))
 	m.Init(params, 1)
 	x, y := make([]float32, batch*784), make([]uint8, batch)
+	var order data.Batches
 	share := float64(epochs)
 	for s := range uint64(share * float64(set.Len()/batch)) {
-		set.Fill(x, y, order.Rows(s))
+		set.Fill(x, y, order.Rows(plan, s))
 		m.Gradient(grad, params, x, y)
 		if err := o.Step(params, grad, state, optim.Context{Step: s, LR: o.Rate(s)}); err != nil {
 			t.Fatal(err)
@@ -398,7 +399,7 @@ func BenchmarkStep(b *testing.B) {
 	for _, spec := range []string{"softmax", "mlp:64", "mlp:100", "mlp:128,64"} {
 		b.Run(spec, func(b *testing.B) {
 			const batch = 32
-			order, err := data.NewBatches(set.Len(), batch, 1, 0)
+			plan, err := data.NewPlan(set.Len(), batch, 1, 0)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -406,9 +407,10 @@ func BenchmarkStep(b *testing.B) {
 			params, grad := make([]float32, m.Layout().Len()), make([]float32, m.Layout().Len())
 			m.Init(params, 1)
 			x, y := make([]float32, batch*784), make([]uint8, batch)
+			var order data.Batches
 			step := uint64(0)
 			for b.Loop() {
-				set.Fill(x, y, order.Rows(step))
+				set.Fill(x, y, order.Rows(plan, step))
 				m.Gradient(grad, params, x, y)
 				if err := o.Step(params, grad, nil, optim.Context{Step: step, LR: 0.1}); err != nil {
 					b.Fatal(err)

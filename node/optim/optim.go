@@ -19,6 +19,7 @@ import (
 // the shapes of the tensors, the gradient at another point) finds it in a field of its own.
 type Context struct {
 	Step uint64  // steps done before this one, since the state was zero
+	Age  uint64  // local steps that went into the parameters before this one, here or elsewhere
 	LR   float64 // learning rate of this step, usually Optimizer.Rate(Step)
 }
 

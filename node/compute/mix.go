@@ -1,0 +1,103 @@
+package compute
+
+import (
+	"fmt"
+
+	"starling/mixing"
+	"starling/mixing/kernel"
+	"starling/node"
+)
+
+// Vectors finds the vectors that a job names; an [Arena] does, and [Held].
+type Vectors interface {
+	Vec(ref node.VecRef) []float32
+}
+
+// Held are the vectors of one job, for a goroutine that does not own the arena.
+type Held []HeldVector
+
+// A HeldVector is one vector of a job and its name.
+type HeldVector struct {
+	Ref node.VecRef
+	Vec []float32
+}
+
+// HoldMix holds the vectors that a mix reads, for Drop to let go of.
+func (a *Arena) HoldMix(job node.MixJob) Held {
+	var h Held
+	hold := func(ref node.VecRef) { h = append(h, HeldVector{ref, a.Hold(ref)}) }
+	if job.Rule != "" {
+		hold(job.Own.Vec)
+	}
+	for _, in := range job.In {
+		hold(in.Vec)
+	}
+	for _, t := range job.Terms {
+		hold(t.Vec)
+	}
+	return h
+}
+
+// Vec returns the vector of that name.
+func (h Held) Vec(ref node.VecRef) []float32 {
+	for i := range h {
+		if h[i].Ref == ref {
+			return h[i].Vec
+		}
+	}
+	panic(fmt.Sprintf("compute: internal error: vector %d is not held", ref))
+}
+
+// Mix carries out a mix on the vectors that the job names. The slices of the report are valid until the worker's next Mix.
+func (w *Worker) Mix(job node.MixJob, vecs Vectors, out []float32) (mixing.Report, error) {
+	if job.Rule == "" {
+		w.combine(job.Terms, vecs, out)
+		return mixing.Report{}, nil
+	}
+	w.inputs, w.stats = w.inputs[:0], w.stats[:0]
+	own := w.input(&job.Own, vecs)
+	for i := range job.In {
+		w.inputs = append(w.inputs, w.input(&job.In[i], vecs))
+	}
+	report, err := w.rule.Mix(out, own, w.inputs, &w.env)
+	clear(w.inputs)
+	return report, err
+}
+
+// combine writes the sum of the terms to out, accumulated in float64 in their order and rounded once.
+func (w *Worker) combine(terms []node.Term, vecs Vectors, out []float32) {
+	w.vecs, w.weights = w.vecs[:0], w.weights[:0]
+	for _, t := range terms {
+		w.vecs, w.weights = append(w.vecs, vecs.Vec(t.Vec)), append(w.weights, t.Coef)
+	}
+	kernel.WeightedSum(out, w.weights, w.vecs)
+	clear(w.vecs)
+}
+
+func (w *Worker) input(in *node.MixInput, vecs Vectors) mixing.Input {
+	m := mixing.Meta{Peer: w.name(in.Peer), Samples: float64(in.Samples), Age: in.Age, Degree: int(in.Degree)}
+	if len(in.Stats) > 0 {
+		from := len(w.stats)
+		for _, s := range in.Stats {
+			w.stats = append(w.stats, mixing.Stat{Mean: float64(s.Mean), Var: float64(s.Var)})
+		}
+		m.Stats = w.stats[from:] // still whole if a later append moves the others
+	}
+	return mixing.Input{Vec: vecs.Vec(in.Vec), Meta: m}
+}
+
+// maxNames bounds the memory for names, of which a run can show a node as many as it likes.
+const maxNames = 1 << 16
+
+// name returns the text of a peer's ID, which takes microseconds to make.
+func (w *Worker) name(p node.PeerID) string {
+	s, ok := w.names[p]
+	if !ok {
+		if len(w.names) >= maxNames {
+			clear(w.names)
+		}
+		s = p.String()
+		w.names[p] = s
+	}
+	return s
+}

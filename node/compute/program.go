@@ -1,0 +1,201 @@
+// Package compute carries out the jobs of cores on vectors: local steps, mixing, encoding and decoding, evaluation. The
+// daemon and the simulator share it, so that what is simulated is what is deployed.
+//
+// It has three parts. [New] builds a [Program], all that a manifest names, which any number of nodes and goroutines share. A
+// [Worker] is what one goroutine needs to run jobs, one at a time, of whatever node. A [Node] is what differs from node to
+// node, a few words. Vectors lie in a [Pool], by the names that a core gave them in an [Arena]. The package decides nothing,
+// starts no goroutine, and neither sends nor stores anything.
+//
+// The daemon, the simulator and commands may import it.
+package compute
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"starling/gossip/codec"
+	"starling/mixing"
+	"starling/node"
+	"starling/node/data"
+	"starling/node/manifest"
+	"starling/node/model"
+	"starling/node/optim"
+)
+
+// Options are what a process decides by itself.
+type Options struct {
+	Source string // own data, all of it one part, in place of the manifest's
+	// Parts lists the parts of the data that are loaded, each counted modulo their number. Nil is all.
+	Parts []int
+	// Unpack holds held-out rows as floats: evaluation of images is faster and takes four times their memory.
+	Unpack bool
+}
+
+// A Program is all that a manifest names, built once. It does not change and is safe for concurrent use.
+type Program struct {
+	manifest  manifest.Manifest
+	model     model.Model // of which workers make clones; its own scratch is not used
+	optimizer optim.Optimizer
+	codec     codec.Codec
+	lossy     bool
+
+	train *data.Set
+	test  *data.Set
+	parts [][]int32 // rows of train; nil if one part is all of it
+	index []int     // of parts by the number that nodes know, -1 if not loaded; nil: all in order
+}
+
+// New builds the model, the optimizer and the codec that the manifest names, and loads the data.
+func New(m manifest.Manifest, o Options) (*Program, error) {
+	p := &Program{manifest: m}
+	spec := m.Data.Source
+	if o.Source != "" {
+		spec = o.Source
+	}
+	if spec == "own" {
+		return nil, fmt.Errorf("every node of this run brings its own data: say with --data where it is, idx:DIR or csv:FILE")
+	}
+	source, err := data.Open(spec)
+	if err != nil {
+		return nil, err
+	}
+	if p.model, err = model.Parse(m.Model, source.Inputs(), source.Classes()); err != nil {
+		return nil, err
+	}
+	if p.optimizer, err = optim.Parse(m.Optimizer); err != nil {
+		return nil, err
+	}
+	if p.codec, err = codec.Parse(m.Codec); err != nil {
+		return nil, err
+	}
+	p.lossy = p.codec.Lossy()
+	if _, err := p.rule(); err != nil {
+		return nil, err
+	}
+	if p.Len() > int(min(uint64(m.Limits.Blob)/2, math.MaxInt32)) && p.MaxPayload() > uint64(m.Limits.Blob) {
+		return nil, fmt.Errorf("a model of %d parameters takes up to %d bytes in %s, and the run's limit is %s: raise limits.blob",
+			p.Len(), p.MaxPayload(), p.codec.Name(), m.Limits.Blob)
+	}
+	return p, p.load(source, o)
+}
+
+// rule makes a mixing rule, which is for one goroutine; it is nil for push-sum.
+func (p *Program) rule() (mixing.Rule, error) {
+	switch mix := p.manifest.Method.Mix; {
+	case mix != node.PushSum:
+		return mixing.ParseRule(mix)
+	case p.lossy:
+		return nil, fmt.Errorf("push-sum needs a codec that loses nothing, such as fp32: %s would lose mass", p.codec.Name())
+	}
+	return nil, nil
+}
+
+// load divides the data and reads what is wanted of it.
+func (p *Program) load(source *data.Source, o Options) (err error) {
+	var rows []int32 // nil is all: own data is not divided
+	if o.Source == "" {
+		if p.parts, err = data.Partition(p.manifest.Data.Split, source.Labels(), p.manifest.Data.Shards, p.manifest.Seed); err != nil {
+			return err
+		}
+		if o.Parts != nil {
+			rows = p.choose(o.Parts)
+		}
+	}
+	if p.train, err = source.Train(rows); err != nil {
+		return err
+	}
+	if p.test, err = source.Test(); err == nil && o.Unpack {
+		p.test = p.test.Unpacked()
+	}
+	return err
+}
+
+// choose keeps some parts and returns their rows, ascending; afterwards parts are rows among these.
+func (p *Program) choose(parts []int) []int32 {
+	p.index = slices.Repeat([]int{-1}, len(p.parts))
+	var kept [][]int32
+	rows := []int32{}
+	for _, i := range parts {
+		if i %= len(p.parts); p.index[i] < 0 {
+			p.index[i] = len(kept)
+			kept = append(kept, p.parts[i])
+			rows = append(rows, p.parts[i]...)
+		}
+	}
+	slices.Sort(rows)
+	for _, part := range kept {
+		for j, row := range part {
+			at, _ := slices.BinarySearch(rows, row)
+			part[j] = int32(at)
+		}
+	}
+	p.parts = kept
+	return rows
+}
+
+// Layout returns the layout of the parameters.
+func (p *Program) Layout() *mixing.Layout { return p.model.Layout() }
+
+// Len returns the number of parameters.
+func (p *Program) Len() int { return p.Layout().Len() }
+
+// OptLen returns the length of the optimizer's state.
+func (p *Program) OptLen() int { return p.optimizer.StateLen(p.Len()) }
+
+// Tensors returns the number of tensors in the layout.
+func (p *Program) Tensors() int { return len(p.Layout().Tensors) }
+
+// Codec returns the canonical name of the codec.
+func (p *Program) Codec() string { return p.codec.Name() }
+
+// MaxPayload returns the size of the largest encoded vector in bytes.
+func (p *Program) MaxPayload() uint64 { return uint64(p.codec.MaxEncoded(p.Len())) }
+
+// Decode decodes a payload of another node into dst; the error says why it is none.
+func (p *Program) Decode(dst []float32, payload []byte) error { return p.codec.Decode(dst, payload) }
+
+// A Node is what the jobs of one node need beside the program. It takes some 60 bytes; rows lie in the program. It must not be
+// used by two jobs at the same time.
+type Node struct {
+	seed    uint64
+	plan    data.Plan
+	rows    []int32 // of the program's training set; nil is all
+	encoded uint64  // calls of Encode: the seeds of stochastic rounding
+}
+
+// Node returns a node with its own seed and a part of the data, counted modulo the number of parts. The part may have no rows:
+// such a node has nothing to train on.
+func (p *Program) Node(seed uint64, part int) (*Node, error) {
+	n := &Node{seed: seed}
+	rows := p.train.Len()
+	if p.parts != nil {
+		if p.index != nil {
+			if part = p.index[part%len(p.index)]; part < 0 {
+				return nil, fmt.Errorf("this part of the data was not loaded")
+			}
+		}
+		n.rows = p.parts[part%len(p.parts)]
+		rows = len(n.rows)
+	}
+	var err error
+	n.plan, err = data.NewPlan(rows, p.manifest.Method.Batch, p.manifest.Seed, seed)
+	return n, err
+}
+
+// Rows returns how many examples the node trains on.
+func (n *Node) Rows() int { return n.plan.Len() }
+
+// Common reports whether all nodes start from the same parameters.
+func (p *Program) Common() bool { return p.manifest.Init != "independent" }
+
+// Init writes the initial parameters, the same for every node of the run or the node's own, as the manifest says, and the
+// initial state of the optimizer.
+func (p *Program) Init(n *Node, params, opt []float32) {
+	seed := p.manifest.Seed
+	if !p.Common() {
+		seed ^= n.seed
+	}
+	p.model.Init(params, seed)
+	clear(opt)
+}

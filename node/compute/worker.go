@@ -1,0 +1,148 @@
+package compute
+
+import (
+	"context"
+	"math"
+
+	"starling/gossip"
+	"starling/mixing"
+	"starling/mixing/kernel"
+	"starling/node"
+	"starling/node/data"
+	"starling/node/model"
+	"starling/node/optim"
+)
+
+// A Worker runs jobs of the nodes of one program. It owns the memory that jobs need while they run, and does not allocate in
+// the long run. It must not be used concurrently; results do not depend on which worker runs a job, or on what it ran before.
+type Worker struct {
+	program *Program
+	model   model.Model
+	rule    mixing.Rule // nil for push-sum
+
+	batches data.Batches
+	grad    []float32
+	x       []float32 // features of a batch
+	y       []uint8
+
+	names   map[node.PeerID]string
+	inputs  []mixing.Input
+	stats   []mixing.Stat
+	vecs    [][]float32
+	weights []float64
+	env     mixing.Env
+}
+
+// Worker returns a worker.
+func (p *Program) Worker() *Worker {
+	rule, err := p.rule()
+	if err != nil {
+		panic("compute: internal error: " + err.Error()) // New has made the same one
+	}
+	return &Worker{
+		program: p, model: p.model.Clone(), rule: rule, names: make(map[node.PeerID]string), env: mixing.Env{Layout: p.Layout()},
+	}
+}
+
+// evalRows is how many rows are evaluated at a time. It is part of the definition of a loss, whose sums are taken in this order.
+const evalRows = 256
+
+// reserve makes room for a batch of so many rows.
+func (w *Worker) reserve(rows int) {
+	if len(w.y) < rows {
+		w.x, w.y = make([]float32, rows*w.program.train.Inputs()), make([]uint8, rows)
+	}
+}
+
+// Train does the local steps of a job from params and opt and writes the results to out and outOpt. The loss is the mean over
+// the steps; it is not a number if training diverged. A node without rows does no steps. Train ends early, with a result of no
+// use, when ctx ends.
+func (w *Worker) Train(ctx context.Context, n *Node, job node.TrainJob, params, opt, out, outOpt []float32) node.Trained {
+	copy(out, params)
+	copy(outOpt, opt)
+	t := node.Trained{Job: job.Job}
+	if n.Rows() == 0 {
+		return t
+	}
+	steps := job.Steps
+	if steps == 0 {
+		steps = n.plan.Pass()
+	}
+	if w.grad == nil {
+		w.grad = make([]float32, len(out))
+	}
+	for i := range steps {
+		if ctx.Err() != nil {
+			t.Loss = math.NaN()
+			return t
+		}
+		x, y := w.batch(n, job, i)
+		t.Loss += w.model.Gradient(w.grad, out, x, y) / float64(steps)
+		at := optim.Context{Step: job.Step + i, Age: job.Age + i, LR: w.program.optimizer.Rate(job.Step + i)}
+		if err := w.program.optimizer.Step(out, w.grad, outOpt, at); err != nil {
+			t.Loss = math.NaN()
+			return t
+		}
+		t.Steps++
+		t.Samples += uint64(len(y))
+	}
+	if !kernel.Finite(out) {
+		t.Loss = math.NaN()
+	}
+	return t
+}
+
+// batch reads the examples of step i of a job.
+func (w *Worker) batch(n *Node, job node.TrainJob, i uint64) (x []float32, y []uint8) {
+	var rows []int32
+	if job.Steps == 0 {
+		rows = w.batches.Of(n.plan, job.Step, i)
+	} else {
+		rows = w.batches.Rows(n.plan, job.Step+i)
+	}
+	if n.rows != nil {
+		for j, row := range rows {
+			rows[j] = n.rows[row]
+		}
+	}
+	w.reserve(len(rows))
+	x, y = w.x[:len(rows)*w.program.train.Inputs()], w.y[:len(rows)]
+	w.program.train.Fill(x, y, rows)
+	return x, y
+}
+
+// Evaluate measures params on all held-out examples: the share that is right, and the mean loss. It ends early, with a result
+// of no use, when ctx ends.
+func (w *Worker) Evaluate(ctx context.Context, params []float32) (accuracy, loss float64) {
+	test := w.program.test
+	right, rows := 0, test.Len()
+	for first := 0; first < rows && ctx.Err() == nil; first += evalRows {
+		n := min(evalRows, rows-first)
+		x, y, ok := test.Range(first, n)
+		if !ok {
+			w.reserve(n)
+			x, y = w.x[:n*test.Inputs()], w.y[:n]
+			test.FillRange(x, y, first, n)
+		}
+		sum, correct := w.model.Evaluate(params, x, y)
+		loss += sum
+		right += correct
+	}
+	return float64(right) / float64(rows), loss / float64(rows)
+}
+
+// Encode encodes a vector of a node in the run's codec. If the codec loses something, the vector's exact statistics come with it.
+func (w *Worker) Encode(n *Node, v []float32) ([]byte, []gossip.TensorStat, error) {
+	n.encoded++
+	b, err := w.program.codec.Encode(nil, v, n.seed+n.encoded)
+	if err != nil || !w.program.lossy {
+		return b, nil, err
+	}
+	tensors := w.program.Layout().Tensors
+	stats := make([]gossip.TensorStat, len(tensors))
+	for i, t := range tensors {
+		s := mixing.Moments(t.Of(v))
+		stats[i] = gossip.TensorStat{Mean: float32(s.Mean), Var: float32(s.Var)}
+	}
+	return b, stats, nil
+}
