@@ -41,6 +41,9 @@ var floors = []floor{
 	{"storage/...", []string{"storage/..."}},
 }
 
+// pureSim are the packages of the simulator that are functions of what they are given.
+var pureSim = []string{"sim/adversary", "sim/chance", "sim/churn", "sim/mesh", "sim/network"}
+
 func TestEveryArrowRunsDown(t *testing.T) {
 	for _, p := range project(t) {
 		report(t, arrows(floors, p))
@@ -71,15 +74,7 @@ func TestCoreAndMathematicsAreDeterministic(t *testing.T) {
 	for _, p := range project(t, "node") {
 		report(t, purity(p, "sync/atomic"))
 	}
-	for _, p := range project(t, "sim/chance", "sim/network", "sim/churn") {
-		report(t, purity(p))
-	}
-	for _, p := range project(t, "sim/mesh") {
-		report(t, purity(p))
-		report(t, only(p, "time"))
-	}
-	}
-	for _, p := range project(t, "sim/adversary") {
+	for _, p := range project(t, pureSim...) {
 		report(t, purity(p))
 	}
 	for _, p := range project(t, "mixing/...") {
@@ -89,7 +84,7 @@ func TestCoreAndMathematicsAreDeterministic(t *testing.T) {
 }
 
 func TestSumsOfProductsRoundAlikeEverywhere(t *testing.T) {
-	for _, p := range project(t, "node", "mixing/...", "gossip/codec/...", "node/model/...", "node/optim/...", "sim/chance", "sim/network", "sim/churn", "sim/mesh", "sim/adversary/...") {
+	for _, p := range project(t, append([]string{"node", "mixing/...", "gossip/codec/...", "node/model/...", "node/optim/..."}, pureSim...)...) {
 		report(t, fusible(p))
 	}
 }

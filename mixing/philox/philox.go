@@ -19,15 +19,10 @@ const (
 	SparseIndex    = 5
 	Topology       = 6
 	Walk           = 7
-<<<<<<< HEAD
 	Data           = 8  // partitions and batches
 	Init           = 9  // initial parameters
+	Adversary      = 10 // what dishonest nodes of a simulation draw
 	World          = 16 // networks and churn of a simulation
-=======
-	Data           = 8 // partitions and batches
-	Init           = 9 // initial parameters
-	Adversary      = 10
->>>>>>> adversary
 )
 
 // Block returns the four words for a counter under a key.
