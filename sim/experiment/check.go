@@ -245,7 +245,12 @@ func (c *checker) training() {
 	m := c.e.Method
 	c.word("method.exchange", m.Exchange, Announce, Push)
 	c.duration("method.wake.period", m.Wake.Period, time.Microsecond)
-	c.duration("method.wake.deviation", m.Wake.Deviation, 0)
+	if c.duration("method.wake.deviation", m.Wake.Deviation, 0) && m.Wake.Deviation > m.Wake.Period {
+		c.add("method.wake.deviation", "is %s, more than method.wake.period, which is %s", durationText(m.Wake.Deviation), durationText(m.Wake.Period))
+	}
+	if m.Exchange == Push && m.Mix == manifest.PushSum {
+		c.add("method.exchange", "is push, but push-sum sends to fixed neighbours; write exchange: announce")
+	}
 	c.duration("method.announce_every", m.AnnounceEvery, 0)
 	c.duration("method.repair_every", m.RepairEvery, time.Millisecond)
 	c.word("reference.name", c.e.Reference.Name, None, FedAvg)

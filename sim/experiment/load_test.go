@@ -72,6 +72,8 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"graph that there is not", head + "overlay: rign\n", `x.yaml:3:10: overlay: unknown topology "rign": there are *; did you mean "ring"?`},
 		{"graph of too few", "name: x\nstop: {rounds: 1}\nnodes: 3\noverlay: hypercube\n", `x.yaml:4:10: overlay: topology "hypercube": *`},
 		{"word that there is not", head + "method: {exchange: pull}\n", `x.yaml:3:20: method.exchange: "pull" is not known; did you mean "push"?`},
+		{"pauses that vary too much", head + "method: {wake: {deviation: 2s}}\n", `x.yaml:3:28: method.wake.deviation: is 2s, more than method.wake.period, which is 1s`},
+		{"push-sum by push", head + "codec: fp32\nmethod: {mix: push-sum, exchange: push}\n", `x.yaml:4:35: method.exchange: is push, but push-sum sends to fixed neighbours; write exchange: announce`},
 		{"other word", head + "reference: {name: sgd}\n", `x.yaml:3:19: reference.name: "sgd" is not known; use none or fedavg`},
 		{"data that a site has", head + "data: {source: own}\n", `x.yaml:3:16: data.source: own is data that sites of a real run bring; a simulation wants mnist, pegasos, idx:DIR or csv:FILE`},
 		{"data that there is not", head + "data: {source: cifar}\n", `x.yaml:3:16: data.source: "cifar" is not known; use *`},
