@@ -6,6 +6,8 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"starling/mixing/topology"
 	"starling/node/manifest"
@@ -76,6 +78,9 @@ func (c *checker) all(e *Experiment, d *strictyaml.Decoded) {
 	}
 	if len(e.About) > maxAbout {
 		c.add("about", "has %d bytes; at most %d are allowed", len(e.About), maxAbout)
+	}
+	if !utf8.ValidString(e.About) || strings.ContainsFunc(e.About, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+		c.add("about", "holds characters that cannot be printed")
 	}
 	c.count("nodes", e.Nodes, 1, maxNodes)
 	c.shared()

@@ -82,6 +82,7 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"adversary that a hook refuses", head + "adversaries: [fine, odd]\n", `x.yaml:3:21: adversaries[1]: odd is not for 8 nodes`},
 		{"adversaries that do not go together", head + "adversaries: [fine, fine]\n", `x.yaml:3:14: adversaries: the same twice`},
 		{"text that cannot be printed", head + `churn: {sessions: "\e[31m"}` + "\n", `x.yaml:3:19: churn.sessions: "\x1b[31m" holds characters that cannot be printed`},
+		{"text with a tab", head + `about: "a\tb"` + "\n", `x.yaml:3:8: about: holds characters that cannot be printed`},
 		{"both durations", head + "compute: {step: 1s, epoch: 1s}\n", `x.yaml:3:28: compute.epoch: is 1s, but compute.step is 1s; give one of them`},
 		{"cell of one", head + "cells: {size: 1}\n", `x.yaml:3:15: cells.size: is 1; want 0 for one cell of all, or 2 to 1000000`},
 		{"cells on a graph", head + "cells: {size: 4}\noverlay: ring\n", `x.yaml:3:15: cells.size: is 4, but overlay is ring; cells are of no fixed size and want overlay: mesh or complete`},
@@ -274,7 +275,7 @@ func FuzzLoad(f *testing.F) {
 		labels := map[string]bool{}
 		for _, p := range file.Points[:min(len(file.Points), 20)] {
 			again, err := Load(p.Experiment.YAML(), "again.yaml", nil, Hooks{})
-			if err != nil || len(again.Points) != 1 || again.Points[0].Hash != p.Hash {
+			if err != nil || len(again.Points) != 1 || again.Points[0].Hash != p.Hash || again.Points[0].Experiment.About != p.Experiment.About {
 				t.Fatalf("round trip: %v\n%s", err, p.Experiment.YAML())
 			}
 			if labels[p.Label] || labels[p.Dir()] || strings.ContainsAny(p.Dir(), "/\\: \n") {
