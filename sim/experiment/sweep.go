@@ -25,7 +25,8 @@ const errorFile = "error.txt"
 const maxResult = 64 << 20
 
 // A Sweep carries points out, several at a time. Each has a directory in Out, which is there, complete, once the point is
-// finished; a sweep that is interrupted leaves no half results, and one that is started again goes on.
+// finished; a sweep that is interrupted leaves no half results, and one that is started again goes on. A process that is killed
+// leaves directories .unfinished-…, which may be removed when no sweep is at work there.
 type Sweep struct {
 	Points []Point
 	Out    string // directory; made if it is not there
