@@ -19,6 +19,8 @@ var floors = []floor{
 	{"sim/churn", []string{"node", "mixing/...", "sim/spec", "sim/chance"}},
 	{"sim/mesh/...", []string{"node"}},
 	{"sim/adversary/...", []string{"gossip", "gossip/codec", "mixing/..."}},
+	{"sim/experiment", []string{"node", "node/manifest/...", "mixing/...", "sim/adversary", "sim/churn", "sim/network"}},
+	{"sim/experiments", []string{"mixing/spelling"}},
 
 	{"node", []string{"gossip", "mixing/..."}},
 	{"node/daemon/...", []string{"node/...", "gossip/...", "mixing/...", "storage/..."}},
@@ -28,6 +30,7 @@ var floors = []floor{
 	{"node/manifest/...", []string{
 		"node/manifest/...", "node/model/...", "node/optim/...", "node/data/...", "gossip", "gossip/codec/...", "mixing/...",
 	}},
+	{"node/manifest/strictyaml", []string{"mixing/spelling"}},
 	{"node/model/...", []string{"node/model/...", "node/data/...", "mixing/..."}},
 	{"node/optim/...", []string{"node/optim/...", "mixing/..."}},
 	{"node/data/...", []string{"node/data/...", "mixing/..."}},

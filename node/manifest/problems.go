@@ -1,51 +1,19 @@
 package manifest
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
-	"strings"
+
+	"starling/node/manifest/strictyaml"
 )
 
 // A Problem is one thing wrong with a manifest.
-type Problem struct {
-	// File, Line and Column say where, counted from 1. Line is 0 if the problem has no place in a file.
-	File         string
-	Line, Column int
-	// Field is the path of the setting, "method.steps"; empty if the problem is not about one known setting.
-	Field string
-	// Text says what is wrong and what to write instead.
-	Text string
-}
-
-// String returns "run.yaml:7:3: method.steps: 0 is …", without the parts that are not known.
-func (p Problem) String() string {
-	var b strings.Builder
-	switch {
-	case p.Line > 0:
-		fmt.Fprintf(&b, "%s:%d:%d: ", p.File, p.Line, p.Column)
-	case p.File != "":
-		fmt.Fprintf(&b, "%s: ", p.File)
-	}
-	if p.Field != "" {
-		b.WriteString(p.Field)
-		b.WriteString(": ")
-	}
-	b.WriteString(p.Text)
-	return b.String()
-}
+type Problem = strictyaml.Problem
 
 // Problems are all the problems of one manifest: the error that [ParseYAML] and [Manifest.Validate] return.
 type Problems []Problem
 
 // Error returns the problems, one on a line.
-func (ps Problems) Error() string {
-	lines := make([]string, len(ps))
-	for i, p := range ps {
-		lines[i] = p.String()
-	}
-	return strings.Join(lines, "\n")
-}
+func (ps Problems) Error() string { return strictyaml.Problems(ps).Error() }
 
 func (ps *Problems) add(field, format string, args ...any) {
 	*ps = append(*ps, Problem{Field: field, Text: fmt.Sprintf(format, args...)})
@@ -57,14 +25,4 @@ func (ps Problems) err() error {
 		return nil
 	}
 	return ps
-}
-
-// sort orders by place in the file; what has no place comes last.
-func (ps Problems) sort() {
-	slices.SortStableFunc(ps, func(a, b Problem) int {
-		if (a.Line == 0) != (b.Line == 0) {
-			return cmp.Compare(b.Line, a.Line)
-		}
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
 }

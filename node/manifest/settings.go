@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"starling/gossip"
+	"starling/node/manifest/strictyaml"
 )
 
 // A setting binds one key of the YAML form to its place in a Manifest.
@@ -77,7 +78,7 @@ func (m Manifest) YAML() []byte {
 func render(v any) string {
 	switch v := v.(type) {
 	case *string:
-		return scalar(*v)
+		return strictyaml.Scalar(*v)
 	case *int:
 		return strconv.Itoa(*v)
 	case *uint64:
@@ -96,24 +97,4 @@ func render(v any) string {
 		}
 	}
 	return ""
-}
-
-// scalar writes text bare if every reader of YAML takes it for text, else in double quotes.
-func scalar(s string) string {
-	const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=,+"
-	bare := s != "" && strings.Trim(s, safe) == "" && !strings.HasSuffix(s, ":")
-	if bare {
-		switch c := s[0]; {
-		case c >= '0' && c <= '9', strings.IndexByte("-_./:=,+", c) >= 0:
-			bare = false
-		}
-		switch strings.ToLower(s) {
-		case "true", "false", "yes", "no", "on", "off", "y", "n", "null", "inf", "nan":
-			bare = false
-		}
-	}
-	if bare {
-		return s
-	}
-	return strconv.Quote(s)
 }

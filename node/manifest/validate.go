@@ -6,12 +6,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"starling/gossip"
 	"starling/gossip/codec"
-	"starling/mixing/spelling"
+	"starling/node/manifest/strictyaml"
 )
 
 // Validate returns all problems of the manifest as [Problems], or nil. A manifest without creator and date is valid;
@@ -92,31 +90,17 @@ func checkName(ps *Problems, name string) {
 
 // checkWord wants one of known; the words in later are understood, and refused with the reason.
 func checkWord(ps *Problems, field, have string, known, later []string) {
-	switch {
-	case slices.Contains(known, have):
-	case slices.Contains(later, have):
+	if slices.Contains(later, have) {
 		ps.add(field, "%q is not in this build yet; use %s", have, strings.Join(known, " or "))
-	case spelling.Nearest(have, known) != "":
-		ps.add(field, "%s is not known; did you mean %q?", quote(have), spelling.Nearest(have, known))
-	default:
-		ps.add(field, "%s is not known; use %s", quote(have), strings.Join(known, " or "))
+	} else if err := strictyaml.CheckWord(have, known); err != nil {
+		ps.add(field, "%s", err)
 	}
 }
 
 // checkText wants a short printable line of which check approves.
 func checkText(ps *Problems, field, have string, check func(string) error) {
-	switch {
-	case have == "":
-		ps.add(field, "is empty")
-	case len(have) > maxSpec:
-		ps.add(field, "has %d bytes; at most %d are allowed", len(have), maxSpec)
-	case !utf8.ValidString(have) || strings.ContainsFunc(have, func(r rune) bool { return !unicode.IsPrint(r) }):
-		ps.add(field, "%s holds characters that cannot be printed", quote(have))
-	default:
-		if err := check(have); err != nil {
-			// One problem is one line, whatever the package that owns the setting says.
-			ps.add(field, "%s", strings.Join(strings.Fields(err.Error()), " "))
-		}
+	if err := strictyaml.CheckSpec(have, maxSpec, check); err != nil {
+		ps.add(field, "%s", err)
 	}
 }
 
@@ -163,12 +147,7 @@ func cutSpec(spec string) (kind, args string) {
 }
 
 // quote renders remote text so that it is safe on a terminal and short in a log.
-func quote(s string) string {
-	if len(s) > 60 {
-		s = s[:60] + "…"
-	}
-	return strconv.Quote(s)
-}
+func quote(s string) string { return strictyaml.Quote(s) }
 
 // hasCreator reports whether a creator is filled in.
 func hasCreator(p gossip.PeerID) bool { return p != gossip.PeerID{} }

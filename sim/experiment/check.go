@@ -1,0 +1,342 @@
+package experiment
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"starling/mixing/topology"
+	"starling/node/manifest"
+	"starling/node/manifest/strictyaml"
+)
+
+// Hooks are the packages that say which specifications name a thing of theirs, for a run of so many nodes. The error says
+// what is wrong and what there is instead. What is nil is accepted as it is.
+type Hooks struct {
+	Latency   Check // of [Network.Latency]
+	Jitter    Check // of [Network.Jitter]
+	Bandwidth Check // of [Network.Bandwidth]
+	Loss      Check // of [Network.Loss]
+	NAT       Check // of [Network.NAT]
+	Sessions  Check // of [Churn.Sessions]
+	Speeds    Check // of [Churn.Speeds]
+	// Groups is about [Partition.Groups], which may speak of the regions of the latency.
+	Groups func(groups, latency string, nodes int, seed uint64) error
+	// Adversaries is about [Experiment.Adversaries]: each alone, so that its place is known, and then all together.
+	Adversaries func(specs []string, nodes int, seed uint64) error
+}
+
+// A Check judges a specification.
+type Check func(spec string, nodes int, seed uint64) error
+
+// The largest values that are accepted, beside those of a manifest.
+const (
+	maxNodes       = 1_000_000
+	maxRounds      = 1_000_000
+	maxSpec        = 10_000 // bytes of a specification that a manifest does not have
+	maxAbout       = 16 << 10
+	maxPartitions  = 1000
+	maxAdversaries = 64
+	maxThresholds  = 100
+	maxRows        = 1 << 26
+	longest        = 10_000 * time.Hour
+)
+
+// Validate returns all problems of the experiment as [strictyaml.Problems], or nil.
+func (e Experiment) Validate(by Hooks) error {
+	var d strictyaml.Decoded
+	newChecker(by).all(&e, &d)
+	return d.Problems.Err()
+}
+
+// A checker judges experiments and remembers the answers of slow questions, which the points of a sweep share.
+type checker struct {
+	by    Hooks
+	known map[question]error
+
+	e *Experiment // the one under judgement
+	d *strictyaml.Decoded
+}
+
+type question struct {
+	key, spec string
+	nodes     int
+	seed      uint64
+}
+
+func newChecker(by Hooks) *checker { return &checker{by: by, known: map[question]error{}} }
+
+// all reports all problems of an experiment.
+func (c *checker) all(e *Experiment, d *strictyaml.Decoded) {
+	c.e, c.d = e, d
+	if e.Version != Version {
+		c.add("version", "is %d; this build reads version %d", e.Version, Version)
+	}
+	if len(e.About) > maxAbout {
+		c.add("about", "has %d bytes; at most %d are allowed", len(e.About), maxAbout)
+	}
+	if !utf8.ValidString(e.About) || strings.ContainsFunc(e.About, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+		c.add("about", "holds characters that cannot be printed")
+	}
+	c.count("nodes", e.Nodes, 1, maxNodes)
+	c.shared()
+	c.ground()
+	c.network()
+	c.training()
+	c.measuring()
+	c.stop()
+}
+
+func (c *checker) add(path, format string, args ...any) {
+	c.d.Report(path, fmt.Sprintf(format, args...))
+}
+
+func (c *checker) count(path string, have, low, high int) bool {
+	if have < low || have > high {
+		c.add(path, "is %d; want %d to %d", have, low, high)
+		return false
+	}
+	return true
+}
+
+func (c *checker) duration(path string, have, low time.Duration) bool {
+	if have < low || have > longest {
+		c.add(path, "is %s; want %s to %s", durationText(have), durationText(low), durationText(longest))
+		return false
+	}
+	return true
+}
+
+func (c *checker) share(path string, have float64) {
+	// The negative zero equals zero, and has another text and so another hash.
+	if !(have >= 0 && have <= 1) || math.Signbit(have) {
+		c.add(path, "is %v; want 0 to 1", have)
+	}
+}
+
+func (c *checker) word(path, have string, known ...string) {
+	if err := strictyaml.CheckWord(have, known); err != nil {
+		c.add(path, "%s", err)
+	}
+}
+
+// spec asks whether a specification is one, once for all points that have it with so many nodes and that seed. The key
+// tells the questions apart.
+func (c *checker) spec(path, key, have string, seed uint64, check Check) {
+	err := strictyaml.CheckSpec(have, maxSpec, func(spec string) error {
+		if check == nil || c.e.Nodes < 1 || c.e.Nodes > maxNodes {
+			return nil
+		}
+		q := question{key, spec, c.e.Nodes, seed}
+		err, ok := c.known[q]
+		if !ok {
+			err = check(spec, q.nodes, q.seed)
+			c.known[q] = err
+		}
+		return err
+	})
+	if err != nil {
+		c.add(path, "%s", err)
+	}
+}
+
+// shared reports the problems of what a manifest has too, in a manifest's words.
+func (c *checker) shared() {
+	m := c.e.shared()
+	var problems manifest.Problems
+	if !errors.As(m.Validate(), &problems) {
+		return
+	}
+	for _, p := range problems {
+		c.add(p.Field, "%s", p.Text)
+	}
+}
+
+// shared returns the settings that a manifest has too, with something that is valid in the place of what it cannot say.
+func (e *Experiment) shared() manifest.Manifest {
+	m := manifest.Default()
+	m.Name, m.Seed, m.Model, m.Init, m.Optimizer, m.Codec = e.Name, e.Seed, e.Model, e.Init, e.Optimizer, e.Codec
+	m.Data, m.Limits, m.Checkpoint.Every = e.Data, e.Limits, e.Checkpoint.Every
+	if m.Data.Shards == 0 {
+		m.Data.Shards = 1
+	}
+	m.Method = manifest.Method{Name: e.Method.Name, Mix: e.Method.Mix, Steps: e.Method.Steps.Count, Batch: e.Method.Batch, Degree: e.Method.Degree}
+	if e.Method.Steps.Epoch {
+		m.Method.Steps = 1
+	}
+	return m
+}
+
+// ground checks overlay, cells and data.
+func (c *checker) ground() {
+	e := c.e
+	c.spec("overlay", "overlay", e.Overlay, 0, checkOverlay)
+	if c.cellSize() && e.Cells.Size > 0 {
+		c.duration("cells.epoch", e.Cells.Epoch, time.Millisecond)
+		if e.Overlay != Mesh && e.Overlay != "complete" {
+			c.add("cells.size", "is %d, but overlay is %s; cells are of no fixed size and want overlay: mesh or complete", e.Cells.Size, e.Overlay)
+		}
+	}
+	if e.Data.Source == "own" {
+		c.add("data.source", "own is data that sites of a real run bring; a simulation wants mnist, pegasos, idx:DIR or csv:FILE")
+	}
+}
+
+// checkOverlay draws the graph, but for those that would take long: of them only name and parameters are checked.
+func checkOverlay(spec string, nodes int, seed uint64) error {
+	const most, instead = 1 << 14, 1 << 12
+	switch {
+	case spec == Mesh, spec == "complete" && nodes > 1:
+		return nil
+	case nodes > most:
+		nodes = instead
+	}
+	_, err := topology.Parse(spec, nodes, seed)
+	return err
+}
+
+func (c *checker) cellSize() bool {
+	if c.e.Cells.Size == 1 {
+		c.add("cells.size", "is 1; want 0 for one cell of all, or 2 to %d", maxNodes)
+		return false
+	}
+	return c.count("cells.size", c.e.Cells.Size, 0, maxNodes)
+}
+
+// network checks how messages travel and when nodes are there.
+func (c *checker) network() {
+	n, seed := c.e.Network, c.e.Seed
+	c.spec("network.latency", "latency", n.Latency, seed, c.by.Latency)
+	c.spec("network.jitter", "jitter", n.Jitter, seed, c.by.Jitter)
+	c.spec("network.bandwidth", "bandwidth", n.Bandwidth, seed, c.by.Bandwidth)
+	c.spec("network.loss", "loss", n.Loss, seed, c.by.Loss)
+	c.spec("network.nat", "nat", n.NAT, seed, c.by.NAT)
+	c.partitions()
+	c.spec("churn.sessions", "sessions", c.e.Churn.Sessions, seed, c.by.Sessions)
+	c.spec("churn.speeds", "speeds", c.e.Churn.Speeds, seed, c.by.Speeds)
+	c.duration("compute.step", c.e.Compute.Step, 0)
+	c.duration("compute.epoch", c.e.Compute.Epoch, 0)
+	c.duration("compute.other", c.e.Compute.Other, 0)
+	if c.e.Compute.Step > 0 && c.e.Compute.Epoch > 0 {
+		c.add("compute.epoch", "is %s, but compute.step is %s; give one of them", durationText(c.e.Compute.Epoch), durationText(c.e.Compute.Step))
+	}
+}
+
+func (c *checker) partitions() {
+	n := c.e.Network
+	if len(n.Partitions) > maxPartitions {
+		c.add(partitionsPath, "has %d partitions; at most %d are allowed", len(n.Partitions), maxPartitions)
+		return
+	}
+	var check Check
+	if c.by.Groups != nil {
+		check = func(spec string, nodes int, seed uint64) error { return c.by.Groups(spec, n.Latency, nodes, seed) }
+	}
+	for i, p := range n.Partitions {
+		at := fmt.Sprintf("%s[%d]", partitionsPath, i)
+		if c.duration(at+".from", p.From, 0) && c.duration(at+".until", p.Until, 0) && p.Until != 0 && p.Until <= p.From {
+			c.add(at+".until", "is %s, which is not after from, %s", durationText(p.Until), durationText(p.From))
+		}
+		c.spec(at+".groups", "groups with latency "+n.Latency, p.Groups, c.e.Seed, check)
+	}
+}
+
+// training checks what a manifest does not have of a method.
+func (c *checker) training() {
+	m := c.e.Method
+	c.word("method.exchange", m.Exchange, Announce, Push)
+	c.duration("method.wake.period", m.Wake.Period, time.Microsecond)
+	if c.duration("method.wake.deviation", m.Wake.Deviation, 0) && m.Wake.Deviation > m.Wake.Period {
+		c.add("method.wake.deviation", "is %s, more than method.wake.period, which is %s", durationText(m.Wake.Deviation), durationText(m.Wake.Period))
+	}
+	if m.Exchange == Push && m.Mix == manifest.PushSum {
+		c.add("method.exchange", "is push, but push-sum sends to fixed neighbours; write exchange: announce")
+	}
+	c.duration("method.announce_every", m.AnnounceEvery, 0)
+	c.duration("method.repair_every", m.RepairEvery, time.Millisecond)
+	c.word("reference.name", c.e.Reference.Name, None, FedAvg)
+	c.portion("reference.clients", c.e.Reference.Clients)
+	c.adversaries()
+}
+
+func (c *checker) adversaries() {
+	specs := c.e.Adversaries
+	if len(specs) > maxAdversaries {
+		c.add("adversaries", "has %d kinds; at most %d are allowed", len(specs), maxAdversaries)
+		return
+	}
+	before := len(c.d.Problems)
+	var check Check
+	if c.by.Adversaries != nil {
+		check = func(spec string, nodes int, seed uint64) error { return c.by.Adversaries([]string{spec}, nodes, seed) }
+	}
+	for i, spec := range specs {
+		c.spec(fmt.Sprintf("adversaries[%d]", i), "adversary", spec, c.e.Seed, check)
+	}
+	if len(specs) > 1 && len(c.d.Problems) == before && check != nil && c.e.Nodes > 0 {
+		if err := c.by.Adversaries(specs, c.e.Nodes, c.e.Seed); err != nil {
+			c.add("adversaries", "%s", strings.Join(strings.Fields(err.Error()), " "))
+		}
+	}
+}
+
+func (c *checker) portion(path string, p Portion) {
+	switch {
+	case p.Count < 0 || p.Count == 0 && !(p.Share > 0 && p.Share <= 1):
+		c.add(path, "is %s; want a whole number above 0, a share such as 10%%, or all", p)
+	case p.Count > c.e.Nodes && c.e.Nodes > 0:
+		c.add(path, "is %d, more than nodes, which is %d", p.Count, c.e.Nodes)
+	}
+}
+
+// measuring checks evaluation and thresholds.
+func (c *checker) measuring() {
+	v := c.e.Evaluate
+	if v.Every.Time == 0 {
+		c.count("evaluate.every", v.Every.Rounds, 0, maxRounds)
+	} else {
+		c.duration("evaluate.every", v.Every.Time, time.Nanosecond)
+	}
+	c.portion("evaluate.nodes", v.Nodes)
+	c.count("evaluate.rows", v.Rows, 0, maxRows)
+	ts := c.e.Thresholds
+	if len(ts) > maxThresholds {
+		c.add("thresholds", "has %d accuracies; at most %d are allowed", len(ts), maxThresholds)
+	}
+	for i, t := range ts {
+		at := fmt.Sprintf("thresholds[%d]", i)
+		switch {
+		case !(t > 0 && t <= 1):
+			c.add(at, "is %v; want an accuracy above 0, to 1", t)
+		case i > 0 && !(t > ts[i-1]):
+			c.add(at, "is %v, which is not above the one before, %v", t, ts[i-1])
+		}
+	}
+	if len(ts) > 0 && v.Every == (Cadence{}) {
+		c.add("thresholds", "are given, but evaluate.every is 0, so that nothing is measured")
+	}
+}
+
+// stop checks that the run ends.
+func (c *checker) stop() {
+	s := c.e.Stop
+	c.count("stop.rounds", s.Rounds, 0, maxRounds)
+	c.duration("stop.time", s.Time, 0)
+	c.share("stop.accuracy", s.Accuracy)
+	c.share("stop.worst", s.Worst)
+	measured := c.e.Evaluate.Every != Cadence{}
+	if s.Accuracy > 0 && !measured {
+		c.add("stop.accuracy", "is %v, but evaluate.every is 0, so that nothing is measured", s.Accuracy)
+	}
+	if s.Worst > 0 && !measured {
+		c.add("stop.worst", "is %v, but evaluate.every is 0, so that nothing is measured", s.Worst)
+	}
+	bounded := s.Rounds != 0 || s.Time != 0 || s.Events != 0
+	if !bounded && !c.d.Failed("stop.rounds") && !c.d.Failed("stop.time") && !c.d.Failed("stop.events") {
+		c.add("stop", "wants rounds, time or events: goals may never be reached")
+	}
+}
