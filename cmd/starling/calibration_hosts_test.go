@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"log/slog"
 	"net"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,16 +132,14 @@ func payload(size, i int) []byte {
 	return data
 }
 
-// A witness counts what one real node does. Its methods run under the locks of the node's own event loop.
+// A witness counts what one real node does. Its methods run in the node's own event loop.
 type witness struct {
 	self       peer.ID
 	mesh       map[peer.ID]bool
 	degree     int
 	delays     []time.Duration
 	duplicates int
-
-	mu   sync.Mutex // guards what is below: a peer's first RPC is traced from its own goroutine
-	sent [mesh.Kinds]traffic
+	sent       [mesh.Kinds]traffic
 }
 
 func (w *witness) Graft(p peer.ID, _ string)        { w.mesh[p] = true }
@@ -157,13 +154,20 @@ func (w *witness) DeliverMessage(m *pubsub.Message) {
 }
 
 func (w *witness) SendRPC(r *pubsub.RPC, _ peer.ID) {
-	k, ok := kindOf(r)
-	if !ok {
-		return
+	if k, ok := kindOf(r); ok && k != mesh.Subscribe {
+		w.count(k, r)
 	}
+}
+
+// RecvRPC counts subscriptions, since the first RPC to a peer is not traced where it is sent.
+func (w *witness) RecvRPC(r *pubsub.RPC) {
+	if k, _ := kindOf(r); k == mesh.Subscribe {
+		w.count(k, r)
+	}
+}
+
+func (w *witness) count(k mesh.Kind, r *pubsub.RPC) {
 	size := proto.Size(&r.RPC)
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.sent[k].rpcs += float64(max(1, len(r.GetPublish()))) // the model answers with an RPC for each message
 	w.sent[k].bytes += float64(size + len(binary.AppendUvarint(nil, uint64(size))))
 }
@@ -174,7 +178,6 @@ func (w *witness) Leave(string)                                         {}
 func (w *witness) ValidateMessage(*pubsub.Message)                      {}
 func (w *witness) RejectMessage(*pubsub.Message, string)                {}
 func (w *witness) ThrottlePeer(peer.ID)                                 {}
-func (w *witness) RecvRPC(*pubsub.RPC)                                  {}
 func (w *witness) SendRPCCompleted(*pubsub.RPC, peer.ID, time.Duration) {}
 func (w *witness) DropRPC(*pubsub.RPC, peer.ID)                         {}
 func (w *witness) UndeliverableMessage(*pubsub.Message)                 {}
