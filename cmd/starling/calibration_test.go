@@ -49,6 +49,7 @@ var scenes = []scene{
 	{name: "512 B, 6 peers", dials: 3, size: 512, messages: 40, pause: 200 * time.Millisecond, runs: 1, seed: 2},
 	{name: "16 KiB, 12 peers", dials: 6, size: 16 << 10, messages: 20, pause: 500 * time.Millisecond, runs: 1, seed: 3},
 	{name: "16 KiB, 6 peers", dials: 3, size: 16 << 10, messages: 30, pause: 500 * time.Millisecond, runs: 1, seed: 4},
+	{name: "512 B, five minutes", dials: 6, size: 512, messages: 60, pause: 5 * time.Second, runs: 1, seed: 6},
 	{name: "512 B, a latecomer", dials: 6, size: 512, messages: 40, pause: 200 * time.Millisecond, late: 20, runs: 2, seed: 5},
 }
 
@@ -135,9 +136,9 @@ func (r *reading) String() string {
 	kb := func(k mesh.Kind) string {
 		return fmt.Sprintf(" %s %.0f (%.0f kB)", k, r.sent[k].rpcs, r.sent[k].bytes/1e3)
 	}
-	return fmt.Sprintf("%5.0f delivered, %5.2f copies, %5.1f %5.1f %6.1f ms, mesh %5.2f;%s%s%s%s%s", r.deliveries, r.copies(),
+	return fmt.Sprintf("%5.0f delivered, %5.2f copies, %5.1f %5.1f %6.1f ms, mesh %5.2f;%s%s%s%s%s%s%s", r.deliveries, r.copies(),
 		ms(r.p50), ms(r.p90), ms(r.p99), r.degree,
-		kb(mesh.Message), kb(mesh.Answer), kb(mesh.IHave), kb(mesh.IWant), kb(mesh.IDontWant))
+		kb(mesh.Message), kb(mesh.Answer), kb(mesh.IHave), kb(mesh.IWant), kb(mesh.IDontWant), kb(mesh.Graft), kb(mesh.Prune))
 }
 
 // modelled runs a scene on the model, as each of the scripts says.
@@ -216,6 +217,7 @@ func differences(s scene, real, model *reading) (out []string) {
 	check("IHAVEs", real.sent[mesh.IHave].rpcs, model.sent[mesh.IHave].rpcs, 0.15+0.2*chance)
 	check("bytes of IHAVEs", real.sent[mesh.IHave].bytes, model.sent[mesh.IHave].bytes, 0.15+0.2*chance)
 	check("IDONTWANTs", real.sent[mesh.IDontWant].rpcs, model.sent[mesh.IDontWant].rpcs, 0.04+0.08*chance)
+	check("GRAFTs", real.sent[mesh.Graft].rpcs, model.sent[mesh.Graft].rpcs, 0.1+0.12*chance)
 	for k, sent := range real.sent {
 		kind := mesh.Kind(k)
 		if exact := kind != mesh.IHave && kind != mesh.IWant && kind != mesh.Answer; exact && sent.rpcs > 0 && model.sent[k].rpcs > 0 {
@@ -237,10 +239,11 @@ func TestModelledMeshDoesWhatRealHostsDo(t *testing.T) {
 	}{
 		{"the mesh of gossipsub's defaults", 0, func(c *mesh.Config) { c.D, c.Dlo, c.Dout, c.Dscore = 6, 5, 2, 4 }},
 		{"no flood publishing", 0, func(c *mesh.Config) { c.FloodPublish = false }},
-		{"half the gossip", 0, func(c *mesh.Config) { c.HistoryGossip = 1 }},
+		{"a shorter window of gossip", 0, func(c *mesh.Config) { c.HistoryGossip = 1 }},
 		{"another name of the topic", 0, func(c *mesh.Config) { c.TopicLen++ }},
 		{"no IDONTWANT", 2, func(c *mesh.Config) { c.IDontWantSize = 1 << 20 }},
-		{"no IHAVE", 4, func(c *mesh.Config) { c.Dlazy, c.GossipFactor = 0, 0 }},
+		{"no opportunistic grafting", 4, func(c *mesh.Config) { c.OpportunisticTicks = 0 }},
+		{"no IHAVE", 5, func(c *mesh.Config) { c.Dlazy, c.GossipFactor = 0, 0 }},
 	}
 	for i, s := range scenes {
 		t.Run(s.name, func(t *testing.T) {
