@@ -115,7 +115,7 @@ func TestGraylistedPeerIsBannedAfterAWhile(t *testing.T) {
 
 // The table of the design: what invalid messages do to a peer, without and with a perfect past.
 func TestInvalidMessagesCrossTheThresholdsOneByOne(t *testing.T) {
-	p := topicScore()
+	p := TopicScore()
 	params := scoreParams("t", nil, nil)
 	for _, tt := range []struct {
 		invalid                       float64

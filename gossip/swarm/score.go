@@ -24,7 +24,8 @@ const (
 	bootstrapScore = 200
 )
 
-func scoreThresholds() *pubsub.PeerScoreThresholds {
+// ScoreThresholds returns what gossipsub makes of peers' scores.
+func ScoreThresholds() *pubsub.PeerScoreThresholds {
 	return &pubsub.PeerScoreThresholds{
 		GossipThreshold: gossipScore, PublishThreshold: publishScore, GraylistThreshold: graylistScore,
 		AcceptPXThreshold: acceptPXScore, OpportunisticGraftThreshold: graftScore,
@@ -35,7 +36,7 @@ func scoreThresholds() *pubsub.PeerScoreThresholds {
 // gossipsub: rare messages and small networks make it punish honest peers.
 func scoreParams(topic string, extra []netip.Prefix, app func(peer.ID) float64) *pubsub.PeerScoreParams {
 	return &pubsub.PeerScoreParams{
-		Topics:                      map[string]*pubsub.TopicScoreParams{topic: topicScore()},
+		Topics:                      map[string]*pubsub.TopicScoreParams{topic: TopicScore()},
 		TopicScoreCap:               50, // a good history cannot buy poison
 		AppSpecificScore:            app,
 		AppSpecificWeight:           1,
@@ -52,7 +53,8 @@ func scoreParams(topic string, extra []netip.Prefix, app func(peer.ID) float64) 
 	}
 }
 
-func topicScore() *pubsub.TopicScoreParams {
+// TopicScore returns what a peer's behaviour in the run's topic counts.
+func TopicScore() *pubsub.TopicScoreParams {
 	return &pubsub.TopicScoreParams{
 		TopicWeight:                    0.5,
 		TimeInMeshWeight:               0.00027,

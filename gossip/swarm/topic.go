@@ -2,62 +2,12 @@ package swarm
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
-	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"google.golang.org/protobuf/proto"
 )
-
-// seenTTL is how long gossipsub remembers a message ID: longer than the worst propagation. Protection from replay is
-// the sequence number inside the message.
-const seenTTL = 5 * time.Minute
-
-func rpcSize(rpc *pubsub.RPC) int { return proto.Size(&rpc.RPC) }
-
-// messageID depends on content alone: two copies of one message are one message, whoever passes it on. It runs for
-// every copy received, in pubsub's only event loop.
-func messageID(m *pb.Message) string {
-	h := sha256.New()
-	h.Write([]byte(m.GetTopic()))
-	h.Write([]byte{0}) // topics hold no zero byte
-	h.Write(m.GetData())
-	return string(h.Sum(nil)[:20])
-}
-
-// newPubSub starts gossipsub on the host. Messages carry their authors' signatures inside and stay verifiable wherever
-// they come from, so gossipsub itself neither signs nor names authors.
-func (s *Swarm) newPubSub() (*pubsub.PubSub, error) {
-	p := pubsub.DefaultGossipSubParams()
-	p.D, p.Dlo, p.Dhi, p.Dscore, p.Dout, p.Dlazy = 8, 6, 12, 6, 3, 8 // small payloads make degree cheap
-	p.HistoryLength, p.HistoryGossip = 6, 3
-	return pubsub.NewGossipSub(s.ctx, s.host,
-		pubsub.WithGossipSubParams(p),
-		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
-		pubsub.WithNoAuthor(),
-		pubsub.WithMessageIdFn(messageID),
-		pubsub.WithMaxMessageSize(s.cfg.MaxMessage+rpcSlack),
-		pubsub.WithMaxControlMessageSize(maxMessage),
-		pubsub.WithPeerOutboundQueueSize(s.cfg.Queue),
-		pubsub.WithValidateQueueSize(s.cfg.Queue),
-		pubsub.WithValidateThrottle(1024),
-		pubsub.WithSeenMessagesTTL(seenTTL),
-		// Without this a peer could make this node remember any number of topics (go-libp2p-pubsub#705).
-		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(
-			pubsub.NewAllowlistSubscriptionFilter(s.cfg.Topic), 16)),
-		pubsub.WithFloodPublish(true),
-		pubsub.WithPeerScore(scoreParams(s.cfg.Topic, s.cfg.TrustedPrefixes, s.appScore), scoreThresholds()),
-		pubsub.WithPeerScoreInspect(s.inspect, s.cfg.timing.inspect),
-		pubsub.WithPeerGater(pubsub.DefaultPeerGaterParams()),
-		pubsub.WithRawTracer(s.metrics),
-		pubsub.WithLogger(quiet(s.cfg.Logger)),
-		pubsub.WithRPCLogger(quiet(s.cfg.Logger)),
-	)
-}
 
 // Join subscribes to the run's topic and begins to take messages. It may be called once, before or during Run, and only
 // if [Config] held no Validate. Validate and Deliver are required.

@@ -72,7 +72,7 @@ func Default() Config {
 		OpportunisticTicks: 60, OpportunisticPeers: 2, OpportunisticScore: 2,
 		Score: Score{
 			TopicWeight: 0.5, MeshWeight: 0.00027, MeshCap: 3600, FirstWeight: 1, FirstCap: 40,
-			FirstDecay: 0.9923541807,
+			FirstDecay: 0.9923540961321005,
 		},
 		FloodPublish: true,
 		TopicLen:     len("/starling/") + 2*32 + len("/1"),

@@ -31,6 +31,12 @@
 //     beyond an honest peer's reach.
 //   - Several records in one RPC: each answer to an IWANT is an RPC of its own, which costs up to 5 bytes more.
 //
+// # How well
+//
+// The calibration in cmd/starling runs 20 real hosts with the daemon's options on a simulated network beside the model:
+// copies, sizes of meshes and delays agree within 4 %, the tail of delays within 5 %, and the bytes of a message or control
+// record exactly. What the model cannot know is the transport: handshakes, congestion control and packets are the owner's.
+//
 // # Cost
 //
 // An idle node costs nothing. Heartbeats are virtual: the cache's windows and all expiry follow from arithmetic on

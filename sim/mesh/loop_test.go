@@ -17,10 +17,10 @@ type loop struct {
 	seq     uint64
 	latency func(from, to int) node.Instant
 	loss    float64
-	lossy   func(Kind) bool // what may be lost
-	rate    float64         // bytes that a node sends in a second; 0 is any number
-	free    []node.Instant  // when a node has sent what it had to
-	lost    uint64
+	lossy   func(Kind) bool          // what may be lost
+	rate    float64                  // bytes that a node sends in a second; 0 is any number
+	free    []node.Instant           // when a node has sent what it had to
+	lost    uint64                   // copies
 	arrived map[MsgID][]node.Instant // by message and node; -1 is never
 	nodes   int
 	refuse  func(n int) bool // the node finds every message invalid
@@ -58,7 +58,9 @@ func (l *loop) push(e event) {
 
 func (l *loop) Send(from, to int, r RPC) {
 	if l.lossy(r.Kind) && l.rand.Float64() < l.loss {
-		l.lost++
+		if r.Kind.Copy() {
+			l.lost++
+		}
 		return
 	}
 	at := l.now

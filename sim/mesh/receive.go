@@ -58,7 +58,11 @@ func (t *Topic) Receive(now node.Instant, n, from int, r RPC) (first bool) {
 	m := &t.nodes[n]
 	e := m.from(from, r)
 	if e == nil {
-		t.stats.Stray++
+		if r.Kind.Copy() {
+			t.stats.Stray++
+		} else {
+			t.stats.StrayControl++
+		}
 		return false
 	}
 	switch r.Kind {

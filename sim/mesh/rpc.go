@@ -29,6 +29,9 @@ func (k Kind) String() string {
 	return names[k]
 }
 
+// Copy reports whether an RPC carries a message.
+func (k Kind) Copy() bool { return k == Message || k == Answer }
+
 // Urgent reports whether an RPC overtakes what else waits for the same peer.
 func (k Kind) Urgent() bool { return k == IDontWant }
 

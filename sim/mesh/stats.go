@@ -1,14 +1,17 @@
 package mesh
 
-// Stats counts what a topic has done so far.
+// Stats counts what a topic has done so far. Every copy sent, as a message or an answer, is delivered, a duplicate, a
+// stray, lost by the owner, or still under way.
 type Stats struct {
 	Published  uint64
 	Delivered  uint64 // first copies received
 	Duplicates uint64 // further copies received
 	Repaired   uint64 // first copies that came as answers to an IWANT
-	// Stray counts what arrived and meant nothing: over a connection that is gone, for a node that is not in the topic,
-	// or a message older than every memory.
-	Stray uint64
+	// Stray counts copies that meant nothing: they came over a connection that is gone, to a node that is not in the
+	// topic, or are of a message older than every memory. StrayControl counts what else came over a connection that is
+	// gone.
+	Stray, StrayControl uint64
+
 	Sent  [Kinds]Traffic // by kind
 	Beats uint64         // heartbeats carried out
 }
