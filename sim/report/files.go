@@ -32,30 +32,50 @@ func Write(dir string, run Run) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	type file struct {
-		name string
-		text []byte
-	}
-	var series bytes.Buffer
-	run.Series.WriteTo(&series) // a buffer takes everything
-	files := []file{{SeriesFile, series.Bytes()}, {ExperimentFile, []byte(run.Result.File)}}
-	if run.Topology != nil {
-		text, err := json.Marshal(run.Topology)
-		if err != nil {
-			return fmt.Errorf("%s: %w", TopologyFile, err)
-		}
-		files = append(files, file{TopologyFile, append(text, '\n')})
-	}
-	result, err := run.Result.Marshal()
+	files, err := files(run)
 	if err != nil {
-		return fmt.Errorf("%s: %w", ResultFile, err)
+		return fmt.Errorf("%s: %w", dir, err)
 	}
-	for _, f := range append(files, file{ResultFile, result}) {
+	for _, f := range files {
 		if err := WriteFile(filepath.Join(dir, f.name), f.text); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+type file struct {
+	name string
+	text []byte
+}
+
+// files are all files of a run, the result last.
+func files(run Run) ([]file, error) {
+	var series, page bytes.Buffer
+	run.Series.WriteTo(&series) // a buffer takes everything
+	out := []file{{SeriesFile, series.Bytes()}, {ExperimentFile, []byte(run.Result.File)}}
+	if run.Topology != nil {
+		text, err := json.Marshal(run.Topology)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, file{TopologyFile, append(text, '\n')})
+	}
+	drawings, err := figures(run)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range drawings {
+		out = append(out, file{f.name + ".svg", []byte(f.alone())})
+	}
+	if err := Page(&page, run); err != nil {
+		return nil, err
+	}
+	result, err := run.Result.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	return append(out, file{PageFile, page.Bytes()}, file{ResultFile, result}), nil
 }
 
 // Read takes a run back from its directory.
