@@ -34,17 +34,18 @@ func (a *axis) shows(v float64) bool {
 	return !math.IsNaN(v) && !math.IsInf(v, 0) && (!a.log || v > 0)
 }
 
-// newAxis covers the values from lo to hi, which may be equal or not finite, with about n ticks at round numbers. An axis
-// from zero begins at zero if no value is negative.
-func newAxis(q quantity, lo, hi float64, n int, fromZero, log bool) *axis {
+// unitsOnAxis is how many of a unit an axis must reach to be in that unit: one that ends at 90 s is in seconds, one that ends
+// at 130 s in minutes.
+const unitsOnAxis = 2
+
+// newAxis covers the values from lo to hi, which may be equal or not finite, with about n ticks at round numbers: the
+// first and the last are at its ends.
+func newAxis(q quantity, lo, hi float64, n int, log bool) *axis {
 	if math.IsNaN(lo) || math.IsNaN(hi) || lo > hi {
 		lo, hi = 0, 1
 	}
 	if log && lo > 0 {
 		return logAxis(q, lo, hi)
-	}
-	if fromZero && lo > 0 {
-		lo = 0
 	}
 	if hi-lo <= 1e-12*math.Max(math.Abs(lo), math.Abs(hi)) { // all equal
 		switch {
@@ -60,8 +61,11 @@ func newAxis(q quantity, lo, hi float64, n int, fromZero, log bool) *axis {
 	if q == fraction {
 		lo, hi = math.Max(lo, 0), math.Min(hi, 1)
 	}
-	u := q.unitFor(math.Max(math.Abs(lo), math.Abs(hi)))
+	u := q.unitFor(math.Max(math.Abs(lo), math.Abs(hi)), unitsOnAxis)
 	step := niceStep((hi - lo) / u.size / float64(n))
+	if q == whole {
+		step = math.Max(step, 1)
+	}
 	first, last := math.Floor(lo/u.size/step+1e-9), math.Ceil(hi/u.size/step-1e-9)
 	a := &axis{lo: first * step * u.size, hi: last * step * u.size, unit: u}
 	if q == fraction {
@@ -71,6 +75,22 @@ func newAxis(q quantity, lo, hi float64, n int, fromZero, log bool) *axis {
 		if v := k * step; v*u.size <= a.hi*(1+1e-9)+1e-300 {
 			a.ticks = append(a.ticks, tick{v * u.size, stepLabel(v, step)})
 		}
+	}
+	return a
+}
+
+// costAxis begins at zero, if no value is negative, and ends at the highest value: what is left of the last step would only
+// be empty.
+func costAxis(q quantity, lo, hi float64) *axis {
+	if hi > 0 {
+		lo = math.Min(lo, 0)
+	}
+	a := newAxis(q, lo, hi, 6, false)
+	if hi > a.lo {
+		a.hi = math.Min(a.hi, hi)
+	}
+	for len(a.ticks) > 0 && a.ticks[len(a.ticks)-1].value > a.hi*(1+1e-9) {
+		a.ticks = a.ticks[:len(a.ticks)-1]
 	}
 	return a
 }
@@ -103,7 +123,7 @@ func stepLabel(v, step float64) string {
 
 // logAxis covers lo > 0 to hi with ticks at powers of ten, and at twice and five times those if there are few.
 func logAxis(q quantity, lo, hi float64) *axis {
-	u := q.unitFor(hi)
+	u := q.unitFor(hi, unitsOnAxis)
 	lo, hi = lo/u.size, hi/u.size
 	if hi <= lo*(1+1e-9) {
 		lo, hi = lo/2, hi*2

@@ -163,7 +163,7 @@ func others(run Run) []*figure {
 	}
 	online := s.values(func(t *Tick) Real { return Real(t.Online) })
 	if len(online) > 1 {
-		p := plot{name: "online-time", title: "Nodes online", xName: "virtual time", yName: "nodes", xKind: seconds,
+		p := plot{name: "online-time", title: "Nodes online", xName: "virtual time", yName: "nodes", xKind: seconds, yKind: whole,
 			curves: []curve{{class: "l0", x: at, y: online}}}
 		out = append(out, p.draw())
 	}

@@ -71,6 +71,7 @@ type card struct {
 type section struct {
 	Title, Note string
 	Figures     []template.HTML
+	drawn       []*figure
 }
 
 // frame is what every page has.

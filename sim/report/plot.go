@@ -23,6 +23,13 @@ type ribbon struct {
 	x, lo, hi    []float64
 }
 
+// A dot is a single point.
+type dot struct {
+	x, y float64
+	hint string
+	run  int // as in a curve
+}
+
 // A plot is curves over one axis.
 type plot struct {
 	name, title        string
@@ -31,6 +38,7 @@ type plot struct {
 	log                bool // y
 	curves             []curve
 	ribbons            []ribbon
+	dots               []dot
 	direct             bool // labels beside the ends of the curves instead of a legend
 	width, height      float64
 	left, right        float64
@@ -47,8 +55,13 @@ func (p *plot) draw() *figure {
 	}
 	p.fig = &figure{name: p.name, title: p.title, width: p.width, height: p.height}
 	xlo, xhi, ylo, yhi := p.extent()
-	p.xAxis = newAxis(p.xKind, xlo, xhi, 6, true, false)
-	p.yAxis = newAxis(p.yKind, ylo, yhi, 5, false, p.log)
+	if p.xAxis == nil {
+		p.xAxis = costAxis(p.xKind, xlo, xhi)
+	}
+	if p.yKind == whole {
+		ylo = math.Min(ylo, 0)
+	}
+	p.yAxis = newAxis(p.yKind, ylo, yhi, 5, p.log)
 	p.fig.label(8, 18, "start", "head", fit(p.title, p.width-16))
 	p.top = 30 + p.legend()
 	p.bottom = p.height - 42
@@ -76,6 +89,9 @@ func (p *plot) draw() *figure {
 	for i := range p.curves {
 		p.curve(&p.curves[i])
 	}
+	for _, d := range p.dots {
+		p.dot(d)
+	}
 	if p.direct {
 		p.labels()
 	}
@@ -96,6 +112,9 @@ func (p *plot) extent() (xlo, xhi, ylo, yhi float64) {
 		for i := range c.x {
 			add(c.x[i], c.y[i])
 		}
+	}
+	for _, d := range p.dots {
+		add(d.x, d.y)
 	}
 	for _, r := range p.ribbons {
 		for i := range r.x {
@@ -269,6 +288,15 @@ func (p *plot) curve(c *curve) {
 	}
 }
 
+func (p *plot) dot(d dot) {
+	if !p.xAxis.shows(d.x) || !p.yAxis.shows(d.y) {
+		return
+	}
+	p.fig.open("circle", "class", "dot f0", "r", "4", "cx", number(p.xAxis.at(d.x)), "cy", number(p.yAxis.at(d.y)), "data-run", strconv.Itoa(d.run))
+	p.fig.hint(d.hint)
+	p.fig.close("circle")
+}
+
 // points are the places of a curve, NaN for gaps. Of more points than the plot can show, each column keeps its first, last,
 // lowest and highest.
 func (p *plot) points(c *curve) [][2]float64 {
@@ -309,17 +337,5 @@ func (p *plot) points(c *curve) [][2]float64 {
 
 // shade is a colour of a scale from blue over green to orange that reads on light and dark and to the colour-blind.
 func shade(x float64) string {
-	stops := [][3]float64{{0x2f, 0x6f, 0xc0}, {0x2a, 0x9d, 0x8f}, {0xb0, 0x98, 0x20}, {0xd9, 0x54, 0x1e}}
-	if !(x > 0) {
-		x = 0
-	}
-	x = math.Min(x, 1) * float64(len(stops)-1)
-	i := min(int(x), len(stops)-2)
-	var s strings.Builder
-	s.WriteByte('#')
-	for k := range 3 {
-		v := int(math.Round(stops[i][k] + float64((x-float64(i))*(stops[i+1][k]-stops[i][k]))))
-		s.WriteString(strconv.FormatInt(int64(v+256), 16)[1:])
-	}
-	return s.String()
+	return blend([][3]float64{{0x2f, 0x6f, 0xc0}, {0x2a, 0x9d, 0x8f}, {0xb0, 0x98, 0x20}, {0xd9, 0x54, 0x1e}}, x)
 }

@@ -15,6 +15,7 @@ const (
 	fraction                 // accuracy: never below 0 or above 1
 	seconds                  // of virtual time
 	volume                   // bytes
+	whole                    // nodes: no part of one
 )
 
 // missing stands for a number that is not there.
@@ -26,8 +27,8 @@ type unit struct {
 	size float64
 }
 
-// unitFor picks the unit in which the largest value of an axis reads best.
-func (q quantity) unitFor(top float64) unit {
+// unitFor picks the largest unit of which a value is at least a number of times.
+func (q quantity) unitFor(top, times float64) unit {
 	var units []unit
 	switch q {
 	case seconds:
@@ -39,8 +40,7 @@ func (q quantity) unitFor(top float64) unit {
 	}
 	best := units[0]
 	for _, u := range units[1:] {
-		// Two minutes are easier in seconds, and so is half of anything in what is below it.
-		if top >= 2*u.size || u.name == "s" && top >= 1 {
+		if top >= times*u.size {
 			best = u
 		}
 	}
@@ -58,10 +58,10 @@ func (q quantity) format(v float64) string {
 	switch q {
 	case fraction:
 		return strconv.FormatFloat(v, 'f', 4, 64)
-	case plain:
+	case plain, whole:
 		return digits(v)
 	}
-	u := q.unitFor(math.Abs(v))
+	u := q.unitFor(math.Abs(v), 1)
 	return digits(v/u.size) + " " + u.name
 }
 
