@@ -7,12 +7,13 @@ import (
 
 // An axis maps values to places along a line.
 type axis struct {
-	lo, hi float64 // in values
-	from   float64 // place of lo
-	to     float64 // place of hi
-	log    bool
-	unit   unit
-	ticks  []tick
+	lo, hi  float64 // in values
+	from    float64 // place of lo
+	to      float64 // place of hi
+	log     bool
+	unit    unit
+	classes bool // ticks are names, none of which may be left out
+	ticks   []tick
 }
 
 type tick struct {

@@ -20,27 +20,43 @@ func DrawTopology(w io.Writer, p Picture) error {
 }
 
 func drawTopology(p Picture) (*figure, error) {
-	if err := p.Graph.Validate(); err != nil {
-		return nil, fmt.Errorf("draw topology: %w", err)
+	d, err := newDrawing(p)
+	if err != nil {
+		return nil, err
 	}
-	if err := p.Validate(); err != nil {
-		return nil, fmt.Errorf("draw topology: %w", err)
+	d.body(30)
+	d.label(8, 18, "start", "head", d.title)
+	if p.Roles != nil || d.shades.known() {
+		d.key()
 	}
-	n, links := p.Graph.N(), len(p.Graph.Links())
-	f := &figure{name: "topology", title: fmt.Sprintf("%s, %s", plural(uint64(n), "node", "nodes"), plural(uint64(links), "link", "links"))}
-	d := drawing{f, p, newShades(p.Accuracy)}
-	if n <= springNodes {
-		f.width, f.height = 440, 440
-		d.graph(36)
-	} else {
-		f.width, f.height = 440, 270
-		d.matrix(8, 36, 200)
-		d.field(232, 36, 200)
+	return d.figure, nil
+}
+
+// sketch is a drawing without words, for a page that says them beside it.
+func sketch(p Picture) (*figure, error) {
+	d, err := newDrawing(p)
+	if err != nil {
+		return nil, err
 	}
-	f.label(8, 18, "start", "head", f.title)
-	f.height += 8
-	d.key()
-	return f, nil
+	d.body(0)
+	return d.figure, nil
+}
+
+// body draws the graph below top, the matrix alone if nothing is known of the nodes.
+func (d drawing) body(top float64) {
+	d.width = 440
+	switch {
+	case d.p.Graph.N() <= springNodes:
+		d.height = d.width + top
+		d.graph(top)
+	case d.p.Roles == nil && !d.shades.known():
+		d.height = 424 + top
+		d.matrix(20, top+2, 400)
+	default:
+		d.height = 226 + top
+		d.matrix(8, top+2, 204)
+		d.field(228, top+2, 204)
+	}
 }
 
 // shades sorts accuracies into five classes.
@@ -75,6 +91,18 @@ type drawing struct {
 	shades shades
 }
 
+func newDrawing(p Picture) (drawing, error) {
+	if err := p.Graph.Validate(); err != nil {
+		return drawing{}, fmt.Errorf("draw topology: %w", err)
+	}
+	if err := p.Validate(); err != nil {
+		return drawing{}, fmt.Errorf("draw topology: %w", err)
+	}
+	n, links := p.Graph.N(), len(p.Graph.Links())
+	title := plural(uint64(n), "node", "nodes") + ", " + plural(uint64(links), "link", "links")
+	return drawing{&figure{name: topologyFigure, title: title}, p, newShades(p.Accuracy)}, nil
+}
+
 // look is the class of a node and what it says when pointed at.
 func (d drawing) look(i int) (class, hint string) {
 	role, hint := Honest, "node "+strconv.Itoa(i)
@@ -99,15 +127,18 @@ func (d drawing) look(i int) (class, hint string) {
 func (d drawing) graph(top float64) {
 	g := d.p.Graph
 	at := layout(g)
-	r := math.Max(3, math.Min(9, 90/math.Sqrt(float64(len(at)))/1.6))
-	size := d.width - 24
+	r := math.Max(3.5, math.Min(10, 60/math.Sqrt(float64(len(at)))))
+	size := d.width - 16 - 4*r
 	place := func(i int) (x, y float64) {
-		return 12 + r + float64(at[i].x*(size-2*r)), top + r + float64(at[i].y*(d.height-top-8-2*r))
+		return 8 + 2*r + float64(at[i].x*size), top + 8 + 2*r + float64(at[i].y*size)
 	}
 	links := g.Links()
 	class := "link"
-	if len(links) > 6*len(at) {
+	switch {
+	case len(links) > 1200:
 		class += " faint"
+	case len(links) < 100:
+		class += " clear"
 	}
 	var path strings.Builder
 	for _, l := range links {
@@ -225,7 +256,7 @@ func square(b *strings.Builder, x, y, side float64) {
 
 // key explains the colours below the drawing.
 func (d drawing) key() {
-	y := d.height + 8
+	y := d.height + 16
 	x := 10.0
 	entry := func(look, text string) {
 		w := width(text, fontSize) + 34

@@ -103,9 +103,12 @@ func (c *comparison) effects() []section {
 		}
 		return []section{out}
 	}
-	out.Note = "Each dot is a run; the line joins the means of the runs with the same value."
+	out.Note = "Each dot is a run; the line shows the mean of the runs with the same value."
 	for k, key := range axes {
 		for _, o := range c.outcomes() {
+			if len(axes) > 1 && o.kind == seconds {
+				continue // three plots make one row for each setting
+			}
 			out.drawn = append(out.drawn, c.effect(k, key, o))
 		}
 	}
@@ -140,7 +143,7 @@ func (c *comparison) meanOf(o outcome, in func(i int) bool) float64 {
 // effect plots the outcome of all runs against the values of one setting.
 func (c *comparison) effect(n int, key string, o outcome) *figure {
 	names, numbers := c.d.levels(key)
-	p := plot{name: "effect-" + o.name + "-" + strconv.Itoa(n+1), title: o.title, xName: key, yName: strings.ToLower(o.title), yKind: o.kind}
+	p := plot{name: "effect-" + o.name + "-" + strconv.Itoa(n+1), title: o.title + " by " + key, xName: key, yName: strings.ToLower(o.title), yKind: o.kind}
 	places := numbers
 	if places == nil {
 		for i := range names {
@@ -151,25 +154,29 @@ func (c *comparison) effect(n int, key string, o outcome) *figure {
 		lo, hi := numbers[0], numbers[len(numbers)-1]
 		p.xAxis = newAxis(plain, lo, hi, 6, lo > 0 && hi >= 20*lo)
 	}
-	var means []float64
+	mean := curve{class: "l0 thin"}
 	for k, name := range names {
-		means = append(means, c.meanOf(o, func(i int) bool { return c.d.value(i, key) == name }))
+		y := c.meanOf(o, func(i int) bool { return c.d.value(i, key) == name })
+		if p.xAxis.classes { // a stroke for each: there is nothing between names
+			mean.x, mean.y = append(mean.x, places[k]-0.2, places[k]+0.2, places[k]), append(mean.y, y, y, math.NaN())
+		} else {
+			mean.x, mean.y = append(mean.x, places[k]), append(mean.y, y)
+		}
 		for i := range c.runs {
 			if c.d.value(i, key) == name {
 				p.dots = append(p.dots, dot{places[k], o.of(i), c.d.labels[i] + ": " + o.kind.format(o.of(i)), i + 1})
 			}
 		}
 	}
-	p.curves = []curve{{class: "l0 thin", x: places, y: means}}
+	p.curves = []curve{mean}
 	return p.draw()
 }
 
 // classAxis has one place for each name, with room at both ends.
 func classAxis(names []string) *axis {
-	a := &axis{lo: -0.5, hi: float64(len(names)) - 0.5}
-	limit := math.Max(30, 350/float64(len(names))-8)
+	a := &axis{lo: -0.5, hi: float64(len(names)) - 0.5, classes: true}
 	for i, n := range names {
-		a.ticks = append(a.ticks, tick{float64(i), fit(n, limit)})
+		a.ticks = append(a.ticks, tick{float64(i), fit(n, slantLimit)})
 	}
 	return a
 }

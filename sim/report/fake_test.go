@@ -125,3 +125,100 @@ func sweep(n int, setting func(i int) []report.Setting) []report.Run {
 	}
 	return out
 }
+
+// A named run is one that is hard to show, and what must be seen of it nevertheless.
+type named struct {
+	name            string
+	run             report.Run
+	figures, curves int
+}
+
+// hostile is text that must neither run nor break anything wherever it is shown.
+const hostile = `</title></style></script><script>window.pwned=1</script><img src=x onerror="window.pwned=1">"'&]]>` + "\x00\x1b\u202e" + `'; rm -rf ~ #`
+
+func oddRuns() []named {
+	nan, inf := math.NaN(), math.Inf(1)
+	r := rand.New(rand.NewPCG(8, 9))
+	tick := func(k int, acc, loss []float64) report.Tick {
+		return report.Tick{Seconds: report.Real(k), Rounds: report.Real(k), SentPerNode: report.Real(k * 100), ReceivedPerNode: report.Real(k * 100),
+			Accuracy: report.Accuracies(acc), Loss: report.Losses(loss), ConsensusDistance: report.Real(nan), Online: 1, Evaluated: 1}
+	}
+	var equal, diverged, long report.Series
+	for k := range 10 {
+		equal = append(equal, tick(k, []float64{1, 1}, []float64{0, 0}))
+		if k < 4 {
+			diverged = append(diverged, tick(k, []float64{0.5, 0.4}, []float64{math.Pow(10, float64(k)), 1}))
+		} else {
+			diverged = append(diverged, tick(k, []float64{0.1, nan}, []float64{nan, inf}))
+		}
+	}
+	for k := range 20_000 {
+		long = append(long, tick(k*3600, []float64{0.5 + 0.4*math.Sin(float64(k)/900), 0.5}, []float64{1e-7 * (2 + math.Sin(float64(k)))}))
+	}
+	zero := report.Series{tick(0, []float64{0.1}, []float64{2.3})}
+	make := func(s report.Series) report.Run { return report.Run{Result: fakeResult(s, 2), Series: s} }
+	bad := make(equal)
+	bad.Result.Name, bad.Result.Method, bad.Result.Stopped, bad.Result.TraceHash = hostile, hostile, hostile, hostile
+	bad.Result.Version, bad.Result.File = hostile, hostile
+	bad.Result.Settings = []report.Setting{{Key: hostile, Value: hostile}}
+	bad.Result.Traffic = []report.Traffic{{Kind: hostile}}
+	bad.Result.Adversaries = []report.Group{{Kind: hostile, Nodes: 1}}
+	none := make(zero)
+	none.Series = nil
+	without := make(report.Series{tick(0, nil, []float64{2}), tick(1, nil, []float64{1})})
+	unbalanced := make(equal)
+	unbalanced.Result.Messages.Sent++
+	star, err := topology.Star(60)
+	if err != nil {
+		panic(err)
+	}
+	springs, err := topology.WattsStrogatz(200, 4, 0.1, 1)
+	if err != nil {
+		panic(err)
+	}
+	unbalanced.Topology, bad.Topology = fakeTopology(star, r), fakeTopology(springs, r)
+	return []named{
+		{"hostile", bad, 8, 20}, {"no-ticks", none, 0, 0}, {"zero-rounds", make(zero), 6, 18}, {"all-equal", make(equal), 7, 18},
+		{"diverged", make(diverged), 7, 15}, {"without-accuracy", without, 4, 9}, {"unbalanced", unbalanced, 8, 18}, {"long", make(long), 7, 18},
+	}
+}
+
+// A compared is runs for one page and what must be seen of them.
+type compared struct {
+	name            string
+	runs            []report.Run
+	figures, curves int
+}
+
+func comparisons() []compared {
+	of := func(kv ...string) (out []report.Setting) {
+		for i := 0; i < len(kv); i += 2 {
+			out = append(out, report.Setting{Key: kv[i], Value: kv[i+1]})
+		}
+		return out
+	}
+	graphs := []string{"ring", "torus", "hypercube", "regular:4", "regular:8", "exponential", "base:k=1", "complete"}
+	seeds := sweep(12, func(i int) []report.Setting { return of("method", []string{"average", "outer", "walk"}[i/4]) })
+	for i := range seeds {
+		seeds[i].Result.Seed = uint64(i % 4)
+	}
+	var odd []report.Run
+	for _, n := range oddRuns() {
+		odd = append(odd, n.run)
+	}
+	return []compared{
+		{"compare-2", sweep(2, func(i int) []report.Setting { return of("method", []string{"average", "outer"}[i]) }), 12, 16},
+		{"compare-8", sweep(8, func(i int) []report.Setting { return of("overlay", graphs[i]) }), 12, 64},
+		{"compare-20", sweep(20, func(i int) []report.Setting { return of("network.loss", fmt.Sprint(0.001*float64(int(1)<<(i/2)))) }), 12, 160},
+		{"compare-30", sweep(30, func(i int) []report.Setting {
+			return of("overlay", graphs[i%6], "network.loss", []string{"0", "0.01", "0.02", "0.05", "0.1"}[i/6])
+		}), 12, 240},
+		{"compare-100-dark", sweep(100, func(i int) []report.Setting {
+			return of("optimizer", fmt.Sprint("sgd:lr=", 0.001*float64(1+i%10)), "network.loss", fmt.Sprint(float64(i/10)/100), "nodes", fmt.Sprint(20+10*(i%3)))
+		}), 17, 800},
+		{"compare-seeds", seeds, 12, 96},
+		{"compare-equal", sweep(3, func(int) []report.Setting { return nil }), 8, 24},
+		{"compare-one", sweep(1, func(int) []report.Setting { return nil }), 8, 8},
+		{"compare-odd", odd, 8, 20},
+	}
+}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"math"
+	"strconv"
 	"strings"
 )
 
@@ -86,12 +87,13 @@ func (h *heat) cell(f *figure, x, y, w, tall, v, share float64) {
 	f.close("text")
 }
 
-// write is short: three decimals of a fraction.
+// write is short: three digits.
 func (h *heat) write(v float64) string {
 	if h.kind == fraction {
-		return digits(math.Round(v*1000) / 1000)
+		return strconv.FormatFloat(v, 'f', 3, 64)
 	}
-	return h.kind.format(v)
+	u := h.kind.unitFor(math.Abs(v), h.kind.enough())
+	return strings.TrimSpace(significant(v/u.size, 3) + " " + u.name)
 }
 
 // heads writes the values of the columns below them, slanted when they would touch, and returns where they end.
@@ -107,12 +109,10 @@ func (h *heat) heads(f *figure, left, bottom, w float64) float64 {
 			f.label(x, bottom+16, "middle", "dim", name)
 			continue
 		}
-		f.open("g", "transform", "translate("+number(x+4)+" "+number(bottom+10)+") rotate(-50)")
-		f.label(0, 0, "end", "dim", fit(name, 90))
-		f.close("g")
+		f.slanted(x+4, bottom+10, name)
 	}
 	if slant {
-		return bottom + 14 + math.Min(widest, 90)*0.77
+		return bottom + 6 + slantHeight(widest)
 	}
 	return bottom + 18
 }
@@ -132,7 +132,7 @@ func (h *heat) scale(f *figure, lo, hi float64) {
 	x := 10 + width(words[0], fontSize) + 6
 	for i := range 24 {
 		color, _ := warmth(float64(i) / 23)
-		f.void("rect", "x", number(x+float64(i)*5), "y", number(y-4), "width", "5", "height", "11", "fill", color)
+		f.void("rect", "x", number(x+float64(i)*5), "y", number(y-4), "width", "5.6", "height", "11", "fill", color)
 	}
 	f.label(x+126, y+6, "start", "dim", words[1])
 	f.height += 20

@@ -16,8 +16,8 @@ const (
 	springNodes = 300
 )
 
-// layout places the nodes of a graph of at most springNodes: a star around its hub, what is small and about regular around a
-// circle, the rest with springs. The same graph always gets the same places, on every machine.
+// layout places the nodes of a graph of at most springNodes: a star around its hub, what is about regular and small or dense
+// around a circle, the rest with springs. The same graph always gets the same places, on every machine.
 func layout(g topology.Graph) []point {
 	n := g.N()
 	if n == 1 {
@@ -36,7 +36,7 @@ func layout(g topology.Graph) []point {
 		at := circle(n - 1)
 		at = append(at[:hub], append([]point{{0.5, 0.5}}, at[hub:]...)...)
 		return at
-	case most <= 2 || n <= circleNodes && most-least <= 2:
+	case most <= 2 || most-least <= 2 && (n <= circleNodes || 2*most > n):
 		return circle(n)
 	}
 	return springs(degrees)

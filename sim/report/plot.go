@@ -44,6 +44,7 @@ type plot struct {
 	left, right        float64
 	top, bottom        float64
 	xAxis, yAxis       *axis
+	slanted            bool // the names below the x axis
 	fig                *figure
 	scaleFrom, scaleTo string // ends of the colour scale of many curves
 }
@@ -65,6 +66,7 @@ func (p *plot) draw() *figure {
 	p.fig.label(8, 18, "start", "head", fit(p.title, p.width-16))
 	p.top = 30 + p.legend()
 	p.bottom = p.height - 42
+	p.slant()
 	widest := 0.0
 	for _, t := range p.yAxis.ticks {
 		widest = math.Max(widest, width(t.label, fontSize))
@@ -73,11 +75,14 @@ func (p *plot) draw() *figure {
 	if p.direct {
 		room := 30.0
 		for _, c := range p.curves {
-			room = math.Max(room, width(c.label, fontSize)+6)
+			room = math.Max(room, width(c.label, fontSize)+14)
 		}
-		p.right = p.width - math.Min(room, 110) - 8
+		p.right = p.width - math.Min(room, 125) - 8
 	}
 	p.xAxis.from, p.xAxis.to, p.yAxis.from, p.yAxis.to = p.left, p.right, p.bottom, p.top
+	if len(p.dots) > 0 && !p.xAxis.classes {
+		p.xAxis.from, p.xAxis.to = p.left+10, p.right-10
+	}
 	p.frame()
 	if math.IsNaN(ylo) {
 		p.fig.label((p.left+p.right)/2, (p.top+p.bottom)/2, "middle", "dim", "no values")
@@ -97,6 +102,27 @@ func (p *plot) draw() *figure {
 	}
 	return p.fig
 }
+
+// slant makes room for the names of classes that would touch if they were written side by side.
+func (p *plot) slant() {
+	if p.xAxis == nil || !p.xAxis.classes {
+		return
+	}
+	widest := 0.0
+	for _, t := range p.xAxis.ticks {
+		widest = math.Max(widest, width(t.label, fontSize))
+	}
+	if float64(len(p.xAxis.ticks))*(widest+8) > p.width-80 {
+		p.slanted = true
+		p.bottom -= slantHeight(widest) - 12
+	}
+}
+
+// slantLimit is how long slanted text may be.
+const slantLimit = 100
+
+// slantHeight is how much room slanted text of a width takes.
+func slantHeight(w float64) float64 { return 8 + float64(math.Min(w, slantLimit)*0.77) }
 
 // extent is the range of all points that can be shown; NaN if there is none.
 func (p *plot) extent() (xlo, xhi, ylo, yhi float64) {
@@ -132,7 +158,9 @@ func (p *plot) extent() (xlo, xhi, ylo, yhi float64) {
 // frame draws grid, ticks and the names of the axes.
 func (p *plot) frame() {
 	f := p.fig
-	p.xAxis.thin(12)
+	if !p.xAxis.classes {
+		p.xAxis.thin(12)
+	}
 	for _, t := range p.yAxis.ticks {
 		y := p.yAxis.at(t.value)
 		f.line("grid", p.left, y, p.right, y)
@@ -141,6 +169,10 @@ func (p *plot) frame() {
 	for _, t := range p.xAxis.ticks {
 		x := p.xAxis.at(t.value)
 		f.line("axis", x, p.bottom, x, p.bottom+4)
+		if p.slanted {
+			f.slanted(x+4, p.bottom+12, t.label)
+			continue
+		}
 		f.label(x, p.bottom+17, "middle", "dim", t.label)
 	}
 	f.line("axis", p.left, p.bottom, p.right, p.bottom)
@@ -205,7 +237,7 @@ func (p *plot) colorScale() float64 {
 	f.label(x, 38, "start", "dim", p.scaleFrom)
 	x += width(p.scaleFrom, fontSize) + 8
 	for i := range 24 {
-		f.void("rect", "x", number(x+float64(i)*5), "y", "29", "width", "5", "height", "10", "fill", shade(float64(i)/23))
+		f.void("rect", "x", number(x+float64(i)*5), "y", "29", "width", "5.6", "height", "10", "fill", shade(float64(i)/23))
 	}
 	f.label(x+128, 38, "start", "dim", p.scaleTo)
 	return 20

@@ -75,6 +75,13 @@ func (f *figure) label(x, y float64, anchor, class, s string) {
 	f.close("text")
 }
 
+// slanted writes text that rises to a place, where it ends.
+func (f *figure) slanted(x, y float64, s string) {
+	f.open("g", "transform", "translate("+number(x)+" "+number(y)+") rotate(-50)")
+	f.label(0, 0, "end", "dim", fit(s, slantLimit))
+	f.close("g")
+}
+
 func (f *figure) line(class string, x1, y1, x2, y2 float64) {
 	f.void("line", "class", class, "x1", number(x1), "y1", number(y1), "x2", number(x2), "y2", number(y2))
 }

@@ -50,6 +50,15 @@ func (q quantity) unitFor(top, times float64) unit {
 	return best
 }
 
+// enough is how many of a unit a single value must have to be written in it: 90 seconds are not 1.5 minutes, but 1,500 KiB
+// are 1.465 MiB.
+func (q quantity) enough() float64 {
+	if q == seconds {
+		return 2
+	}
+	return 1
+}
+
 // format writes a value with about four digits and its unit.
 func (q quantity) format(v float64) string {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
@@ -61,12 +70,14 @@ func (q quantity) format(v float64) string {
 	case plain, whole:
 		return digits(v)
 	}
-	u := q.unitFor(math.Abs(v), 1)
+	u := q.unitFor(math.Abs(v), q.enough())
 	return digits(v/u.size) + " " + u.name
 }
 
 // digits writes a number with four significant digits, and whole ones in full with separators.
-func digits(v float64) string {
+func digits(v float64) string { return significant(v, 4) }
+
+func significant(v float64, n int) string {
 	a := math.Abs(v)
 	switch {
 	case v == 0:
@@ -78,7 +89,7 @@ func digits(v float64) string {
 	case v == math.Trunc(v):
 		return strconv.FormatFloat(v, 'f', 0, 64)
 	}
-	decimals := 3 - int(math.Floor(math.Log10(a)))
+	decimals := n - 1 - int(math.Floor(math.Log10(a)))
 	return trimZeros(strconv.FormatFloat(v, 'f', min(max(decimals, 0), 7), 64))
 }
 
