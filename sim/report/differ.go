@@ -133,6 +133,9 @@ func (d *differences) value(run int, key string) string {
 // namedAxes is how many settings make a name; runs that differ in more are called by their own names.
 const namedAxes = 3
 
+// labelLength is how many letters of a label are shown.
+const labelLength = 60
+
 // name finds labels: by what differs if that is little, else by the name of the experiment or the directory.
 func (d *differences) name(runs []Run) {
 	names := map[string]bool{}
@@ -165,6 +168,8 @@ func (d *differences) name(runs []Run) {
 	}
 	taken := map[string]bool{}
 	for i, l := range d.labels {
+		l = clip(l, labelLength)
+		d.labels[i] = l
 		for n := 2; taken[d.labels[i]]; n++ {
 			d.labels[i] = fmt.Sprintf("%s (%d)", l, n)
 		}
@@ -192,7 +197,11 @@ func (d *differences) groups(keys []string) []group {
 		if !ok {
 			k = len(out)
 			at[id] = k
-			out = append(out, group{label: orElse(strings.Join(parts, ", "), "all runs")})
+			label := orElse(strings.Join(parts, ", "), "all runs")
+			if len(keys) > namedAxes {
+				label = "like " + d.labels[i]
+			}
+			out = append(out, group{label: clip(label, labelLength)})
 		}
 		out[k].runs = append(out[k].runs, i)
 	}

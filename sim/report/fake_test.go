@@ -178,7 +178,7 @@ func oddRuns() []named {
 	}
 	unbalanced.Topology, bad.Topology = fakeTopology(star, r), fakeTopology(springs, r)
 	return []named{
-		{"hostile", bad, 8, 20}, {"no-ticks", none, 0, 0}, {"zero-rounds", make(zero), 6, 18}, {"all-equal", make(equal), 7, 18},
+		{"hostile", bad, 8, 19}, {"no-ticks", none, 0, 0}, {"zero-rounds", make(zero), 6, 18}, {"all-equal", make(equal), 7, 18},
 		{"diverged", make(diverged), 7, 15}, {"without-accuracy", without, 4, 9}, {"unbalanced", unbalanced, 8, 18}, {"long", make(long), 7, 18},
 	}
 }

@@ -111,6 +111,6 @@ func render(w io.Writer, name string, data any) error {
 	if err := t.ExecuteTemplate(&b, name, data); err != nil {
 		return err
 	}
-	_, err = b.WriteTo(w)
+	_, err = io.WriteString(w, visible(b.String()))
 	return err
 }

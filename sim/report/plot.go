@@ -124,15 +124,19 @@ const slantLimit = 100
 // slantHeight is how much room slanted text of a width takes.
 func slantHeight(w float64) float64 { return 8 + float64(math.Min(w, slantLimit)*0.77) }
 
-// extent is the range of all points that can be shown; NaN if there is none.
+// extent is the range of all points that can be shown, NaN if there is none. The axis of costs covers the others as well: what
+// is missing leaves an empty place.
 func (p *plot) extent() (xlo, xhi, ylo, yhi float64) {
 	xlo, ylo = math.Inf(1), math.Inf(1)
 	xhi, yhi = math.Inf(-1), math.Inf(-1)
 	add := func(x, y float64) {
-		if math.IsNaN(x) || math.IsInf(x, 0) || math.IsNaN(y) || math.IsInf(y, 0) || p.log && y <= 0 {
+		if !Real(x).Finite() {
 			return
 		}
-		xlo, xhi, ylo, yhi = math.Min(xlo, x), math.Max(xhi, x), math.Min(ylo, y), math.Max(yhi, y)
+		xlo, xhi = math.Min(xlo, x), math.Max(xhi, x)
+		if Real(y).Finite() && (!p.log || y > 0) {
+			ylo, yhi = math.Min(ylo, y), math.Max(yhi, y)
+		}
 	}
 	for _, c := range p.curves {
 		for i := range c.x {
@@ -149,8 +153,10 @@ func (p *plot) extent() (xlo, xhi, ylo, yhi float64) {
 		}
 	}
 	if xlo > xhi {
-		nan := math.NaN()
-		return nan, nan, nan, nan
+		xlo, xhi = math.NaN(), math.NaN()
+	}
+	if ylo > yhi {
+		ylo, yhi = math.NaN(), math.NaN()
 	}
 	return xlo, xhi, ylo, yhi
 }
@@ -276,27 +282,36 @@ func step(d *strings.Builder, first bool, x, y float64) {
 	d.WriteString(number(x) + " " + number(y))
 }
 
-// curve draws a line; a point between two gaps is a short stroke, which round caps turn into a dot.
+// curve draws a line, and a point between two gaps as a dot.
 func (p *plot) curve(c *curve) {
-	var d strings.Builder
-	points, drawn := p.points(c), 0
+	var line, lone strings.Builder
+	points := p.points(c)
+	gap := func(i int) bool { return i < 0 || i >= len(points) || math.IsNaN(points[i][0]) }
 	for i, at := range points {
-		if math.IsNaN(at[0]) {
-			continue
-		}
-		drawn++
-		first := i == 0 || math.IsNaN(points[i-1][0])
-		step(&d, first, at[0], at[1])
-		if first && (i+1 == len(points) || math.IsNaN(points[i+1][0])) {
-			d.WriteString("h.01")
+		switch {
+		case gap(i):
+		case gap(i-1) && gap(i+1):
+			step(&lone, true, at[0], at[1])
+			lone.WriteString("h.01") // round ends make a dot of it
+		default:
+			step(&line, gap(i-1), at[0], at[1])
 		}
 	}
-	if drawn == 0 {
+	p.stroke(c, "curve "+c.class, line.String())
+	p.stroke(c, "curve lone "+c.class, lone.String())
+	for i, h := range c.hints {
+		if p.xAxis.shows(c.x[i]) && p.yAxis.shows(c.y[i]) {
+			p.fig.open("circle", "class", "spot", "r", "3.5", "cx", number(p.xAxis.at(c.x[i])), "cy", number(p.yAxis.at(c.y[i])))
+			p.fig.hint(h)
+			p.fig.close("circle")
+		}
+	}
+}
+
+// stroke writes a path of a curve, if there is any.
+func (p *plot) stroke(c *curve, class, path string) {
+	if path == "" {
 		return
-	}
-	class := "curve " + c.class
-	if drawn == 1 {
-		class += " only"
 	}
 	style, run := "", ""
 	if c.color != "" {
@@ -305,19 +320,11 @@ func (p *plot) curve(c *curve) {
 	if c.run > 0 {
 		run = strconv.Itoa(c.run)
 	}
-	f := p.fig
-	f.open("path", "class", class, "style", style, "data-run", run, "d", d.String())
+	p.fig.open("path", "class", class, "style", style, "data-run", run, "d", path)
 	if c.label != "" && c.hints == nil {
-		f.hint(c.label)
+		p.fig.hint(c.label)
 	}
-	f.close("path")
-	for i, h := range c.hints {
-		if p.xAxis.shows(c.x[i]) && p.yAxis.shows(c.y[i]) {
-			f.open("circle", "class", "spot", "r", "3.5", "cx", number(p.xAxis.at(c.x[i])), "cy", number(p.yAxis.at(c.y[i])))
-			f.hint(h)
-			f.close("circle")
-		}
-	}
+	p.fig.close("path")
 }
 
 func (p *plot) dot(d dot) {

@@ -104,7 +104,7 @@ func warnings(run Run) []string {
 func cards(run Run) []card {
 	r := &run.Result
 	var out []card
-	if r.Accuracy.Mean.Finite() {
+	if r.Accuracy.Best.Finite() {
 		out = append(out, spreadCard("Accuracy at the end", fraction, r.Accuracy))
 	}
 	out = append(out, spreadCard("Loss at the end", plain, r.Loss))
@@ -136,16 +136,20 @@ func cards(run Run) []card {
 			count(r.Churn.Crashes) + " of them crashes", digits(float64(r.Churn.MeanOnline)) + " nodes online on average",
 		}})
 	}
-	if len(r.Adversaries) > 0 {
-		out = append(out, adversaryCard(r.Adversaries))
+	if c := adversaryCard(r.Adversaries); len(c.Notes) > 0 {
+		out = append(out, c)
 	}
 	return out
 }
 
 func spreadCard(name string, q quantity, s Spread) card {
-	return card{name, q.format(float64(s.Mean)), []string{
-		"worst node " + q.format(float64(s.Worst)), "best node " + q.format(float64(s.Best)), "standard deviation " + digitsOr(s.Std),
-	}}
+	write := func(r Real) string {
+		if !r.Finite() {
+			return "not finite"
+		}
+		return q.format(float64(r))
+	}
+	return card{name, write(s.Mean), []string{"worst node " + write(s.Worst), "best node " + write(s.Best), "standard deviation " + digitsOr(s.Std)}}
 }
 
 func digitsOr(r Real) string { return plain.format(float64(r)) }
@@ -171,10 +175,12 @@ func targetCard(all []Target) card {
 func adversaryCard(groups []Group) card {
 	c, sum := card{Name: "Adversaries"}, 0
 	for _, g := range groups {
-		sum += g.Nodes
-		c.Notes = append(c.Notes, count(uint64(max(0, g.Nodes)))+" "+g.Kind)
+		if g.Nodes > 0 {
+			sum += g.Nodes
+			c.Notes = append(c.Notes, count(uint64(g.Nodes))+" "+g.Kind)
+		}
 	}
-	c.Value = count(uint64(max(0, sum)))
+	c.Value = count(uint64(sum))
 	return c
 }
 
@@ -270,7 +276,7 @@ func facts(r *Result) table {
 	add("wall-clock time", duration(float64(r.WallSeconds)))
 	add("processor time", duration(float64(r.CPUSeconds)))
 	add("events", count(r.Events))
-	if r.CPUSeconds > 0 {
+	if r.CPUSeconds > 0 && r.Events > 0 {
 		add("events per processor second", digits(float64(r.Events)/float64(r.CPUSeconds)))
 	}
 	add("version", orElse(r.Version, "unknown"))

@@ -99,17 +99,22 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'f', -1, 64)
 }
 
-// escape makes text safe inside elements and attributes, and drops what XML forbids.
+// escape makes text safe inside elements and attributes.
 func escape(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r == unicode.ReplacementChar || unicode.IsControl(r) && r != '\n' && r != '\t' {
-			return '?'
+	var b strings.Builder
+	xml.EscapeText(&b, []byte(visible(s))) // a builder takes everything
+	return b.String()
+}
+
+// visible replaces what XML forbids and what would change the text around it: control characters, and marks that turn the
+// direction of writing.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
+			return unicode.ReplacementChar
 		}
 		return r
 	}, s)
-	var b strings.Builder
-	xml.EscapeText(&b, []byte(s)) // a builder takes everything
-	return b.String()
 }
 
 // width estimates how wide text is in a common sans-serif font of a size; rather a little more than less.

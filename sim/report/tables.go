@@ -92,7 +92,7 @@ func (c *comparison) seedTable() *table {
 			return meanAndDeviation(kind, v)
 		}
 		fields := []string{
-			clip(g.label, 60), strconv.Itoa(len(g.runs)), over(fraction, func(r *Result) Real { return r.Accuracy.Mean }),
+			g.label, strconv.Itoa(len(g.runs)), over(fraction, func(r *Result) Real { return r.Accuracy.Mean }),
 			over(fraction, func(r *Result) Real { return r.Accuracy.Worst }), over(plain, func(r *Result) Real { return r.Loss.Mean }),
 		}
 		if k >= 0 {

@@ -40,7 +40,7 @@ func (q quantity) unitFor(top, times float64) unit {
 	}
 	best := units[0]
 	for _, u := range units[1:] {
-		if top >= times*u.size {
+		if top >= times*u.size || u.name == "s" && top >= u.size {
 			best = u
 		}
 	}
