@@ -48,7 +48,7 @@ func newAxis(q quantity, lo, hi float64, n int, log bool) *axis {
 	if log && lo > 0 {
 		return logAxis(q, lo, hi)
 	}
-	if hi-lo <= 1e-12*math.Max(math.Abs(lo), math.Abs(hi)) { // all equal
+	if hi-lo <= 1e-9*math.Max(math.Abs(lo), math.Abs(hi)) { // all equal
 		switch {
 		case q == fraction:
 			lo, hi = lo-0.05, hi+0.05
@@ -73,7 +73,7 @@ func newAxis(q quantity, lo, hi float64, n int, log bool) *axis {
 		a.lo, a.hi = math.Max(a.lo, 0), math.Min(a.hi, 1)
 	}
 	for k := first; k <= last; k++ {
-		if v := k * step; v*u.size <= a.hi*(1+1e-9)+1e-300 {
+		if v := k * step; v*u.size <= a.hi+step*u.size/1e6 {
 			a.ticks = append(a.ticks, tick{v * u.size, stepLabel(v, step)})
 		}
 	}
@@ -149,7 +149,7 @@ func logAxis(q quantity, lo, hi float64) *axis {
 	}
 	a := &axis{lo: marks[0] * u.size, hi: math.Max(marks[len(marks)-1], hi) * u.size, unit: u, log: true}
 	for _, m := range marks {
-		a.ticks = append(a.ticks, tick{m * u.size, digits(m)})
+		a.ticks = append(a.ticks, tick{m * u.size, stepLabel(m, m)})
 	}
 	return a
 }

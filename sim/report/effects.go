@@ -93,7 +93,7 @@ const effectAxes = 6
 func (c *comparison) effects() []section {
 	axes := c.d.axes
 	out := section{Title: "What the settings change"}
-	if len(axes) == 0 || len(c.runs) < 3 && len(axes) > 1 || len(axes) > effectAxes {
+	if len(axes) == 0 || len(c.runs) < 3 || len(axes) > effectAxes {
 		return nil
 	}
 	if len(axes) == 2 {
@@ -144,6 +144,7 @@ func (c *comparison) meanOf(o outcome, in func(i int) bool) float64 {
 func (c *comparison) effect(n int, key string, o outcome) *figure {
 	names, numbers := c.d.levels(key)
 	p := plot{name: "effect-" + o.name + "-" + strconv.Itoa(n+1), title: o.title + " by " + key, xName: key, yName: strings.ToLower(o.title), yKind: o.kind}
+	p.zero = o.lowIsBest && o.name != "loss"
 	places := numbers
 	if places == nil {
 		for i := range names {

@@ -207,7 +207,7 @@ func comparisons() []compared {
 		odd = append(odd, n.run)
 	}
 	return []compared{
-		{"compare-2", sweep(2, func(i int) []report.Setting { return of("method", []string{"average", "outer"}[i]) }), 12, 16},
+		{"compare-2", sweep(2, func(i int) []report.Setting { return of("method", []string{"average", "outer"}[i]) }), 8, 16},
 		{"compare-8", sweep(8, func(i int) []report.Setting { return of("overlay", graphs[i]) }), 12, 64},
 		{"compare-20", sweep(20, func(i int) []report.Setting { return of("network.loss", fmt.Sprint(0.001*float64(int(1)<<(i/2)))) }), 12, 160},
 		{"compare-30", sweep(30, func(i int) []report.Setting {

@@ -6,7 +6,21 @@ import (
 	"strings"
 )
 
-const topologyFigure = "topology"
+// The names of figures that are not a spread against a cost.
+const (
+	consensusFigure = "consensus-rounds"
+	onlineFigure    = "online-time"
+	topologyFigure  = "topology"
+)
+
+// figureFiles are the names of all figures that a run may have.
+func figureFiles() []string {
+	out := []string{consensusFigure + ".svg", onlineFigure + ".svg", topologyFigure + ".svg"}
+	for _, x := range abscissas() {
+		out = append(out, "accuracy-"+x.name+".svg", "loss-"+x.name+".svg")
+	}
+	return out
+}
 
 // figures draws all plots of a run and its topology, in the order of the page.
 func figures(run Run) ([]*figure, error) {
@@ -19,8 +33,10 @@ func figures(run Run) ([]*figure, error) {
 			out = append(out, spreadPlot(s, "accuracy", fraction, x, accuracy))
 		}
 	}
-	for _, x := range abscissas() {
-		out = append(out, spreadPlot(s, "loss", plain, x, loss))
+	if len(s) > 0 {
+		for _, x := range abscissas() {
+			out = append(out, spreadPlot(s, "loss", plain, x, loss))
+		}
 	}
 	out = append(out, others(run)...)
 	if run.Topology != nil {
@@ -157,13 +173,13 @@ func others(run Run) []*figure {
 	rounds, at := s.values(func(t *Tick) Real { return t.Rounds }), s.values(func(t *Tick) Real { return t.Seconds })
 	if s.any(func(t *Tick) Real { return t.ConsensusDistance }) {
 		y := s.values(func(t *Tick) Real { return t.ConsensusDistance })
-		p := plot{name: "consensus-rounds", title: "Distance from consensus", xName: "rounds of a node, mean", yName: "distance",
+		p := plot{name: consensusFigure, title: "Distance from consensus", xName: "rounds of a node, mean", yName: "distance",
 			log: wide(y), curves: []curve{{class: "l0", x: rounds, y: y}}}
 		out = append(out, p.draw())
 	}
 	online := s.values(func(t *Tick) Real { return Real(t.Online) })
 	if len(online) > 1 {
-		p := plot{name: "online-time", title: "Nodes online", xName: "virtual time", yName: "nodes", xKind: seconds, yKind: whole,
+		p := plot{name: onlineFigure, title: "Nodes online", xName: "virtual time", yName: "nodes", xKind: seconds, yKind: whole,
 			curves: []curve{{class: "l0", x: at, y: online}}}
 		out = append(out, p.draw())
 	}

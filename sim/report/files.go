@@ -27,7 +27,8 @@ type Run struct {
 	Topology *Picture // nil if there is no one graph to draw
 }
 
-// Write makes the directory if need be and puts all files of a run into it. Each file is replaced as a whole or not at all.
+// Write makes the directory if need be and puts all files of a run into it: those named above and the figures of the page as
+// SVG. Each file is replaced as a whole or not at all, and what a former run left under these names is gone.
 func Write(dir string, run Run) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -35,6 +36,12 @@ func Write(dir string, run Run) error {
 	files, err := files(run)
 	if err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
+	}
+	// Until the new result is there, there is none: nobody takes the old one for that of the new files.
+	for _, name := range append(figureFiles(), ResultFile, TopologyFile) {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	for _, f := range files {
 		if err := WriteFile(filepath.Join(dir, f.name), f.text); err != nil {

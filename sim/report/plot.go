@@ -39,6 +39,7 @@ type plot struct {
 	curves             []curve
 	ribbons            []ribbon
 	dots               []dot
+	zero               bool // the y axis begins at zero
 	direct             bool // labels beside the ends of the curves instead of a legend
 	width, height      float64
 	left, right        float64
@@ -59,7 +60,7 @@ func (p *plot) draw() *figure {
 	if p.xAxis == nil {
 		p.xAxis = costAxis(p.xKind, xlo, xhi)
 	}
-	if p.yKind == whole {
+	if p.yKind == whole || p.zero {
 		ylo = math.Min(ylo, 0)
 	}
 	p.yAxis = newAxis(p.yKind, ylo, yhi, 5, p.log)
@@ -91,7 +92,7 @@ func (p *plot) draw() *figure {
 	for _, r := range p.ribbons {
 		p.area(r)
 	}
-	for i := range p.curves {
+	for i := len(p.curves) - 1; i >= 0; i-- { // the first, which matters most, on top
 		p.curve(&p.curves[i])
 	}
 	for _, d := range p.dots {

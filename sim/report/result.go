@@ -141,6 +141,7 @@ type Result struct {
 
 // Marshal returns the text of result.json.
 func (r Result) Marshal() ([]byte, error) {
+	r.Traffic, r.Targets, r.Adversaries, r.Settings = listed(r.Traffic), listed(r.Targets), listed(r.Adversaries), listed(r.Settings)
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -149,6 +150,14 @@ func (r Result) Marshal() ([]byte, error) {
 		return nil, err
 	}
 	return b.Bytes(), nil
+}
+
+// listed is a list that is written as [] when it is empty.
+func listed[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
 }
 
 // ParseResult reads the text of result.json. Keys it does not know are those of a later version and are left out.
