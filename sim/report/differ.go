@@ -60,6 +60,9 @@ func flatten(prefix string, v any, set func(key, value string)) {
 			}
 			v = "[" + strings.Join(parts, ", ") + "]"
 		}
+		if v == nil {
+			v = missing
+		}
 		set(prefix, fmt.Sprint(v))
 		return
 	}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -8,8 +9,11 @@ import (
 	"strings"
 )
 
-// DrawTopology writes a graph as SVG: around a circle or with springs up to 300 nodes, beyond that as a matrix of its links
-// beside a field of its nodes. Nodes are coloured by what they were and how accurate they became, if that is known.
+// drawnLinks is how many lines a drawing has at most; more only make a blot.
+const drawnLinks = 5000
+
+// DrawTopology writes a graph as SVG: around a circle or with springs up to 300 nodes and 5,000 links, beyond that as a matrix
+// of its links beside a field of its nodes. Nodes are coloured by what they were and how accurate they became, if that is known.
 func DrawTopology(w io.Writer, p Picture) error {
 	f, err := drawTopology(p)
 	if err != nil {
@@ -46,7 +50,7 @@ func sketch(p Picture) (*figure, error) {
 func (d drawing) body(top float64) {
 	d.width = 440
 	switch {
-	case d.p.Graph.N() <= springNodes:
+	case d.p.Graph.N() <= springNodes && len(d.p.Graph.Links()) <= drawnLinks:
 		d.height = d.width + top
 		d.graph(top)
 	case d.p.Roles == nil && !d.shades.known():
@@ -99,6 +103,9 @@ func newDrawing(p Picture) (drawing, error) {
 		return drawing{}, fmt.Errorf("draw topology: %w", err)
 	}
 	n, links := p.Graph.N(), len(p.Graph.Links())
+	if n == 0 {
+		return drawing{}, errors.New("draw topology: there are no nodes")
+	}
 	title := plural(uint64(n), "node", "nodes") + ", " + plural(uint64(links), "link", "links")
 	return drawing{&figure{name: topologyFigure, title: title}, p, newShades(p.Accuracy)}, nil
 }
