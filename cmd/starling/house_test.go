@@ -14,6 +14,8 @@ var floors = []floor{
 		"gossip", "gossip/codec/...", "mixing/...",
 	}},
 
+	{"sim/report", []string{"mixing/topology", "mixing/philox"}},
+
 	{"node", []string{"gossip", "mixing/..."}},
 	{"node/daemon/...", []string{"node/...", "gossip/...", "mixing/...", "storage/..."}},
 	{"node/compute/...", []string{
@@ -72,7 +74,7 @@ func TestCoreAndMathematicsAreDeterministic(t *testing.T) {
 }
 
 func TestSumsOfProductsRoundAlikeEverywhere(t *testing.T) {
-	for _, p := range project(t, "node", "mixing/...", "gossip/codec/...", "node/model/...", "node/optim/...") {
+	for _, p := range project(t, "node", "mixing/...", "gossip/codec/...", "node/model/...", "node/optim/...", "sim/report") {
 		report(t, fusible(p))
 	}
 }

@@ -118,39 +118,62 @@ const measure = `(function () {
   return JSON.stringify(r);
 })()`
 
+// faults are what is wrong with a page as it was seen.
+func (p page) faults(have seen, c *complaints) (out []string) {
+	bad := func(wrong bool, format string, args ...any) {
+		if wrong {
+			out = append(out, fmt.Sprintf(format, args...))
+		}
+	}
+	bad(len(c.said) > 0, "the browser says %q", c.said)
+	bad(len(c.requests) == 0, "no request is seen, so that none could be found wrong")
+	for _, r := range c.requests {
+		bad(r != p.url && !strings.HasPrefix(r, "data:"), "the page asks for %s", r)
+	}
+	bad(have.Wide > have.Window || len(have.Cut) > 0, "the page is %d wide in a window of %d: %q", have.Wide, have.Window, have.Cut)
+	bad(len(have.Outside) > 0, "text reaches beyond its figure: %q", have.Outside)
+	bad(len(have.Overlaps) > 0, "text covers text: %q", have.Overlaps)
+	bad(have.Figures < p.figures || have.Curves < p.curves, "%d figures with %d curves are visible, want at least %d and %d", have.Figures, have.Curves,
+		p.figures, p.curves)
+	bad(have.Pwned, "a name ran as a script")
+	return out
+}
+
+// widths are those of a laptop and of a telephone.
+var widths = [2]int64{1280, 400}
+
 func TestPagesRenderWithoutNetwork(t *testing.T) {
-	ctx := chromium(t)
-	for _, page := range pages(t) {
-		for _, width := range []int64{1280, 400} {
-			t.Run(fmt.Sprintf("%s at %d", page.name, width), func(t *testing.T) {
-				have, c := open(t, ctx, page, width)
-				if len(c.said) > 0 {
-					t.Errorf("the browser says %q", c.said)
+	browser := chromium(t)
+	for _, p := range pages(t) {
+		t.Run(p.name, func(t *testing.T) {
+			for _, w := range widths {
+				have, c := open(t, browser, p, w)
+				for _, f := range p.faults(have, c) {
+					t.Errorf("%d pixels wide: %s", w, f)
 				}
-				for _, r := range c.requests {
-					if r != page.url && !strings.HasPrefix(r, "data:") {
-						t.Errorf("the page asks for %s", r)
-					}
-				}
-				if len(c.requests) == 0 {
-					t.Error("no request is seen, so that none could be found wrong")
-				}
-				if have.Wide > have.Window || len(have.Cut) > 0 {
-					t.Errorf("the page is %d wide in a window of %d: %q", have.Wide, have.Window, have.Cut)
-				}
-				if len(have.Outside) > 0 {
-					t.Errorf("text reaches beyond its figure: %q", have.Outside)
-				}
-				if len(have.Overlaps) > 0 {
-					t.Errorf("text covers text: %q", have.Overlaps)
-				}
-				if have.Figures < page.figures || have.Curves < page.curves {
-					t.Errorf("%d figures with %d curves are visible, want at least %d and %d", have.Figures, have.Curves, page.figures, page.curves)
-				}
-				if have.Pwned {
-					t.Error("a name ran as a script")
-				}
-			})
+			}
+		})
+	}
+}
+
+// badPage has every fault that a page is checked for.
+const badPage = `<!DOCTYPE html><html><head><title>bad</title></head><body><main><p style="width:3000px">wide</p>
+<svg class="figure" viewBox="0 0 100 100" width="100"><title>plot</title><text x="10" y="50">one text</text><text x="12" y="52">another</text><text x="90" y="90">far out</text></svg>
+<img src="http://192.0.2.1/spy.png"><script>window.pwned = 1; console.error("oh"); undefined.x;</script></main></body></html>`
+
+func TestBrowserSeesWhatIsWrong(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "bad.html")
+	if err := os.WriteFile(path, []byte(badPage), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	u := url.URL{Scheme: "file", Path: path}
+	p := page{name: "bad", url: u.String(), figures: 2, curves: 1}
+	have, c := open(t, chromium(t), p, 400)
+	all := strings.Join(p.faults(have, c), "\n")
+	for _, want := range []string{"oh", "Uncaught", "asks for http://192.0.2.1/spy.png", "in a window of 400", "reaches beyond its figure: [\"far out", "covers text: [\"one text and another",
+		"1 figures with 0 curves", "ran as a script"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q is not seen in\n%s", want, all)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // CompareFile is the page that [WriteCompare] makes.
@@ -35,7 +36,10 @@ func Compare(w io.Writer, runs []Run) error {
 	return render(w, "compare.html", page)
 }
 
-// WriteCompare puts the page and its figures as SVG into a directory.
+// comparePrefix is what the names of its figures begin with.
+const comparePrefix = "compare-"
+
+// WriteCompare puts the page and its figures as SVG into a directory, and removes the figures of a former comparison.
 func WriteCompare(dir string, runs []Run) error {
 	page, figures, err := compare(runs)
 	if err != nil {
@@ -44,8 +48,19 @@ func WriteCompare(dir string, runs []Run) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	old, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range old {
+		if strings.HasPrefix(e.Name(), comparePrefix) && strings.HasSuffix(e.Name(), ".svg") {
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
 	for _, f := range figures {
-		if err := WriteFile(filepath.Join(dir, "compare-"+f.name+".svg"), []byte(f.alone())); err != nil {
+		if err := WriteFile(filepath.Join(dir, comparePrefix+f.name+".svg"), []byte(f.alone())); err != nil {
 			return err
 		}
 	}

@@ -146,21 +146,26 @@ func TestThresholdsAreFoundIfNobodyAskedForAny(t *testing.T) {
 	}
 }
 
-func TestHeatMapIsTheMeanOfItsRuns(t *testing.T) {
+func TestHeatMapShowsTheMeanOfRunsWithTheSameValues(t *testing.T) {
 	var runs []Run
-	for i, acc := range []Real{0.5, 0.7, 0.9} {
+	for i, acc := range []Real{0.5, 0.7, 0.9, 0.25} {
 		r := evaluated(uint64(i), "x", 0, acc, 1)
-		r.Result.File = fmt.Sprintf("a: %d\nb: %d", i/2, i%2*i/2)
+		r.Result.File = "a: " + []string{"1", "1", "1", "2"}[i] + "\nb: " + []string{"x", "x", "y", "y"}[i]
 		runs = append(runs, r)
 	}
-	c := &comparison{runs: runs, d: compareSettings(runs)}
-	if len(c.d.axes) != 1 {
-		t.Fatalf("axes %q", c.d.axes)
+	_, figures, err := compare(runs)
+	if err != nil {
+		t.Fatal(err)
 	}
-	o := outcome{of: func(i int) float64 { return float64(runs[i].Result.Accuracy.Mean) }}
-	have := c.meanOf(o, func(i int) bool { return c.d.value(i, "a") == "0" })
-	if have < 0.6-1e-12 || have > 0.6+1e-12 {
-		t.Errorf("the mean of 0.5 and 0.7 is %v", have)
+	i := slices.IndexFunc(figures, func(f *figure) bool { return f.name == "heat-accuracy" })
+	if i < 0 {
+		t.Fatal("there is no heat map")
+	}
+	svg := figures[i].alone()
+	for _, want := range []string{">0.600<", ">0.900<", ">0.250<", ">" + missing + "<", ">worst 0.250<", ">best 0.900<"} {
+		if !strings.Contains(svg, want) {
+			t.Errorf("%s is missing in\n%s", want, svg)
+		}
 	}
 }
 

@@ -135,9 +135,10 @@ func (d drawing) graph(top float64) {
 	g := d.p.Graph
 	at := layout(g)
 	r := math.Max(3.5, math.Min(10, 60/math.Sqrt(float64(len(at)))))
-	size := d.width - 16 - 4*r
+	edge := 2 * r
+	size := d.width - 16 - edge - edge
 	place := func(i int) (x, y float64) {
-		return 8 + 2*r + float64(at[i].x*size), top + 8 + 2*r + float64(at[i].y*size)
+		return 8 + edge + float64(at[i].x*size), top + 8 + edge + float64(at[i].y*size)
 	}
 	links := g.Links()
 	class := "link"
@@ -239,7 +240,7 @@ func (d drawing) field(x, y, size float64) {
 		for c, l := range looks {
 			if l == look {
 				gap := side / 8
-				square(&paths[c], x+float64(float64(k%columns)*side)+gap, y+float64(float64(k/columns)*side)+gap, side-2*gap)
+				square(&paths[c], x+float64(float64(k%columns)*side)+gap, y+float64(float64(k/columns)*side)+gap, side-gap-gap)
 			}
 		}
 	}

@@ -28,7 +28,7 @@ func (h *heat) draw() *figure {
 	left = math.Min(left, 130) + 34
 	w := math.Min((f.width-left-12)/float64(len(h.columns)), 96)
 	tall := math.Max(14, math.Min(34, 300/float64(len(h.rows))))
-	top, bottom := 34.0, 34+tall*float64(len(h.rows))
+	top, bottom := 34.0, 34+float64(tall*float64(len(h.rows)))
 	f.label(8, 18, "start", "head", fit(h.title, f.width-16))
 	lo, hi := h.extent()
 	for r, row := range h.cells {
@@ -130,10 +130,10 @@ func (h *heat) scale(f *figure, lo, hi float64) {
 	words := []string{"worst " + from, "best " + to}
 	f.label(10, y+6, "start", "dim", words[0])
 	x := 10 + width(words[0], fontSize) + 6
-	for i := range 24 {
-		color, _ := warmth(float64(i) / 23)
-		f.void("rect", "x", number(x+float64(i)*5), "y", number(y-4), "width", "5.6", "height", "11", "fill", color)
-	}
+	f.colors(x, y-4, func(share float64) string {
+		color, _ := warmth(share)
+		return color
+	})
 	f.label(x+126, y+6, "start", "dim", words[1])
 	f.height += 20
 }

@@ -243,9 +243,7 @@ func (p *plot) colorScale() float64 {
 	x := 10.0
 	f.label(x, 38, "start", "dim", p.scaleFrom)
 	x += width(p.scaleFrom, fontSize) + 8
-	for i := range 24 {
-		f.void("rect", "x", number(x+float64(i)*5), "y", "29", "width", "5.6", "height", "10", "fill", shade(float64(i)/23))
-	}
+	f.colors(x, 28, shade)
 	f.label(x+128, 38, "start", "dim", p.scaleTo)
 	return 20
 }

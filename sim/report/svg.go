@@ -90,6 +90,13 @@ func (f *figure) rect(class string, x, y, w, h float64) {
 	f.void("rect", "class", class, "x", number(x), "y", number(y), "width", number(w), "height", number(h))
 }
 
+// colors draws a scale of colours, 120 wide. Its fields overlap, so that no seam shows.
+func (f *figure) colors(x, y float64, of func(share float64) string) {
+	for i := range 24 {
+		f.void("rect", "x", number(x+float64(5*i)), "y", number(y), "width", "5.6", "height", "11", "fill", of(float64(i)/23))
+	}
+}
+
 // number writes a place to a tenth.
 func number(v float64) string {
 	v = math.Round(v*10) / 10
