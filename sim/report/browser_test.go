@@ -178,6 +178,34 @@ func TestBrowserSeesWhatIsWrong(t *testing.T) {
 	}
 }
 
+// point moves the pointer onto the second run of a table, clicks, and moves away; it counts the curves that are set off before,
+// meanwhile and after, and what is left after a second click.
+const point = `(function () {
+  var row = document.querySelector("tr[data-run='2']"), counts = [];
+  function count() { counts.push(document.body.classList.contains("one") ? document.querySelectorAll("path.on[data-run='2']").length : 0); }
+  function send(target, type) { target.dispatchEvent(new MouseEvent(type, {bubbles: true})); count(); }
+  count(); send(row, "mouseover"); send(document.body, "mouseover"); send(row, "click"); send(document.body, "mouseover"); send(row, "click");
+  return counts.join(" ");
+})()`
+
+func TestPointingAtARunSetsItsCurvesOff(t *testing.T) {
+	browser := chromium(t)
+	dir := t.TempDir()
+	if err := report.WriteCompare(dir, comparisons()[1].runs); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := chromedp.NewContext(browser)
+	defer cancel()
+	u := url.URL{Scheme: "file", Path: filepath.Join(dir, report.CompareFile)}
+	if err := chromedp.Do(ctx, chromedp.Navigate(u.String())); err != nil {
+		t.Fatal(err)
+	}
+	have, err := chromedp.Run(ctx, chromedp.Evaluate[string](point))
+	if want := "0 8 0 8 8 0"; err != nil || have != want {
+		t.Errorf("curves set off: have %s, want %s; %v", have, want, err)
+	}
+}
+
 // open shows a page in a tab of its own and measures it.
 func open(t *testing.T, browser context.Context, page page, width int64) (seen, *complaints) {
 	t.Helper()
