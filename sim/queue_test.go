@@ -52,7 +52,7 @@ func TestQueueIsAListKeptInOrder(t *testing.T) {
 				gotAt, gotID, ev := q.pop(reserved)
 				now = gotAt
 				if gotAt != want.at || (want.id >= 0) != (gotID < reserved) || (want.id >= 0 && gotID != want.id) || ev.node != want.value {
-					t.Fatalf("seed %d, step %d: popped %d (value %d) at %d, want %+v; then %+v", seed, step, gotID, ev.node, gotAt, want, list[:min(4,len(list))])
+					t.Fatalf("seed %d, step %d: popped %d (value %d) at %d, want %+v; then %+v", seed, step, gotID, ev.node, gotAt, want, list[:min(4, len(list))])
 				}
 			}
 			if q.len() != len(list) {

@@ -28,6 +28,10 @@ type Options struct {
 	Source string // own data, all of it one part, in place of the manifest's
 	// Parts lists the parts of the data that are loaded, each counted modulo their number. Nil is all.
 	Parts []int
+	// DataSeed divides the data, in place of the manifest's seed; nil is that one.
+	DataSeed *uint64
+	// Rows is how many held-out rows are evaluated, evenly from all of them; 0 is all.
+	Rows int
 	// Unpack holds held-out rows as floats: evaluation of images is faster and takes four times their memory.
 	Unpack bool
 }
@@ -95,7 +99,11 @@ func (p *Program) rule() (mixing.Rule, error) {
 func (p *Program) load(source *data.Source, o Options) (err error) {
 	var rows []int32 // nil is all: own data is not divided
 	if o.Source == "" {
-		if p.parts, err = data.Partition(p.manifest.Data.Split, source.Labels(), p.manifest.Data.Shards, p.manifest.Seed); err != nil {
+		seed := p.manifest.Seed
+		if o.DataSeed != nil {
+			seed = *o.DataSeed
+		}
+		if p.parts, err = data.Partition(p.manifest.Data.Split, source.Labels(), p.manifest.Data.Shards, seed); err != nil {
 			return err
 		}
 		if o.Parts != nil {
@@ -105,10 +113,20 @@ func (p *Program) load(source *data.Source, o Options) (err error) {
 	if p.train, err = source.Train(rows); err != nil {
 		return err
 	}
-	if p.test, err = source.Test(); err == nil && o.Unpack {
+	if p.test, err = source.Test(); err != nil {
+		return err
+	}
+	if n := p.test.Len(); o.Rows > 0 && o.Rows < n {
+		rows := make([]int32, o.Rows)
+		for i := range rows {
+			rows[i] = int32(i * n / o.Rows)
+		}
+		p.test = p.test.Subset(rows)
+	}
+	if o.Unpack {
 		p.test = p.test.Unpacked()
 	}
-	return err
+	return nil
 }
 
 // choose keeps some parts and returns their rows, ascending; afterwards parts are rows among these.

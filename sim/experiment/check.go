@@ -146,7 +146,7 @@ func (c *checker) spec(path, key, have string, seed uint64, check Check) {
 
 // shared reports the problems of what a manifest has too, in a manifest's words.
 func (c *checker) shared() {
-	m := c.e.shared()
+	m := c.e.Shared()
 	var problems manifest.Problems
 	if !errors.As(m.Validate(), &problems) {
 		return
@@ -156,8 +156,8 @@ func (c *checker) shared() {
 	}
 }
 
-// shared returns the settings that a manifest has too, with something that is valid in the place of what it cannot say.
-func (e *Experiment) shared() manifest.Manifest {
+// Shared returns the settings that a manifest has too, with something that is valid in the place of what it cannot say.
+func (e Experiment) Shared() manifest.Manifest {
 	m := manifest.Default()
 	m.Name, m.Seed, m.Model, m.Init, m.Optimizer, m.Codec = e.Name, e.Seed, e.Model, e.Init, e.Optimizer, e.Codec
 	m.Data, m.Limits, m.Checkpoint.Every = e.Data, e.Limits, e.Checkpoint.Every

@@ -27,7 +27,7 @@ func (e Experiment) Manifest() (manifest.Manifest, error) {
 	if len(cannot) > 0 {
 		return manifest.Manifest{}, errors.New("a run of real nodes cannot have " + strings.Join(cannot, ", "))
 	}
-	m := e.shared()
+	m := e.Shared()
 	if e.Data.Shards == 0 {
 		m.Data.Shards = e.Nodes
 	}

@@ -132,6 +132,8 @@ type Result struct {
 	Churn             Churn    `json:"churn"`
 	PeakRSSBytes      uint64   `json:"peak_rss_bytes"`
 
+	SettingsHash string `json:"settings_hash,omitempty"` // of what the run was asked to do, for sweeps
+
 	File     string    `json:"file"`     // the experiment as it was read
 	Settings []Setting `json:"settings"` // from --set, in order
 	// Resolved are all settings with defaults written out, in the order of the documentation. Without them, comparisons
