@@ -41,6 +41,7 @@ const (
 	drain         = 8 * time.Second  // from the last message to the count
 	linkBits      = 50_000_000       // per second, each way, of each node
 	modelRuns     = 8
+	wrongRuns     = 3 // of a model with wrong settings
 	calibrateName = "/starling/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef/1"
 )
 
@@ -141,11 +142,11 @@ func (r *reading) String() string {
 		kb(mesh.Message), kb(mesh.Answer), kb(mesh.IHave), kb(mesh.IWant), kb(mesh.IDontWant), kb(mesh.Graft), kb(mesh.Prune))
 }
 
-// modelled runs a scene on the model, as each of the scripts says.
-func modelled(t *testing.T, s scene, cfg mesh.Config, when []script) (mean reading) {
+// modelled runs a scene on the model so many times, each as one of the scripts says.
+func modelled(t *testing.T, s scene, cfg mesh.Config, when []script, runs int) (mean reading) {
 	t.Helper()
 	var delays []time.Duration
-	for run := range modelRuns {
+	for run := range runs {
 		w := newWire(linkBits / 8)
 		topic, err := mesh.New(cfg, calibrated, rand.New(rand.NewPCG(s.seed, uint64(run))), w)
 		if err != nil {
@@ -161,7 +162,7 @@ func modelled(t *testing.T, s scene, cfg mesh.Config, when []script) (mean readi
 		for k, s := range stats.Sent {
 			sent[k] = traffic{float64(s.RPCs), float64(s.Bytes)}
 		}
-		mean.add(float64(stats.Delivered), float64(stats.Duplicates), float64(meshed), sent, modelRuns)
+		mean.add(float64(stats.Delivered), float64(stats.Duplicates), float64(meshed), sent, runs)
 		delays = append(delays, w.delays...)
 	}
 	mean.finish(delays)
@@ -248,7 +249,7 @@ func TestModelledMeshDoesWhatRealHostsDo(t *testing.T) {
 	for i, s := range scenes {
 		t.Run(s.name, func(t *testing.T) {
 			real, when := reality(t, s)
-			model := modelled(t, s, mesh.Default(), when)
+			model := modelled(t, s, mesh.Default(), when, modelRuns)
 			t.Logf("real  %v", &real)
 			t.Logf("model %v", &model)
 			for _, d := range differences(s, &real, &model) {
@@ -260,7 +261,7 @@ func TestModelledMeshDoesWhatRealHostsDo(t *testing.T) {
 				}
 				cfg := mesh.Default()
 				w.change(&cfg)
-				model := modelled(t, s, cfg, when)
+				model := modelled(t, s, cfg, when, wrongRuns)
 				d := differences(s, &real, &model)
 				if len(d) == 0 {
 					t.Errorf("a model with %s is not told from real hosts: %v", w.name, &model)
