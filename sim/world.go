@@ -266,6 +266,9 @@ func (w *World) Run(until node.Instant, stop func() bool) {
 // Now returns the virtual time.
 func (w *World) Now() node.Instant { return w.now }
 
+// Next returns when the next event is; ok is false if nothing is left to happen.
+func (w *World) Next() (at node.Instant, ok bool) { return w.queue.next() }
+
 // Nodes returns the number of nodes.
 func (w *World) Nodes() int { return len(w.hosts) }
 

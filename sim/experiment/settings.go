@@ -214,3 +214,20 @@ func decoderSettings(all []setting) []strictyaml.Setting {
 	}
 	return out
 }
+
+// A Value is one setting of an experiment in text.
+type Value struct {
+	Key, Value string
+}
+
+// Resolved returns all settings that have an effect, but for name and about, in the order in which they are written.
+func (e Experiment) Resolved() []Value {
+	e = e.effective()
+	var all []Value
+	for _, s := range settings(&e) {
+		if value := render(s.to); value != "" && s.path != "name" && s.path != "about" {
+			all = append(all, Value{s.path, value})
+		}
+	}
+	return all
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"starling/sim/experiment"
+	"starling/sim/experiments"
+)
+
+func simCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "sim",
+		Short: "Try a run with thousands of nodes on this machine",
+		Long: `Simulate a run: the node code of the daemon on a virtual network, in virtual time. Models are really trained; only time and
+network are simulated. An experiment is a YAML file, or the name of one that comes with the program:
+
+` + shipped() + `
+The same file and seed give the same result, on every machine.`,
+		Example: `  starling sim run pegasos-1000
+  starling sim run my.yaml --set nodes=500 --set network.loss=0.05
+  starling sim topologies --nodes 64`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(simRunCommand(), simSweepCommand(), simReportCommand(), simTopologiesCommand(), simTraceCommand(), simShowCommand())
+	return cmd
+}
+
+// shipped lists the experiments in the program, a line each.
+func shipped() string {
+	var b strings.Builder
+	for _, name := range experiments.Names() {
+		text, err := experiments.Read(name)
+		if err != nil {
+			continue
+		}
+		about := ""
+		if f, err := experiment.Load(text, name, nil, experiment.Hooks{}); err == nil && len(f.Points) > 0 {
+			about = f.Points[0].Experiment.About
+		}
+		fmt.Fprintf(&b, "  %-20s %s\n", name, about)
+	}
+	return b.String()
+}
+
+// openExperiment reads a file, or an experiment that comes with the program.
+func openExperiment(name string) (text []byte, filename string, err error) {
+	info, err := os.Stat(name)
+	switch {
+	case err == nil && info.Size() > experiment.MaxBytes:
+		return nil, name, fmt.Errorf("%s: %d bytes are too many for an experiment, at most %d", name, info.Size(), experiment.MaxBytes)
+	case err == nil:
+		text, err = os.ReadFile(name)
+		return text, name, err
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, name, err
+	}
+	if text, e := experiments.Read(strings.TrimSuffix(name, ".yaml")); e == nil {
+		return text, name, nil
+	}
+	return nil, name, fmt.Errorf("%s: there is no such file, and no experiment of that name in the program, which has %s",
+		name, strings.Join(experiments.Names(), ", "))
+}
+
+// loadExperiment reads an experiment with what was set on the command line.
+func loadExperiment(name string, sets []string, seed *uint64) (text []byte, f *experiment.File, err error) {
+	text, filename, err := openExperiment(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if seed != nil {
+		sets = append(sets, fmt.Sprintf("seed=%d", *seed))
+	}
+	f, err = experiment.Load(text, filename, sets, experiment.Owners())
+	return text, f, err
+}
+
+func simShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show NAME",
+		Short: "Print an experiment that comes with the program",
+		Example: `  starling sim show churn > my.yaml
+  starling sim run my.yaml`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, _, err := openExperiment(args[0])
+			if err != nil {
+				return err
+			}
+			_, err = cmd.OutOrStdout().Write(text)
+			return err
+		},
+	}
+}
