@@ -10,6 +10,9 @@ const (
 	// panelN is the number of columns that are computed together; blockM is the number of rows that share a panel of B, so
 	// that the part of A in use stays in the second-level cache. Neither changes results.
 	panelN, blockM = 32, 256
+
+	// pieceN is the number of columns of a piece of C that is computed transposed.
+	pieceN = 128
 )
 
 // MulNN sets C = A·B, or adds to it, C += A·B, when accumulate is set. A is m×k, B is k×n and C is m×n, all row-major:
@@ -73,7 +76,7 @@ func (t tier) multiply(accumulate bool, m, n, k int, a []float32, row, step int,
 			for k0 := 0; k0 < k; k0 += blockK {
 				mb, kb, add := min(blockM, m-i0), min(blockK, k-k0), accumulate || k0 > 0
 				for j := 0; j < n; j += panelN {
-					t.panel(add, mb, min(panelN, n-j), kb, a[i0*row+k0*step:], row, step, b[k0*ldb+j:], ldb, c[i0*ldc+j:], ldc)
+					t.panel(add, mb, min(panelN, n-j), kb, a[i0*row+k0*step:], row, step, b[k0*ldb+j:], ldb, panelN, c[i0*ldc+j:], ldc)
 				}
 			}
 		}
@@ -92,7 +95,7 @@ func (t tier) multiplyCopied(accumulate bool, m, n, k int, a []float32, row, ste
 			for j := 0; j < n; j += panelN {
 				nb := min(panelN, n-j)
 				t.copyPanel(panel[:], b[k0*ldb+j:], ldb, kb, nb)
-				t.panel(add, mb, nb, kb, a[i0*row+k0*step:], row, step, panel[:], panelN, c[i0*ldc+j:], ldc)
+				t.panel(add, mb, nb, kb, a[i0*row+k0*step:], row, step, panel[:], panelN, 0, c[i0*ldc+j:], ldc)
 			}
 		}
 	}
@@ -103,9 +106,17 @@ func (t tier) multiplyNT(accumulate bool, m, n, k int, a []float32, lda int, b [
 	switch {
 	case nothing(accumulate, m, n, k, c, ldc):
 	case turns(m, n, k, accumulate):
-		t.multiplyTurned(accumulate, m, n, k, a, lda, b, ldb, c, ldc)
-	case k <= 64: // less to clear
-		var panel [64 * panelN]float32
+		if k <= 128 && n <= 32 { // less to clear
+			var panel [128 * panelN]float32
+			var piece [32 * panelN]float32
+			t.multiplyTurned(accumulate, m, n, k, a, lda, b, ldb, c, ldc, panel[:], piece[:])
+			return
+		}
+		var panel [blockK * panelN]float32
+		var piece [pieceN * panelN]float32
+		t.multiplyTurned(accumulate, m, n, k, a, lda, b, ldb, c, ldc, panel[:], piece[:])
+	case k <= 128:
+		var panel [128 * panelN]float32
 		t.multiplyTransposed(accumulate, m, n, k, a, lda, b, ldb, c, ldc, panel[:])
 	default:
 		var panel [blockK * panelN]float32
@@ -113,13 +124,20 @@ func (t tier) multiplyNT(accumulate bool, m, n, k int, a []float32, lda int, b [
 	}
 }
 
-// turns compares the costs of the two ways, in multiply-adds: of all lanes, full or not, with at least four rows for a tile
-// to be busy; and of an element of a transposition.
+// turns compares the costs of the two ways, in multiply-adds. Their constants were measured with AVX-512 and choose well with
+// AVX2: all lanes count, full or not; rows count as four at least, or sums wait for themselves; a panel of one vector has more
+// to load for every sum; and there are elements to transpose.
 func turns(m, n, k int, accumulate bool) bool {
-	const lanes, move = 16, 8
-	up := func(x int) int { return (x + lanes - 1) / lanes * lanes }
-	straight := max(m, 4)*up(n)*k + move*n*k
-	turned := max(n, 4)*up(m)*k + move*m*k + move*m*n
+	const lanes, move = 16, 7
+	tiles := func(rows, cols int) int {
+		cost := max(rows, 4) * ((cols + lanes - 1) / lanes * lanes) * k
+		if cols <= lanes {
+			cost += cost * 2 / 5
+		}
+		return cost
+	}
+	straight := tiles(m, n) + move*n*k
+	turned := tiles(n, m) + move*m*k + move*m*n
 	if accumulate {
 		turned += move * m * n
 	}
@@ -133,30 +151,27 @@ func (t tier) multiplyTransposed(accumulate bool, m, n, k int, a []float32, lda 
 			for j := 0; j < n; j += panelN {
 				nb := min(panelN, n-j)
 				t.transpose(panel, panelN, b[j*ldb+k0:], ldb, nb, kb)
-				t.panel(add, mb, nb, kb, a[i0*lda+k0:], lda, 1, panel, panelN, c[i0*ldc+j:], ldc)
+				t.panel(add, mb, nb, kb, a[i0*lda+k0:], lda, 1, panel, panelN, 0, c[i0*ldc+j:], ldc)
 			}
 		}
 	}
 }
 
-// multiplyTurned computes Cᵀ = B·Aᵀ in pieces of 32 rows and 128 columns of C.
-func (t tier) multiplyTurned(accumulate bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int) {
-	const height = 128
-	var panel [blockK * panelN]float32
-	var piece [height * panelN]float32
+// multiplyTurned computes Cᵀ = B·Aᵀ in pieces of 32 rows and up to 128 columns of C.
+func (t tier) multiplyTurned(accumulate bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, panel, piece []float32) {
 	for i := 0; i < m; i += panelN {
 		mb := min(panelN, m-i)
-		for j := 0; j < n; j += height {
-			nb, to := min(height, n-j), c[i*ldc+j:]
+		for j := 0; j < n; j += pieceN {
+			nb, to := min(pieceN, n-j), c[i*ldc+j:]
 			if accumulate {
-				t.transpose(piece[:], panelN, to, ldc, mb, nb)
+				t.transpose(piece, panelN, to, ldc, mb, nb)
 			}
 			for k0 := 0; k0 < k; k0 += blockK {
 				kb := min(blockK, k-k0)
-				t.transpose(panel[:], panelN, a[i*lda+k0:], lda, mb, kb)
-				t.panel(accumulate || k0 > 0, nb, mb, kb, b[j*ldb+k0:], ldb, 1, panel[:], panelN, piece[:], panelN)
+				t.transpose(panel, panelN, a[i*lda+k0:], lda, mb, kb)
+				t.panel(accumulate || k0 > 0, nb, mb, kb, b[j*ldb+k0:], ldb, 1, panel, panelN, 0, piece, panelN)
 			}
-			t.transpose(to, ldc, piece[:], panelN, nb, mb)
+			t.transpose(to, ldc, piece, panelN, nb, mb)
 		}
 	}
 }

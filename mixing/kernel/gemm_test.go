@@ -34,7 +34,7 @@ func products() []product {
 		{"NT", false, true, tier.multiplyNT},
 		{"NT turned", false, true, func(t tier, add bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int) {
 			if !nothing(add, m, n, k, c, ldc) {
-				t.multiplyTurned(add, m, n, k, a, lda, b, ldb, c, ldc)
+				t.multiplyTurned(add, m, n, k, a, lda, b, ldb, c, ldc, make([]float32, blockK*panelN), make([]float32, pieceN*panelN))
 			}
 		}},
 		{"NT transposed", false, true, func(t tier, add bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int) {

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func panel512(c *float32, ldc int, a *float32, row int, step int, b *float32, ldb int, m int, tall int, n int, k int, add bool)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·panel512(SB), NOSPLIT, $0-89
+// func panel512(c *float32, ldc int, a *float32, row int, step int, b *float32, ldb int, ahead int, m int, tall int, n int, k int, add bool)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·panel512(SB), NOSPLIT, $0-97
 	MOVQ  c+0(FP), DI
 	MOVQ  ldc+8(FP), SI
 	MOVQ  a+16(FP), R8
@@ -14,26 +14,27 @@ TEXT ·panel512(SB), NOSPLIT, $0-89
 	MOVQ  step+32(FP), R12
 	MOVQ  b+40(FP), BX
 	MOVQ  ldb+48(FP), R13
-	MOVQ  n+72(FP), CX
+	MOVQ  n+80(FP), CX
 	MOVQ  $0x00000001, AX
 	SHLQ  CL, AX
 	DECQ  AX
 	KMOVW AX, K1
 	SHRQ  $0x10, AX
 	KMOVW AX, K2
-	MOVQ  m+56(FP), CX
+	MOVQ  ahead+56(FP), CX
 	LEAQ  (R9)(R9*2), R10
 	LEAQ  (R9)(R9*4), R11
 
 tile:
-	MOVQ    tall+64(FP), AX
-	CMPQ    CX, AX
-	CMOVQLT CX, AX
+	MOVQ    tall+72(FP), AX
+	MOVQ    m+64(FP), R14
+	CMPQ    R14, AX
+	CMOVQLT R14, AX
 	MOVQ    R8, R14
 	LEAQ    (R8)(R10*2), R15
 	ADDQ    R9, R15
-	MOVQ    k+80(FP), DX
-	MOVQ    n+72(FP), R8
+	MOVQ    k+88(FP), DX
+	MOVQ    n+80(FP), R8
 	CMPQ    R8, $0x00000010
 	MOVQ    R14, R8
 	JGT     two
@@ -100,6 +101,7 @@ v1h1:
 
 v1h1loop:
 	VMOVUPS.Z    (AX), K1, Z31
+	PREFETCHT0   (AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	ADDQ         R12, R14
@@ -107,7 +109,7 @@ v1h1loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h1loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h1store
@@ -120,7 +122,7 @@ v1h1store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x01, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x01, CX
+	SUBQ    $0x01, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -131,6 +133,7 @@ v1h2:
 
 v1h2loop:
 	VMOVUPS.Z    (AX), K1, Z31
+	PREFETCHT0   (AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VBROADCASTSS (R14)(R9*1), Z29
@@ -140,7 +143,7 @@ v1h2loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h2loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h2store
@@ -158,7 +161,7 @@ v1h2store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x02, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x02, CX
+	SUBQ    $0x02, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -170,6 +173,7 @@ v1h3:
 
 v1h3loop:
 	VMOVUPS.Z    (AX), K1, Z31
+	PREFETCHT0   (AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VBROADCASTSS (R14)(R9*1), Z29
@@ -181,7 +185,7 @@ v1h3loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h3loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h3store
@@ -204,7 +208,7 @@ v1h3store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x03, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x03, CX
+	SUBQ    $0x03, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -217,6 +221,7 @@ v1h4:
 
 v1h4loop:
 	VMOVUPS.Z    (AX), K1, Z31
+	PREFETCHT0   (AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VBROADCASTSS (R14)(R9*1), Z29
@@ -230,7 +235,7 @@ v1h4loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h4loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h4store
@@ -258,7 +263,7 @@ v1h4store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x04, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x04, CX
+	SUBQ    $0x04, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -272,6 +277,7 @@ v1h5:
 
 v1h5loop:
 	VMOVUPS.Z    (AX), K1, Z31
+	PREFETCHT0   (AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VBROADCASTSS (R14)(R9*1), Z29
@@ -287,7 +293,7 @@ v1h5loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h5loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h5store
@@ -320,7 +326,7 @@ v1h5store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x05, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x05, CX
+	SUBQ    $0x05, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -335,6 +341,7 @@ v1h6:
 
 v1h6loop:
 	VMOVUPS.Z    (AX), K1, Z31
+	PREFETCHT0   (AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VBROADCASTSS (R14)(R9*1), Z29
@@ -352,7 +359,7 @@ v1h6loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h6loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h6store
@@ -390,7 +397,7 @@ v1h6store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x06, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x06, CX
+	SUBQ    $0x06, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -406,6 +413,7 @@ v1h7:
 
 v1h7loop:
 	VMOVUPS.Z    (AX), K1, Z31
+	PREFETCHT0   (AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VBROADCASTSS (R14)(R9*1), Z29
@@ -425,7 +433,7 @@ v1h7loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h7loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h7store
@@ -468,7 +476,7 @@ v1h7store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x07, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x07, CX
+	SUBQ    $0x07, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -485,6 +493,7 @@ v1h8:
 
 v1h8loop:
 	VMOVUPS.Z    (AX), K1, Z31
+	PREFETCHT0   (AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VBROADCASTSS (R14)(R9*1), Z29
@@ -506,7 +515,7 @@ v1h8loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h8loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h8store
@@ -554,7 +563,7 @@ v1h8store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x08, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x08, CX
+	SUBQ    $0x08, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -572,6 +581,7 @@ v1h9:
 
 v1h9loop:
 	VMOVUPS.Z    (AX), K1, Z31
+	PREFETCHT0   (AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VBROADCASTSS (R14)(R9*1), Z29
@@ -595,7 +605,7 @@ v1h9loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h9loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h9store
@@ -648,7 +658,7 @@ v1h9store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x09, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x09, CX
+	SUBQ    $0x09, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -667,6 +677,7 @@ v1h10:
 
 v1h10loop:
 	VMOVUPS.Z    (AX), K1, Z31
+	PREFETCHT0   (AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VBROADCASTSS (R14)(R9*1), Z29
@@ -692,7 +703,7 @@ v1h10loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h10loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h10store
@@ -750,7 +761,7 @@ v1h10store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x0a, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x0a, CX
+	SUBQ    $0x0a, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -770,6 +781,7 @@ v1h11:
 
 v1h11loop:
 	VMOVUPS.Z    (AX), K1, Z31
+	PREFETCHT0   (AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VBROADCASTSS (R14)(R9*1), Z29
@@ -797,7 +809,7 @@ v1h11loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h11loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h11store
@@ -860,7 +872,7 @@ v1h11store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x0b, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x0b, CX
+	SUBQ    $0x0b, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -881,6 +893,7 @@ v1h12:
 
 v1h12loop:
 	VMOVUPS.Z    (AX), K1, Z31
+	PREFETCHT0   (AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VBROADCASTSS (R14)(R9*1), Z29
@@ -910,7 +923,7 @@ v1h12loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h12loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h12store
@@ -978,7 +991,7 @@ v1h12store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x0c, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x0c, CX
+	SUBQ    $0x0c, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -1000,6 +1013,7 @@ v1h13:
 
 v1h13loop:
 	VMOVUPS.Z    (AX), K1, Z31
+	PREFETCHT0   (AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VBROADCASTSS (R14)(R9*1), Z29
@@ -1031,7 +1045,7 @@ v1h13loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h13loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h13store
@@ -1104,7 +1118,7 @@ v1h13store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x0d, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x0d, CX
+	SUBQ    $0x0d, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -1127,6 +1141,7 @@ v1h14:
 
 v1h14loop:
 	VMOVUPS.Z    (AX), K1, Z31
+	PREFETCHT0   (AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VBROADCASTSS (R14)(R9*1), Z29
@@ -1160,7 +1175,7 @@ v1h14loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h14loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h14store
@@ -1238,7 +1253,7 @@ v1h14store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x0e, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x0e, CX
+	SUBQ    $0x0e, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -1250,6 +1265,8 @@ v2h1:
 v2h1loop:
 	VMOVUPS.Z    (AX), K1, Z31
 	VMOVUPS.Z    64(AX), K2, Z30
+	PREFETCHT0   (AX)(CX*1)
+	PREFETCHT0   64(AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -1258,7 +1275,7 @@ v2h1loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h1loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h1store
@@ -1274,7 +1291,7 @@ v2h1store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x01, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x01, CX
+	SUBQ    $0x01, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -1288,6 +1305,8 @@ v2h2:
 v2h2loop:
 	VMOVUPS.Z    (AX), K1, Z31
 	VMOVUPS.Z    64(AX), K2, Z30
+	PREFETCHT0   (AX)(CX*1)
+	PREFETCHT0   64(AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -1299,7 +1318,7 @@ v2h2loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h2loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h2store
@@ -1323,7 +1342,7 @@ v2h2store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x02, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x02, CX
+	SUBQ    $0x02, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -1339,6 +1358,8 @@ v2h3:
 v2h3loop:
 	VMOVUPS.Z    (AX), K1, Z31
 	VMOVUPS.Z    64(AX), K2, Z30
+	PREFETCHT0   (AX)(CX*1)
+	PREFETCHT0   64(AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -1353,7 +1374,7 @@ v2h3loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h3loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h3store
@@ -1385,7 +1406,7 @@ v2h3store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x03, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x03, CX
+	SUBQ    $0x03, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -1403,6 +1424,8 @@ v2h4:
 v2h4loop:
 	VMOVUPS.Z    (AX), K1, Z31
 	VMOVUPS.Z    64(AX), K2, Z30
+	PREFETCHT0   (AX)(CX*1)
+	PREFETCHT0   64(AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -1420,7 +1443,7 @@ v2h4loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h4loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h4store
@@ -1460,7 +1483,7 @@ v2h4store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x04, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x04, CX
+	SUBQ    $0x04, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -1480,6 +1503,8 @@ v2h5:
 v2h5loop:
 	VMOVUPS.Z    (AX), K1, Z31
 	VMOVUPS.Z    64(AX), K2, Z30
+	PREFETCHT0   (AX)(CX*1)
+	PREFETCHT0   64(AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -1500,7 +1525,7 @@ v2h5loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h5loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h5store
@@ -1548,7 +1573,7 @@ v2h5store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x05, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x05, CX
+	SUBQ    $0x05, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -1570,6 +1595,8 @@ v2h6:
 v2h6loop:
 	VMOVUPS.Z    (AX), K1, Z31
 	VMOVUPS.Z    64(AX), K2, Z30
+	PREFETCHT0   (AX)(CX*1)
+	PREFETCHT0   64(AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -1593,7 +1620,7 @@ v2h6loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h6loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h6store
@@ -1649,7 +1676,7 @@ v2h6store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x06, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x06, CX
+	SUBQ    $0x06, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -1673,6 +1700,8 @@ v2h7:
 v2h7loop:
 	VMOVUPS.Z    (AX), K1, Z31
 	VMOVUPS.Z    64(AX), K2, Z30
+	PREFETCHT0   (AX)(CX*1)
+	PREFETCHT0   64(AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -1699,7 +1728,7 @@ v2h7loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h7loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h7store
@@ -1763,7 +1792,7 @@ v2h7store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x07, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x07, CX
+	SUBQ    $0x07, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -1789,6 +1818,8 @@ v2h8:
 v2h8loop:
 	VMOVUPS.Z    (AX), K1, Z31
 	VMOVUPS.Z    64(AX), K2, Z30
+	PREFETCHT0   (AX)(CX*1)
+	PREFETCHT0   64(AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -1818,7 +1849,7 @@ v2h8loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h8loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h8store
@@ -1890,7 +1921,7 @@ v2h8store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x08, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x08, CX
+	SUBQ    $0x08, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -1918,6 +1949,8 @@ v2h9:
 v2h9loop:
 	VMOVUPS.Z    (AX), K1, Z31
 	VMOVUPS.Z    64(AX), K2, Z30
+	PREFETCHT0   (AX)(CX*1)
+	PREFETCHT0   64(AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -1950,7 +1983,7 @@ v2h9loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h9loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h9store
@@ -2030,7 +2063,7 @@ v2h9store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x09, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x09, CX
+	SUBQ    $0x09, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -2060,6 +2093,8 @@ v2h10:
 v2h10loop:
 	VMOVUPS.Z    (AX), K1, Z31
 	VMOVUPS.Z    64(AX), K2, Z30
+	PREFETCHT0   (AX)(CX*1)
+	PREFETCHT0   64(AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -2095,7 +2130,7 @@ v2h10loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h10loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h10store
@@ -2183,7 +2218,7 @@ v2h10store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x0a, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x0a, CX
+	SUBQ    $0x0a, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -2215,6 +2250,8 @@ v2h11:
 v2h11loop:
 	VMOVUPS.Z    (AX), K1, Z31
 	VMOVUPS.Z    64(AX), K2, Z30
+	PREFETCHT0   (AX)(CX*1)
+	PREFETCHT0   64(AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -2253,7 +2290,7 @@ v2h11loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h11loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h11store
@@ -2349,7 +2386,7 @@ v2h11store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x0b, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x0b, CX
+	SUBQ    $0x0b, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -2383,6 +2420,8 @@ v2h12:
 v2h12loop:
 	VMOVUPS.Z    (AX), K1, Z31
 	VMOVUPS.Z    64(AX), K2, Z30
+	PREFETCHT0   (AX)(CX*1)
+	PREFETCHT0   64(AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -2424,7 +2463,7 @@ v2h12loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h12loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h12store
@@ -2528,7 +2567,7 @@ v2h12store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x0c, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x0c, CX
+	SUBQ    $0x0c, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -2564,6 +2603,8 @@ v2h13:
 v2h13loop:
 	VMOVUPS.Z    (AX), K1, Z31
 	VMOVUPS.Z    64(AX), K2, Z30
+	PREFETCHT0   (AX)(CX*1)
+	PREFETCHT0   64(AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -2608,7 +2649,7 @@ v2h13loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h13loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h13store
@@ -2720,7 +2761,7 @@ v2h13store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x0d, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x0d, CX
+	SUBQ    $0x0d, m+64(FP)
 	JNE     tile
 	JMP     done
 
@@ -2758,6 +2799,8 @@ v2h14:
 v2h14loop:
 	VMOVUPS.Z    (AX), K1, Z31
 	VMOVUPS.Z    64(AX), K2, Z30
+	PREFETCHT0   (AX)(CX*1)
+	PREFETCHT0   64(AX)(CX*1)
 	VBROADCASTSS (R14), Z29
 	VFMADD231PS  Z31, Z29, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -2805,7 +2848,7 @@ v2h14loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h14loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h14store
@@ -2925,7 +2968,7 @@ v2h14store:
 	ADDQ    SI, DI
 	IMUL3Q  $0x0e, R9, R14
 	ADDQ    R14, R8
-	SUBQ    $0x0e, CX
+	SUBQ    $0x0e, m+64(FP)
 	JNE     tile
 
 done:
@@ -3822,9 +3865,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel2(c *float32, ldc int, a *float32, row int, step int, b *float32, ldb int, m int, tall int, n int, k int, add bool)
+// func panel2(c *float32, ldc int, a *float32, row int, step int, b *float32, ldb int, ahead int, m int, tall int, n int, k int, add bool)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·panel2(SB), NOSPLIT, $0-89
+TEXT ·panel2(SB), NOSPLIT, $0-97
 	MOVQ    c+0(FP), DI
 	MOVQ    ldc+8(FP), SI
 	MOVQ    a+16(FP), R8
@@ -3832,25 +3875,26 @@ TEXT ·panel2(SB), NOSPLIT, $0-89
 	MOVQ    step+32(FP), R12
 	MOVQ    b+40(FP), BX
 	MOVQ    ldb+48(FP), R13
-	MOVQ    n+72(FP), CX
+	MOVQ    n+80(FP), CX
 	DECQ    CX
 	ANDQ    $0x07, CX
 	NEGQ    CX
 	LEAQ    ones<>+0(SB), AX
 	VMOVDQU 28(AX)(CX*4), Y15
-	MOVQ    m+56(FP), CX
+	MOVQ    ahead+56(FP), CX
 	LEAQ    (R9)(R9*2), R10
 	LEAQ    (R9)(R9*4), R11
 
 tile:
-	MOVQ    tall+64(FP), AX
-	CMPQ    CX, AX
-	CMOVQLT CX, AX
+	MOVQ    tall+72(FP), AX
+	MOVQ    m+64(FP), R14
+	CMPQ    R14, AX
+	CMOVQLT R14, AX
 	MOVQ    R8, R14
 	LEAQ    (R8)(R10*2), R15
 	ADDQ    R9, R15
-	MOVQ    k+80(FP), DX
-	MOVQ    n+72(FP), R8
+	MOVQ    k+88(FP), DX
+	MOVQ    n+80(FP), R8
 	CMPQ    R8, $0x00000008
 	MOVQ    R14, R8
 	JGT     two
@@ -3892,7 +3936,7 @@ v1h1loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h1loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h1store
@@ -3905,7 +3949,7 @@ v1h1store:
 	ADDQ       SI, DI
 	IMUL3Q     $0x01, R9, R14
 	ADDQ       R14, R8
-	SUBQ       $0x01, CX
+	SUBQ       $0x01, m+64(FP)
 	JNE        tile
 	JMP        done
 
@@ -3925,7 +3969,7 @@ v1h2loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h2loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h2store
@@ -3943,7 +3987,7 @@ v1h2store:
 	ADDQ       SI, DI
 	IMUL3Q     $0x02, R9, R14
 	ADDQ       R14, R8
-	SUBQ       $0x02, CX
+	SUBQ       $0x02, m+64(FP)
 	JNE        tile
 	JMP        done
 
@@ -3966,7 +4010,7 @@ v1h3loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h3loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h3store
@@ -3989,7 +4033,7 @@ v1h3store:
 	ADDQ       SI, DI
 	IMUL3Q     $0x03, R9, R14
 	ADDQ       R14, R8
-	SUBQ       $0x03, CX
+	SUBQ       $0x03, m+64(FP)
 	JNE        tile
 	JMP        done
 
@@ -4015,7 +4059,7 @@ v1h4loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h4loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h4store
@@ -4043,7 +4087,7 @@ v1h4store:
 	ADDQ       SI, DI
 	IMUL3Q     $0x04, R9, R14
 	ADDQ       R14, R8
-	SUBQ       $0x04, CX
+	SUBQ       $0x04, m+64(FP)
 	JNE        tile
 	JMP        done
 
@@ -4072,7 +4116,7 @@ v1h5loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h5loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h5store
@@ -4105,7 +4149,7 @@ v1h5store:
 	ADDQ       SI, DI
 	IMUL3Q     $0x05, R9, R14
 	ADDQ       R14, R8
-	SUBQ       $0x05, CX
+	SUBQ       $0x05, m+64(FP)
 	JNE        tile
 	JMP        done
 
@@ -4137,7 +4181,7 @@ v1h6loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v1h6loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v1h6store
@@ -4175,7 +4219,7 @@ v1h6store:
 	ADDQ       SI, DI
 	IMUL3Q     $0x06, R9, R14
 	ADDQ       R14, R8
-	SUBQ       $0x06, CX
+	SUBQ       $0x06, m+64(FP)
 	JNE        tile
 	JMP        done
 
@@ -4195,7 +4239,7 @@ v2h1loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h1loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h1store
@@ -4211,7 +4255,7 @@ v2h1store:
 	ADDQ       SI, DI
 	IMUL3Q     $0x01, R9, R14
 	ADDQ       R14, R8
-	SUBQ       $0x01, CX
+	SUBQ       $0x01, m+64(FP)
 	JNE        tile
 	JMP        done
 
@@ -4236,7 +4280,7 @@ v2h2loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h2loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h2store
@@ -4260,7 +4304,7 @@ v2h2store:
 	ADDQ       SI, DI
 	IMUL3Q     $0x02, R9, R14
 	ADDQ       R14, R8
-	SUBQ       $0x02, CX
+	SUBQ       $0x02, m+64(FP)
 	JNE        tile
 	JMP        done
 
@@ -4290,7 +4334,7 @@ v2h3loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h3loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h3store
@@ -4322,7 +4366,7 @@ v2h3store:
 	ADDQ       SI, DI
 	IMUL3Q     $0x03, R9, R14
 	ADDQ       R14, R8
-	SUBQ       $0x03, CX
+	SUBQ       $0x03, m+64(FP)
 	JNE        tile
 	JMP        done
 
@@ -4357,7 +4401,7 @@ v2h4loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h4loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h4store
@@ -4397,7 +4441,7 @@ v2h4store:
 	ADDQ       SI, DI
 	IMUL3Q     $0x04, R9, R14
 	ADDQ       R14, R8
-	SUBQ       $0x04, CX
+	SUBQ       $0x04, m+64(FP)
 	JNE        tile
 	JMP        done
 
@@ -4437,7 +4481,7 @@ v2h5loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h5loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h5store
@@ -4485,7 +4529,7 @@ v2h5store:
 	ADDQ       SI, DI
 	IMUL3Q     $0x05, R9, R14
 	ADDQ       R14, R8
-	SUBQ       $0x05, CX
+	SUBQ       $0x05, m+64(FP)
 	JNE        tile
 	JMP        done
 
@@ -4530,7 +4574,7 @@ v2h6loop:
 	ADDQ         R13, AX
 	DECQ         DX
 	JNE          v2h6loop
-	MOVB         add+88(FP), AL
+	MOVB         add+96(FP), AL
 	TESTB        AL, AL
 	MOVQ         DI, R14
 	JEQ          v2h6store
@@ -4586,7 +4630,7 @@ v2h6store:
 	ADDQ       SI, DI
 	IMUL3Q     $0x06, R9, R14
 	ADDQ       R14, R8
-	SUBQ       $0x06, CX
+	SUBQ       $0x06, m+64(FP)
 	JNE        tile
 
 done:

@@ -63,7 +63,7 @@ func (t tier) multiplyPacked(accumulate bool, m int, a []float32, lda int, b *Pa
 		for k0 := 0; k0 < k; k0 += blockK {
 			mb, kb, add := min(blockM, m-i0), min(blockK, k-k0), accumulate || k0 > 0
 			for j := 0; j < n; j += panelN {
-				t.panel(add, mb, min(panelN, n-j), kb, a[i0*lda+k0:], lda, 1, b.data[k0*width+j*kb:], panelN, c[i0*ldc+j:], ldc)
+				t.panel(add, mb, min(panelN, n-j), kb, a[i0*lda+k0:], lda, 1, b.data[k0*width+j*kb:], panelN, kb*panelN, c[i0*ldc+j:], ldc)
 			}
 		}
 	}

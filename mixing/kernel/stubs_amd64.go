@@ -5,9 +5,10 @@
 package kernel
 
 // panel512 is panel for n up to two vectors, m, n and k above 0. Strides are in bytes. Tiles have tall rows.
+// Lines of B at the distance ahead, in bytes, are wanted next and fetched on the way.
 //
 //go:noescape
-func panel512(c *float32, ldc int, a *float32, row int, step int, b *float32, ldb int, m int, tall int, n int, k int, add bool)
+func panel512(c *float32, ldc int, a *float32, row int, step int, b *float32, ldb int, ahead int, m int, tall int, n int, k int, add bool)
 
 // transpose512 is transpose with strides in bytes, rows and cols above 0.
 //
@@ -76,9 +77,10 @@ func grey512(dst *float32, levels *uint8, n int)
 func exp512(dst *float64, x *float64, n int) int
 
 // panel2 is panel for n up to two vectors, m, n and k above 0. Strides are in bytes. Tiles have tall rows.
+// Lines of B at the distance ahead, in bytes, are wanted next and fetched on the way.
 //
 //go:noescape
-func panel2(c *float32, ldc int, a *float32, row int, step int, b *float32, ldb int, m int, tall int, n int, k int, add bool)
+func panel2(c *float32, ldc int, a *float32, row int, step int, b *float32, ldb int, ahead int, m int, tall int, n int, k int, add bool)
 
 // transpose2 is transpose with strides in bytes, rows and cols above 0 and multiples of 8.
 //

@@ -39,13 +39,13 @@ func (t tier) whole(n, narrow int) int {
 	return n &^ (narrow*int(t) - 1)
 }
 
-func (t tier) panel(add bool, m, n, k int, a []float32, row, step int, b []float32, ldb int, c []float32, ldc int) {
+func (t tier) panel(add bool, m, n, k int, a []float32, row, step int, b []float32, ldb, ahead int, c []float32, ldc int) {
 	switch t {
 	case avx512:
-		panel512(&c[0], 4*ldc, &a[0], 4*row, 4*step, &b[0], 4*ldb, m, even(m, 14), n, k, add)
+		panel512(&c[0], 4*ldc, &a[0], 4*row, 4*step, &b[0], 4*ldb, 4*ahead, m, even(m, 14), n, k, add)
 	case avx2:
 		for j := 0; j < n; j += 16 {
-			panel2(&c[j], 4*ldc, &a[0], 4*row, 4*step, &b[j], 4*ldb, m, even(m, 6), min(16, n-j), k, add)
+			panel2(&c[j], 4*ldc, &a[0], 4*row, 4*step, &b[j], 4*ldb, 4*ahead, m, even(m, 6), min(16, n-j), k, add)
 		}
 	default:
 		plainPanel(add, m, n, k, a, row, step, b, ldb, c, ldc)

@@ -14,7 +14,7 @@ func tiers() []tier { return []tier{best} }
 
 func (tier) String() string { return "plain" }
 
-func (tier) panel(add bool, m, n, k int, a []float32, row, step int, b []float32, ldb int, c []float32, ldc int) {
+func (tier) panel(add bool, m, n, k int, a []float32, row, step int, b []float32, ldb, ahead int, c []float32, ldc int) {
 	plainPanel(add, m, n, k, a, row, step, b, ldb, c, ldc)
 }
 

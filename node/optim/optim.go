@@ -74,6 +74,9 @@ func (p pace) begin(params, grad, state []float32, stateLen int, c Context) (flo
 // sgd is stochastic gradient descent with coupled decay, and with heavy-ball or Nesterov momentum:
 //
 //	g ← g + λw,  m ← μm + g,  w ← w − η·m  or  w ← w − η(g + μm)
+//
+// The products λw, η·(…) and, with Nesterov, μm are fused with the sum that takes them up, as in [kernel.Axpy]; the μm of the
+// second rule is rounded first.
 type sgd struct {
 	pace
 	momentum, decay float32
@@ -95,23 +98,30 @@ func (o sgd) Step(params, grad, state []float32, c Context) error {
 		return err
 	}
 	lr, mu, wd := float32(c.LR), o.momentum, o.decay
-	grad = grad[:len(params)]
-	if mu == 0 {
-		for i, w := range params {
-			g := float32(f*grad[i]) + float32(wd*w)
-			params[i] = w - float32(lr*g)
-		}
+	if f == 1 && wd == 0 && mu == 0 {
+		kernel.Axpy(-lr, grad, params)
 		return nil
 	}
-	state = state[:len(params)]
-	for i, w := range params {
-		g := float32(f*grad[i]) + float32(wd*w)
-		m := float32(mu*state[i]) + g
-		state[i] = m
-		if o.nesterov {
-			m = g + float32(mu*m)
+	var block [512]float32 // of the gradient, clipped and with decay
+	for start := 0; start < len(params); start += len(block) {
+		end := min(start+len(block), len(params))
+		w, g := params[start:end], block[:end-start]
+		copy(g, grad[start:end])
+		kernel.Scale(f, g)
+		if wd != 0 {
+			kernel.Axpy(wd, w, g)
 		}
-		params[i] = w - float32(lr*m)
+		if mu != 0 {
+			m := state[start:end]
+			kernel.Scale(mu, m)
+			kernel.Add(g, m)
+			if o.nesterov {
+				kernel.Axpy(mu, m, g)
+			} else {
+				copy(g, m)
+			}
+		}
+		kernel.Axpy(-lr, g, w)
 	}
 	return nil
 }

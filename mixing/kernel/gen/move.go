@@ -148,7 +148,7 @@ func (s set) copyPanel() {
 	Load(Param("lds"), lds)
 	Load(Param("k"), k)
 	if s.wide {
-		Load(Param("n"), regM)
+		Load(Param("n"), reg.RCX)
 		s.masks()
 	}
 	Label("loop")

@@ -12,15 +12,16 @@ import (
 // Registers of a panel. Row i of a tile of A is read at a0 + i·row for i < 7 and at a7 + (i-7)·row from there on, with
 // multiples 1, 2 and 4 by the address unit, 3 and 5 in registers.
 var (
-	regC, regLdc   = reg.RDI, reg.RSI
-	regA, regRow   = reg.R8, reg.R9
-	regRow3        = reg.R10
-	regRow5        = reg.R11
-	regStep        = reg.R12
-	regB, regLdb   = reg.RBX, reg.R13
-	regM, regCount = reg.RCX, reg.RDX
-	runB           = reg.RAX
-	runA0, runA7   = reg.R14, reg.R15
+	regC, regLdc = reg.RDI, reg.RSI
+	regA, regRow = reg.R8, reg.R9
+	regRow3      = reg.R10
+	regRow5      = reg.R11
+	regStep      = reg.R12
+	regB, regLdb = reg.RBX, reg.R13
+	regAhead     = reg.RCX
+	regCount     = reg.RDX
+	runB         = reg.RAX
+	runA0, runA7 = reg.R14, reg.R15
 )
 
 // rowOf is the address of row i of a tile of A.
@@ -44,12 +45,14 @@ func rowOf(i int) operand.Mem {
 // panel writes the product of a panel: C, of m rows and n columns, n at most two vectors, is A·B or grows by it. Tiles of up
 // to 14 rows (6 with 16 registers) stay in registers for all k products of an element.
 func (s set) panel() {
-	s.begin("panel", "(c *float32, ldc int, a *float32, row, step int, b *float32, ldb int, m, tall, n, k int, add bool)",
-		"panel"+s.name+" is panel for n up to two vectors, m, n and k above 0. Strides are in bytes. Tiles have tall rows.")
+	s.begin("panel", "(c *float32, ldc int, a *float32, row, step int, b *float32, ldb, ahead int, m, tall, n, k int, add bool)",
+		"panel"+s.name+" is panel for n up to two vectors, m, n and k above 0. Strides are in bytes. Tiles have tall rows.",
+		"Lines of B at the distance ahead, in bytes, are wanted next and fetched on the way.")
 	most := 6
 	if s.wide {
 		most = 14
 	}
+	rest := operand.NewParamAddr("m", 64)
 	load := func(name string, r reg.GPPhysical) { Load(Param(name), r) }
 	load("c", regC)
 	load("ldc", regLdc)
@@ -58,16 +61,17 @@ func (s set) panel() {
 	load("step", regStep)
 	load("b", regB)
 	load("ldb", regLdb)
-	load("n", regM)
+	load("n", reg.RCX)
 	s.masks()
-	load("m", regM)
+	load("ahead", regAhead)
 	LEAQ(index(regRow, regRow, 2), regRow3)
 	LEAQ(index(regRow, regRow, 4), regRow5)
 
 	Label("tile")
 	load("tall", runB)
-	CMPQ(regM, runB)
-	CMOVQLT(regM, runB)
+	load("m", runA0)
+	CMPQ(runA0, runB)
+	CMOVQLT(runA0, runB)
 	// From here on the height of the tile is in runB until its body begins.
 	MOVQ(regA, runA0)
 	LEAQ(index(regA, regRow3, 2), runA7)
@@ -82,14 +86,14 @@ func (s set) panel() {
 	s.choose(2, most)
 	for vecs := 1; vecs <= 2; vecs++ {
 		for h := 1; h <= most; h++ {
-			s.body(h, vecs)
+			s.body(h, vecs, rest)
 		}
 	}
 	Label("done")
 	s.end()
 }
 
-// masks sets up what keeps the last vector of a row within its n columns, n in regM, at most two vectors. AVX-512 has one mask for each of
+// masks sets up what keeps the last vector of a row within its n columns, n in RCX, at most two vectors. AVX-512 has one mask for each of
 // two vectors, AVX2 one for the last.
 func (s set) masks() {
 	if s.wide {
@@ -155,8 +159,8 @@ func mask(v int) reg.OpmaskPhysical {
 	return reg.K2
 }
 
-// body writes a tile of h rows and vecs vectors.
-func (s set) body(h, vecs int) {
+// body writes a tile of h rows and vecs vectors, and takes them off the rest of the rows.
+func (s set) body(h, vecs int, rest operand.Mem) {
 	name := fmt.Sprintf("v%dh%d", vecs, h)
 	acc := func(i, v int) reg.VecPhysical { return s.regs[i*vecs+v] }
 	last := len(s.regs) - 1
@@ -175,6 +179,11 @@ func (s set) body(h, vecs int) {
 	Label(name + "loop")
 	for v := range vecs {
 		s.loadB(mem(runB, v*s.bytes), v, vecs, b[v])
+	}
+	if s.wide {
+		for v := range vecs {
+			PREFETCHT0(operand.Mem{Base: runB, Index: regAhead, Scale: 1, Disp: v * s.bytes})
+		}
 	}
 	for i := range h {
 		VBROADCASTSS(rowOf(i), x)
@@ -208,7 +217,7 @@ func (s set) body(h, vecs int) {
 	}
 	IMUL3Q(operand.U8(h), regRow, runA0)
 	ADDQ(runA0, regA)
-	SUBQ(operand.U8(h), regM)
+	SUBQ(operand.U8(h), rest)
 	JNE(operand.LabelRef("tile"))
 	JMP(operand.LabelRef("done"))
 }
