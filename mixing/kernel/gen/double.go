@@ -96,7 +96,7 @@ func (s set) exp() {
 		table = GLOBL("expTable", attr.RODATA|attr.NOPTR)
 		for i, v := range expTable {
 			for j := range 4 {
-				DATA(32*i+8*j, operand.F64(v))
+				DATA(32*i+8*j, operand.U64(math.Float64bits(v))) // a float without a fraction would be printed as an integer
 			}
 		}
 		for j := range 4 {
