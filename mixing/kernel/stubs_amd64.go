@@ -76,6 +76,11 @@ func grey512(dst *float32, levels *uint8, n int)
 //go:noescape
 func exp512(dst *float64, x *float64, n int) int
 
+// adam512 is Adam.Step for n elements, a multiple of 16 and above 0.
+//
+//go:noescape
+func adam512(settings *float32, w *float32, grad *float32, first *float32, second *float32, n int)
+
 // panel2 is panel for n up to two vectors, m, n and k above 0. Strides are in bytes. Tiles have tall rows.
 // Lines of B at the distance ahead, in bytes, are wanted next and fetched on the way.
 //
@@ -147,3 +152,8 @@ func grey2(dst *float32, levels *uint8, n int)
 //
 //go:noescape
 func exp2(dst *float64, x *float64, n int) int
+
+// adam2 is Adam.Step for n elements, a multiple of 8 and above 0.
+//
+//go:noescape
+func adam2(settings *float32, w *float32, grad *float32, first *float32, second *float32, n int)

@@ -224,3 +224,15 @@ func (t tier) exp(dst, x []float64) int {
 		return exp2(&dst[0], &x[0], n)
 	}
 }
+
+func (t tier) adam(a *Adam, w, g, first, second []float32) int {
+	n := t.whole(len(w), 8)
+	switch {
+	case n == 0:
+	case t == avx512:
+		adam512(&a.Scale, &w[0], &g[0], &first[0], &second[0], n)
+	default:
+		adam2(&a.Scale, &w[0], &g[0], &first[0], &second[0], n)
+	}
+	return n
+}

@@ -131,6 +131,37 @@ func TestExportedVectorOperationsAreTheSame(t *testing.T) {
 	}
 }
 
+func TestStepsOfAdamEqualTheReference(t *testing.T) {
+	everyTier(t, func(t *testing.T, use tier) {
+		rng := rand.New(rand.NewPCG(19, 20))
+		a := Adam{Scale: 0.7, Beta1: 0.9, New1: 0.1, Beta2: 0.999, New2: 0.001, Decay: 1e-3, Rate: 0.01, Root: 1.3, Epsilon: 1e-8}
+		for _, n := range lengths {
+			g := odd(rng, n)
+			var got, want [3][]float32
+			for i := range got {
+				got[i] = odd(rng, n)
+				if i == 2 {
+					for j, x := range got[i] {
+						got[i][j] = float32(math.Abs(float64(x)))
+					}
+				}
+				want[i] = slices.Clone(got[i])
+			}
+			use.adamAll(a, got[0], g, got[1], got[2])
+			for i := range n {
+				x := float32(a.Scale * g[i])
+				m := float32(a.Beta1*want[1][i]) + float32(a.New1*x)
+				v := float32(a.Beta2*want[2][i]) + float32(a.New2*float32(x*x))
+				w := want[0][i] - float32(a.Decay*want[0][i])
+				w -= float32(a.Rate*m) / (float32(float32(math.Sqrt(float64(v)))*a.Root) + a.Epsilon)
+				if !sameFloat(got[0][i], w) || !sameFloat(got[1][i], m) || !sameFloat(got[2][i], v) {
+					t.Fatalf("%d of %d: weight and moments %v %v %v, want %v %v %v", i, n, got[0][i], got[1][i], got[2][i], w, m, v)
+				}
+			}
+		}
+	})
+}
+
 func TestDotAddsInTheDocumentedOrder(t *testing.T) {
 	everyTier(t, func(t *testing.T, use tier) {
 		rng := rand.New(rand.NewPCG(7, 8))

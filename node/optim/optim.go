@@ -144,18 +144,12 @@ func (o adamw) Step(params, grad, state []float32, c Context) error {
 	}
 	n := len(params)
 	c1, c2 := 1-power(o.beta1, c.Step+1), 1-power(o.beta2, c.Step+1)
-	rate, decay := float32(c.LR/c1), float32(c.LR*o.decay)
-	b1, b2, a1, a2 := float32(o.beta1), float32(o.beta2), float32(1-o.beta1), float32(1-o.beta2)
-	root, eps := float32(1/math.Sqrt(c2)), float32(o.eps)
-	grad, first, second := grad[:n], state[:n], state[n:][:n]
-	for i, w := range params {
-		g := float32(f * grad[i])
-		m := float32(b1*first[i]) + float32(a1*g)
-		v := float32(b2*second[i]) + float32(a2*float32(g*g))
-		first[i], second[i] = m, v
-		w -= float32(decay * w)
-		params[i] = w - float32(rate*m)/(float32(float32(math.Sqrt(float64(v)))*root)+eps)
-	}
+	kernel.Adam{
+		Scale: f,
+		Beta1: float32(o.beta1), New1: float32(1 - o.beta1),
+		Beta2: float32(o.beta2), New2: float32(1 - o.beta2),
+		Decay: float32(c.LR * o.decay), Rate: float32(c.LR / c1), Root: float32(1 / math.Sqrt(c2)), Epsilon: float32(o.eps),
+	}.Step(params, grad, state[:n], state[n:])
 	return nil
 }
 

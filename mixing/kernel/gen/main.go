@@ -78,6 +78,7 @@ func main() {
 		s.weighted()
 		s.grey()
 		s.exp()
+		s.adam()
 	}
 	Generate()
 }
