@@ -9,8 +9,8 @@
 // # Same bits everywhere
 //
 // Every result is a function of the arguments alone, bit for bit, on every machine. There are up to three versions of a
-// function: assembly for AVX-512, assembly for AVX2 with FMA, and plain Go, which defines the result. The best that the
-// processor has is chosen at start. They agree by these rules:
+// function: on amd64 assembly for AVX-512 and for AVX2 with FMA, on arm64 assembly for matrix products and [Axpy], and
+// everywhere plain Go, which defines the result. The best that the processor has is chosen at start. They agree by these rules:
 //
 //   - Sums of products of float32 are made of [FMA], which rounds once. Everything else is rounded after every operation, and
 //     written float64(x*y) + z, so that no compiler fuses it.

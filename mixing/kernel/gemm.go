@@ -175,3 +175,9 @@ func (t tier) multiplyTurned(accumulate bool, m, n, k int, a []float32, lda int,
 		}
 	}
 }
+
+// even returns the height of the fewest tiles of at most so many rows that m rows can be cut into, about evenly.
+func even(m, most int) int {
+	count := (m + most - 1) / most
+	return (m + count - 1) / count
+}

@@ -52,12 +52,6 @@ func (t tier) panel(add bool, m, n, k int, a []float32, row, step int, b []float
 	}
 }
 
-// even returns the height of the fewest tiles of at most so many rows that m rows can be cut into, about evenly.
-func even(m, most int) int {
-	count := (m + most - 1) / most
-	return (m + count - 1) / count
-}
-
 func (t tier) transpose(dst []float32, ldd int, src []float32, lds int, rows, cols int) {
 	switch t {
 	case avx512:

@@ -1,5 +1,5 @@
-// Command gen writes the assembly of package kernel for amd64, and its declarations: every function twice, for processors
-// with AVX-512 and for those with AVX2 and FMA.
+// Command gen writes the assembly of package kernel. For amd64 that is every function twice, for processors with AVX-512 and
+// for those with AVX2 and FMA, and their declarations; for arm64 it is the two functions that plain Go is slowest at.
 //
 // Start with main, which lists the functions, and panel, the inner loop of all matrix products. It is a module of its own, so
 // that nobody who builds the project needs its one dependency; go generate in the parent directory runs it. The Go functions
@@ -7,6 +7,8 @@
 package main
 
 import (
+	"log"
+
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -81,4 +83,7 @@ func main() {
 		s.adam()
 	}
 	Generate()
+	if err := neon("../kernel_arm64.s"); err != nil {
+		log.Fatal(err)
+	}
 }
