@@ -174,19 +174,17 @@ func TestProductsEqualTheReference(t *testing.T) {
 				for m := range 18 {
 					for n := range 37 {
 						k := [...]int{0, 1, 2, 3, 5, 8, 17, 33}[rng.IntN(8)]
-						p.compare(t, use, rng, false, m, n, k, 0)
-						p.compare(t, use, rng, true, m, n, k, 3)
+						p.compare(t, use, rng, rng.IntN(2) == 0, m, n, k, 3*rng.IntN(2))
 					}
 				}
-				for range 150 { // all sizes up to 70, by lot
+				for range 60 { // all sizes up to 70, by lot
 					p.compare(t, use, rng, rng.IntN(2) == 0, 1+rng.IntN(70), 1+rng.IntN(70), 1+rng.IntN(70), rng.IntN(4))
 				}
 				for _, s := range [][3]int{
 					{31, 9, 383}, {32, 8, 384}, {33, 7, 385}, {65, 5, 769}, {1, 1, 1200}, {2, 4, 768}, {64, 4, 32}, {3, 130, 40}, {97, 3, 1}, {3, 0, 451}, {0, 3, 451}, {70, 0, 900},
-					{255, 3, 20}, {256, 2, 20}, {257, 33, 3}, {520, 1, 5}, {50, 260, 50}, {14, 129, 400}, {28, 256, 64}, {29, 257, 65},
+					{255, 3, 20}, {256, 2, 20}, {257, 33, 3}, {520, 1, 5}, {50, 260, 30}, {14, 129, 100}, {28, 256, 64}, {29, 257, 65},
 				} {
-					p.compare(t, use, rng, false, s[0], s[1], s[2], 0)
-					p.compare(t, use, rng, true, s[0], s[1], s[2], 1)
+					p.compare(t, use, rng, rng.IntN(2) == 0, s[0], s[1], s[2], rng.IntN(2))
 				}
 			})
 		}
