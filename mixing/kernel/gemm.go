@@ -2,23 +2,29 @@ package kernel
 
 import "fmt"
 
-// blockK is the length of one block of the inner dimension. It is part of the definition of a matrix product, see [MulNN]:
-// changing it changes results. 384 floats of a 2-row and a 4-column strip are 9 KiB and stay in the first-level cache.
-const blockK = 384
+const (
+	// blockK is the length of one block of the inner dimension. It is part of the definition of a matrix product, see [MulNN]:
+	// changing it changes results. A panel of B of this height is 48 KiB.
+	blockK = 384
 
-// blockM is the number of rows of C that share a packed strip of B. It does not change results.
-const blockM = 32
+	// panelN is the number of columns that are computed together; blockM is the number of rows that share a panel of B, so
+	// that the part of A in use stays in the second-level cache. Neither changes results.
+	panelN, blockM = 32, 256
+
+	// pieceN is the number of columns of a piece of C that is computed transposed.
+	pieceN = 128
+)
 
 // MulNN sets C = A·B, or adds to it, C += A·B, when accumulate is set. A is m×k, B is k×n and C is m×n, all row-major:
 // element (i, j) of A is a[i*lda+j], and so on, with lda >= k, ldb >= n, ldc >= n. C must not overlap A or B.
 //
-// The inner dimension is cut into blocks of 384. The products of one block are added one after the other, each rounded to
-// float32, and the sums of the blocks are added to the element in order, after what it held when accumulate is set.
+// The inner dimension is cut into blocks of 384. The sum of a block begins with 0 and takes up its products one after the
+// other, each by [FMA]; the sums of the blocks are added to the element in order, after what it held when accumulate is set.
 func MulNN(accumulate bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int) {
 	check("A", a, m, k, lda)
 	check("B", b, k, n, ldb)
 	check("C", c, m, n, ldc)
-	multiply(false, false, accumulate, m, n, k, a, lda, b, ldb, c, ldc)
+	best.multiply(accumulate, m, n, k, a, lda, 1, b, ldb, c, ldc)
 }
 
 // MulTN sets C = Aᵀ·B, or adds to it when accumulate is set. A is k×m, B is k×n, C is m×n. Everything else is as in [MulNN].
@@ -27,16 +33,17 @@ func MulTN(accumulate bool, m, n, k int, a []float32, lda int, b []float32, ldb 
 	check("A", a, k, m, lda)
 	check("B", b, k, n, ldb)
 	check("C", c, m, n, ldc)
-	multiply(true, false, accumulate, m, n, k, a, lda, b, ldb, c, ldc)
+	best.multiply(accumulate, m, n, k, a, 1, lda, b, ldb, c, ldc)
 }
 
 // MulNT sets C = A·Bᵀ, or adds to it when accumulate is set. A is m×k, B is n×k, C is m×n. Everything else is as in [MulNN].
-// It is the forward pass of a layer: A its inputs, B its weights as outputs×inputs.
+// It is the forward pass of a layer: A its inputs, B its weights as outputs×inputs. One of the two is transposed on the way,
+// the one that costs less; weights that stay the same for many products are better transposed once, by [PackNT].
 func MulNT(accumulate bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int) {
 	check("A", a, m, k, lda)
 	check("B", b, n, k, ldb)
 	check("C", c, m, n, ldc)
-	multiply(false, true, accumulate, m, n, k, a, lda, b, ldb, c, ldc)
+	best.multiplyNT(accumulate, m, n, k, a, lda, b, ldb, c, ldc)
 }
 
 func check(name string, v []float32, rows, cols, ld int) {
@@ -45,143 +52,132 @@ func check(name string, v []float32, rows, cols, ld int) {
 	}
 }
 
-// multiply is the product with either factor transposed. The inner loop wants two rows of A and four columns of B as
-// contiguous strips; what does not lie so in memory is copied to the stack first.
-func multiply(transA, transB, accumulate bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int) {
+// nothing deals with products without elements or terms.
+func nothing(accumulate bool, m, n, k int, c []float32, ldc int) bool {
 	if m == 0 || n == 0 {
-		return
+		return true
 	}
 	if k == 0 && !accumulate {
 		for i := range m {
 			clear(c[i*ldc : i*ldc+n])
 		}
 	}
-	for k0 := 0; k0 < k; k0 += blockK {
-		kb := min(blockK, k-k0)
-		add := accumulate || k0 > 0
+	return k == 0
+}
+
+// multiply is the product for an A with any strides: element (i, p) is a[i*row+p*step].
+func (t tier) multiply(accumulate bool, m, n, k int, a []float32, row, step int, b []float32, ldb int, c []float32, ldc int) {
+	switch {
+	case nothing(accumulate, m, n, k, c, ldc):
+	case packs(m, n, k, ldb):
+		t.multiplyCopied(accumulate, m, n, k, a, row, step, b, ldb, c, ldc)
+	default:
 		for i0 := 0; i0 < m; i0 += blockM {
-			mb := min(blockM, m-i0)
-			cb := c[i0*ldc:]
-			switch {
-			case transA:
-				rowsPacked(add, mb, n, kb, a[k0*lda+i0:], lda, b[k0*ldb:], ldb, cb, ldc)
-			case transB:
-				rowsDirect(add, mb, n, kb, a[i0*lda+k0:], lda, b[k0:], ldb, cb, ldc)
-			default:
-				rowsNN(add, mb, n, kb, a[i0*lda+k0:], lda, b[k0*ldb:], ldb, cb, ldc)
+			for k0 := 0; k0 < k; k0 += blockK {
+				mb, kb, add := min(blockM, m-i0), min(blockK, k-k0), accumulate || k0 > 0
+				for j := 0; j < n; j += panelN {
+					t.panel(add, mb, min(panelN, n-j), kb, a[i0*row+k0*step:], row, step, b[k0*ldb+j:], ldb, panelN, c[i0*ldc+j:], ldc)
+				}
 			}
 		}
 	}
 }
 
-// rowsDirect is a block of A·Bᵀ: all strips lie in memory as they are wanted.
-func rowsDirect(add bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int) {
-	for j := 0; j < n; j += 4 {
-		cols := min(4, n-j)
-		b0 := b[j*ldb:]
-		b1, b2, b3 := b0, b0, b0 // strips past the end repeat the first and are dropped in store
-		if cols > 1 {
-			b1 = b[(j+1)*ldb:]
-		}
-		if cols > 2 {
-			b2 = b[(j+2)*ldb:]
-		}
-		if cols > 3 {
-			b3 = b[(j+3)*ldb:]
-		}
-		strip(add, m, cols, k, a, lda, b0, b1, b2, b3, c[j:], ldc)
-	}
-}
+// packs reports whether panels of B are better copied before they are used: when there are many rows of A to use them, and
+// the rows of B lie so far apart that they fall on few lines of the first-level cache.
+func packs(m, n, k, ldb int) bool { return m > 48 && k > 48 && ldb >= 256 && n > 16 }
 
-// rowsNN is a block of A·B: four columns of B are copied, once for all rows of the block.
-func rowsNN(add bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int) {
-	var pack [4 * blockK]float32
-	for j := 0; j < n; j += 4 {
-		cols := min(4, n-j)
-		packColumns(&pack, cols, k, b[j:], ldb)
-		strip(add, m, cols, k, a, lda, pack[:blockK], pack[blockK:2*blockK], pack[2*blockK:3*blockK], pack[3*blockK:], c[j:], ldc)
-	}
-}
-
-// rowsPacked is a block of Aᵀ·B: both factors are copied, A once for all columns.
-func rowsPacked(add bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int) {
-	var packA [blockM * blockK]float32
-	for p := range k {
-		row := a[p*lda:]
-		row = row[:m]
-		q := p
-		for _, v := range row {
-			packA[q] = v
-			q += k
-		}
-	}
-	rowsNN(add, m, n, k, packA[:m*k], k, b, ldb, c, ldc)
-}
-
-// packColumns copies the first cols of four columns of k elements into strips of blockK. Missing columns are left as they
-// are: what comes out of them is dropped.
-func packColumns(pack *[4 * blockK]float32, cols, k int, b []float32, ldb int) {
-	if cols == 4 {
-		for p := range min(k, blockK) {
-			row := b[p*ldb:]
-			_ = row[3]
-			pack[p] = row[0]
-			pack[blockK+p] = row[1]
-			pack[2*blockK+p] = row[2]
-			pack[3*blockK+p] = row[3]
-		}
-		return
-	}
-	for j := range cols {
-		for p := range k {
-			pack[j*blockK+p] = b[p*ldb+j]
+func (t tier) multiplyCopied(accumulate bool, m, n, k int, a []float32, row, step int, b []float32, ldb int, c []float32, ldc int) {
+	var panel [blockK * panelN]float32
+	for i0 := 0; i0 < m; i0 += blockM {
+		for k0 := 0; k0 < k; k0 += blockK {
+			mb, kb, add := min(blockM, m-i0), min(blockK, k-k0), accumulate || k0 > 0
+			for j := 0; j < n; j += panelN {
+				nb := min(panelN, n-j)
+				t.copyPanel(panel[:], b[k0*ldb+j:], ldb, kb, nb)
+				t.panel(add, mb, nb, kb, a[i0*row+k0*step:], row, step, panel[:], panelN, 0, c[i0*ldc+j:], ldc)
+			}
 		}
 	}
 }
 
-// strip computes four columns of C, of which the first cols count, for m rows of A against four strips of B.
-func strip(add bool, m, cols, k int, a []float32, lda int, b0, b1, b2, b3, c []float32, ldc int) {
-	for i := 0; i < m; i += 2 {
-		a0 := a[i*lda:]
-		a1, last := a0, i+1 == m
-		if !last {
-			a1 = a[(i+1)*lda:]
+// multiplyNT transposes either B, panel by panel, or A, and then the result.
+func (t tier) multiplyNT(accumulate bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int) {
+	switch {
+	case nothing(accumulate, m, n, k, c, ldc):
+	case turns(m, n, k, accumulate):
+		if k <= 128 && n <= 32 { // less to clear
+			var panel [128 * panelN]float32
+			var piece [32 * panelN]float32
+			t.multiplyTurned(accumulate, m, n, k, a, lda, b, ldb, c, ldc, panel[:], piece[:])
+			return
 		}
-		t := tile(a0[:k], a1, b0, b1, b2, b3)
-		store(add, cols, c[i*ldc:], t[:4])
-		if !last {
-			store(add, cols, c[(i+1)*ldc:], t[4:])
+		var panel [blockK * panelN]float32
+		var piece [pieceN * panelN]float32
+		t.multiplyTurned(accumulate, m, n, k, a, lda, b, ldb, c, ldc, panel[:], piece[:])
+	case k <= 128:
+		var panel [128 * panelN]float32
+		t.multiplyTransposed(accumulate, m, n, k, a, lda, b, ldb, c, ldc, panel[:])
+	default:
+		var panel [blockK * panelN]float32
+		t.multiplyTransposed(accumulate, m, n, k, a, lda, b, ldb, c, ldc, panel[:])
+	}
+}
+
+// turns compares the costs of the two ways, in multiply-adds. Their constants were measured with AVX-512 and choose well with
+// AVX2: all lanes count, full or not; rows count as four at least, or sums wait for themselves; a panel of one vector has more
+// to load for every sum; and there are elements to transpose.
+func turns(m, n, k int, accumulate bool) bool {
+	const lanes, move = 16, 7
+	tiles := func(rows, cols int) int {
+		cost := max(rows, 4) * ((cols + lanes - 1) / lanes * lanes) * k
+		if cols <= lanes {
+			cost += cost * 2 / 5
+		}
+		return cost
+	}
+	straight := tiles(m, n) + move*n*k
+	turned := tiles(n, m) + move*m*k + move*m*n
+	if accumulate {
+		turned += move * m * n
+	}
+	return turned < straight
+}
+
+func (t tier) multiplyTransposed(accumulate bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, panel []float32) {
+	for i0 := 0; i0 < m; i0 += blockM {
+		for k0 := 0; k0 < k; k0 += blockK {
+			mb, kb, add := min(blockM, m-i0), min(blockK, k-k0), accumulate || k0 > 0
+			for j := 0; j < n; j += panelN {
+				nb := min(panelN, n-j)
+				t.transpose(panel, panelN, b[j*ldb+k0:], ldb, nb, kb)
+				t.panel(add, mb, nb, kb, a[i0*lda+k0:], lda, 1, panel, panelN, 0, c[i0*ldc+j:], ldc)
+			}
 		}
 	}
 }
 
-func store(add bool, cols int, c, t []float32) {
-	c, t = c[:cols], t[:cols]
-	if !add {
-		copy(c, t)
-		return
-	}
-	for j := range c {
-		c[j] += t[j]
+// multiplyTurned computes Cᵀ = B·Aᵀ in pieces of 32 rows and up to 128 columns of C.
+func (t tier) multiplyTurned(accumulate bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, panel, piece []float32) {
+	for i := 0; i < m; i += panelN {
+		mb := min(panelN, m-i)
+		for j := 0; j < n; j += pieceN {
+			nb, to := min(pieceN, n-j), c[i*ldc+j:]
+			if accumulate {
+				t.transpose(piece, panelN, to, ldc, mb, nb)
+			}
+			for k0 := 0; k0 < k; k0 += blockK {
+				kb := min(blockK, k-k0)
+				t.transpose(panel, panelN, a[i*lda+k0:], lda, mb, kb)
+				t.panel(accumulate || k0 > 0, nb, mb, kb, b[j*ldb+k0:], ldb, 1, panel, panelN, 0, piece, panelN)
+			}
+			t.transpose(to, ldc, piece, panelN, nb, mb)
+		}
 	}
 }
 
-// tile multiplies two rows by four columns of len(a0) elements. Eight sums, four loads of B and two of A are what fits into
-// the fifteen registers that the compiler has for floats.
-func tile(a0, a1, b0, b1, b2, b3 []float32) (t [8]float32) {
-	a1, b0, b1, b2, b3 = a1[:len(a0)], b0[:len(a0)], b1[:len(a0)], b2[:len(a0)], b3[:len(a0)]
-	var s00, s01, s02, s03, s10, s11, s12, s13 float32
-	for p := range a0 {
-		x, y := a0[p], a1[p]
-		u, v, w, z := b0[p], b1[p], b2[p], b3[p]
-		s00 += float32(x * u)
-		s01 += float32(x * v)
-		s02 += float32(x * w)
-		s03 += float32(x * z)
-		s10 += float32(y * u)
-		s11 += float32(y * v)
-		s12 += float32(y * w)
-		s13 += float32(y * z)
-	}
-	return [8]float32{s00, s01, s02, s03, s10, s11, s12, s13}
+// even returns the height of the fewest tiles of at most so many rows that m rows can be cut into, about evenly.
+func even(m, most int) int {
+	count := (m + most - 1) / most
+	return (m + count - 1) / count
 }

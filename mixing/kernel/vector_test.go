@@ -8,64 +8,184 @@ import (
 	"testing"
 )
 
-var lengths = [...]int{0, 1, 2, 3, 4, 5, 7, 8, 511, 512, 513, 1030}
+var lengths = func() (n []int) {
+	for i := range 150 {
+		n = append(n, i)
+	}
+	return append(n, 255, 256, 257, 511, 512, 513, 1030)
+}()
+
+// odd are numbers of all kinds.
+func odd(rng *rand.Rand, n int) []float32 {
+	v := random(rng, n)
+	for i := range v {
+		switch rng.IntN(8) {
+		case 0:
+			v[i] = float32(math.Copysign(0, float64(v[rng.IntN(n)])))
+		case 1:
+			v[i] = math.Float32frombits(rng.Uint32())
+		}
+	}
+	return v
+}
+
+func sameFloat(x, y float32) bool {
+	return math.Float32bits(x) == math.Float32bits(y) || x != x && y != y
+}
 
 func TestVectorOperationsEqualTheReference(t *testing.T) {
-	rng := rand.New(rand.NewPCG(5, 6))
-	for _, n := range lengths {
-		x, y := random(rng, n), random(rng, n)
-		check := func(name string, got []float32, want func(i int) float32) {
-			t.Helper()
-			for i := range got {
-				if got[i] != want(i) {
-					t.Errorf("%s of %d: element %d is %v, want %v", name, n, i, got[i], want(i))
+	everyTier(t, func(t *testing.T, use tier) {
+		rng := rand.New(rand.NewPCG(5, 6))
+		for _, n := range lengths {
+			x, y := odd(rng, n), odd(rng, n)
+			check := func(name string, f func(out []float32), want func(i int) float32) {
+				t.Helper()
+				memory := append(slices.Clone(y), mark)
+				got := memory[:n:n]
+				f(got)
+				for i := range got {
+					if !sameFloat(got[i], want(i)) {
+						t.Errorf("%s of %d: element %d is %v, want %v", name, n, i, got[i], want(i))
+					}
+				}
+				if memory[n] != mark {
+					t.Errorf("%s of %d writes behind the end", name, n)
 				}
 			}
+			check("Axpy", func(out []float32) { use.axpyAll(0.3, x, out) }, func(i int) float32 { return FMA(0.3, x[i], y[i]) })
+			check("Add", func(out []float32) { use.addAll(x, out) }, func(i int) float32 { return y[i] + x[i] })
+			check("Sub", func(out []float32) { use.subAll(out, x, out) }, func(i int) float32 { return x[i] - y[i] })
+			check("Scale", func(out []float32) { use.scaleAll(-2.5, out) }, func(i int) float32 { return -2.5 * y[i] })
+			check("ReLU", func(out []float32) { use.reluAll(out) }, func(i int) float32 {
+				if y[i] < 0 {
+					return 0
+				}
+				return y[i]
+			})
+			check("Gate", func(out []float32) { use.gateAll(out, x) }, func(i int) float32 {
+				if x[i] == 0 {
+					return 0
+				}
+				return y[i]
+			})
+			levels := make([]uint8, n)
+			for i := range levels {
+				levels[i] = uint8(rng.Uint32())
+			}
+			check("Grey", func(out []float32) { use.greyAll(out, levels) }, func(i int) float32 { return float32(levels[i]) / 255 })
 		}
-		got := slices.Clone(y)
-		Axpy(0.3, x, got)
-		check("Axpy", got, func(i int) float32 { return y[i] + float32(0.3*x[i]) })
-		got = slices.Clone(y)
-		Add(x, got)
-		check("Add", got, func(i int) float32 { return y[i] + x[i] })
-		got = slices.Clone(y)
-		Sub(got, x, got)
-		check("Sub", got, func(i int) float32 { return x[i] - y[i] })
-		got = slices.Clone(y)
-		Scale(-2.5, got)
-		check("Scale", got, func(i int) float32 { return -2.5 * y[i] })
+	})
+}
 
-		var dot, norm, size float64
-		for i := range x {
-			dot += float64(x[i]) * float64(y[i])
-			norm += float64(x[i]) * float64(x[i])
-			size += math.Abs(float64(x[i]) * float64(y[i]))
+func TestAllGreyLevelsAreRoundedOnce(t *testing.T) {
+	everyTier(t, func(t *testing.T, use tier) {
+		levels, got := make([]uint8, 256), make([]float32, 256)
+		for i := range levels {
+			levels[i] = uint8(i)
 		}
-		if got := Dot(x, y); math.Abs(got-dot) > 1e-14*size {
-			t.Errorf("Dot of %d is %v, want %v", n, got, dot)
+		use.greyAll(got, levels)
+		for i, v := range got {
+			if want := float32(float64(i) / 255); v != want {
+				t.Errorf("level %d is %v, want %v", i, v, want)
+			}
 		}
-		if got := Norm2(x); math.Abs(got-math.Sqrt(norm)) > 1e-13*math.Sqrt(norm) {
-			t.Errorf("Norm2 of %d is %v, want %v", n, got, math.Sqrt(norm))
+	})
+}
+
+func TestExportedVectorOperationsAreTheSame(t *testing.T) {
+	rng := rand.New(rand.NewPCG(15, 16))
+	x, y := random(rng, 77), random(rng, 77)
+	levels := make([]uint8, 77)
+	doubles := make([]float64, 77)
+	for i := range levels {
+		levels[i], doubles[i] = uint8(rng.Uint32()), rng.NormFloat64()
+	}
+	for name, f := range map[string][2]func(out []float32){
+		"Axpy":  {func(out []float32) { Axpy(3, x, out) }, func(out []float32) { tiers()[0].axpyAll(3, x, out) }},
+		"Add":   {func(out []float32) { Add(x, out) }, func(out []float32) { tiers()[0].addAll(x, out) }},
+		"Sub":   {func(out []float32) { Sub(out, x, y) }, func(out []float32) { tiers()[0].subAll(out, x, y) }},
+		"Scale": {func(out []float32) { Scale(3, out) }, func(out []float32) { tiers()[0].scaleAll(3, out) }},
+		"ReLU":  {func(out []float32) { ReLU(out) }, func(out []float32) { tiers()[0].reluAll(out) }},
+		"Gate":  {func(out []float32) { Gate(out, x) }, func(out []float32) { tiers()[0].gateAll(out, x) }},
+		"Grey":  {func(out []float32) { Grey(out, levels) }, func(out []float32) { tiers()[0].greyAll(out, levels) }},
+		"WeightedSum": {
+			func(out []float32) { WeightedSum(out, []float64{2, 3}, [][]float32{x, y}) },
+			func(out []float32) { tiers()[0].weightedAll(out, []float64{2, 3}, [][]float32{x, y}) },
+		},
+		"Dot": {func(out []float32) { out[0] = float32(Dot(x, y)) }, func(out []float32) { out[0] = float32(tiers()[0].dotAll(x, y)) }},
+		"Exps": {
+			func(out []float32) {
+				Exps(doubles, doubles)
+				out[0] = float32(doubles[0])
+				doubles[0] = math.Log(doubles[0])
+			},
+			func(out []float32) { out[0] = float32(math.Exp(doubles[0])) },
+		},
+	} {
+		a, b := slices.Clone(y), slices.Clone(y)
+		f[0](a)
+		f[1](b)
+		if !slices.Equal(a, b) {
+			t.Errorf("%s gives other bits than plain Go", name)
 		}
 	}
 }
 
+func TestStepsOfAdamEqualTheReference(t *testing.T) {
+	everyTier(t, func(t *testing.T, use tier) {
+		rng := rand.New(rand.NewPCG(19, 20))
+		a := Adam{Scale: 0.7, Beta1: 0.9, New1: 0.1, Beta2: 0.999, New2: 0.001, Decay: 1e-3, Rate: 0.01, Root: 1.3, Epsilon: 1e-8}
+		for _, n := range lengths {
+			g := odd(rng, n)
+			var got, want [3][]float32
+			for i := range got {
+				got[i] = odd(rng, n)
+				if i == 2 {
+					for j, x := range got[i] {
+						got[i][j] = float32(math.Abs(float64(x)))
+					}
+				}
+				want[i] = slices.Clone(got[i])
+			}
+			use.adamAll(a, got[0], g, got[1], got[2])
+			for i := range n {
+				x := float32(a.Scale * g[i])
+				m := float32(a.Beta1*want[1][i]) + float32(a.New1*x)
+				v := float32(a.Beta2*want[2][i]) + float32(a.New2*float32(x*x))
+				w := want[0][i] - float32(a.Decay*want[0][i])
+				w -= float32(a.Rate*m) / (float32(float32(math.Sqrt(float64(v)))*a.Root) + a.Epsilon)
+				if !sameFloat(got[0][i], w) || !sameFloat(got[1][i], m) || !sameFloat(got[2][i], v) {
+					t.Fatalf("%d of %d: weight and moments %v %v %v, want %v %v %v", i, n, got[0][i], got[1][i], got[2][i], w, m, v)
+				}
+			}
+		}
+	})
+}
+
 func TestDotAddsInTheDocumentedOrder(t *testing.T) {
-	rng := rand.New(rand.NewPCG(7, 8))
-	for _, n := range lengths {
-		x, y := random(rng, n), random(rng, n)
-		var lanes [4]float64
-		for i := range n &^ 3 {
-			lanes[i%4] += float64(x[i]) * float64(y[i])
+	everyTier(t, func(t *testing.T, use tier) {
+		rng := rand.New(rand.NewPCG(7, 8))
+		for _, n := range lengths {
+			x, y := random(rng, n), random(rng, n)
+			var size, plain float64
+			lanes := make([]float64, 32)
+			for i := range n {
+				lanes[i%32] += float64(float64(x[i]) * float64(y[i]))
+				plain += float64(float64(x[i]) * float64(y[i]))
+				size += math.Abs(float64(x[i]) * float64(y[i]))
+			}
+			for len(lanes) > 1 {
+				half := len(lanes) / 2
+				for l := range half {
+					lanes[l] += lanes[l+half]
+				}
+				lanes = lanes[:half]
+			}
+			if got := use.dotAll(x, y); got != lanes[0] || math.Abs(got-plain) > 1e-14*size {
+				t.Errorf("Dot of %d is %v, the documented order gives %v", n, got, lanes[0])
+			}
 		}
-		want := (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])
-		for i := n &^ 3; i < n; i++ {
-			want += float64(x[i]) * float64(y[i])
-		}
-		if got := Dot(x, y); got != want {
-			t.Errorf("Dot of %d is %v, the documented order gives %v", n, got, want)
-		}
-	}
+	})
 }
 
 func TestNormOfExtremeNumbersIsFinite(t *testing.T) {
@@ -78,52 +198,118 @@ func TestNormOfExtremeNumbersIsFinite(t *testing.T) {
 }
 
 func TestFiniteFindsEveryBadNumber(t *testing.T) {
-	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
-		for i := range 9 {
-			x := make([]float32, 9)
-			x[(i+1)%9] = math.MaxFloat32
-			if !Finite(x) {
-				t.Error("finite numbers are said not to be")
+	everyTier(t, func(t *testing.T, use tier) {
+		for n := 1; n < 150; n++ {
+			x := make([]float32, n)
+			for i := range x {
+				x[i] = math.MaxFloat32
 			}
-			x[i] = float32(bad)
-			if Finite(x) {
-				t.Errorf("%v at %d is said to be finite", bad, i)
+			if !use.finiteAll(x) {
+				t.Errorf("%d finite numbers are said not to be", n)
+			}
+			for i := range x {
+				for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+					x[i] = float32(bad)
+					if use.finiteAll(x) {
+						t.Errorf("%v at %d of %d is said to be finite", bad, i, n)
+					}
+				}
+				x[i] = -math.MaxFloat32
 			}
 		}
-	}
+		if !use.finiteAll(nil) {
+			t.Error("no numbers are said not to be finite")
+		}
+	})
 }
 
 func TestWeightedSumEqualsTheReference(t *testing.T) {
-	rng := rand.New(rand.NewPCG(9, 10))
-	for _, n := range lengths {
-		for k := range 5 {
-			weights, vectors := make([]float64, k), make([][]float32, k)
-			for j := range k {
-				weights[j], vectors[j] = rng.NormFloat64(), random(rng, n)
-			}
-			want := make([]float32, n)
-			for i := range want {
-				var s float64
+	everyTier(t, func(t *testing.T, use tier) {
+		rng := rand.New(rand.NewPCG(9, 10))
+		for _, n := range lengths {
+			for _, k := range []int{0, 1, 2, 3, 4, 8, 16, 17} {
+				weights, vectors := make([]float64, k), make([][]float32, k)
 				for j := range k {
-					s += float64(weights[j] * float64(vectors[j][i]))
+					weights[j], vectors[j] = rng.NormFloat64(), random(rng, n)
 				}
-				want[i] = float32(s)
-			}
-			got := random(rng, n)
-			WeightedSum(got, weights, vectors)
-			if !slices.Equal(got, want) {
-				t.Errorf("sum of %d vectors of %d differs from the reference", k, n)
-			}
-			for j := range k { // in place, over each of them
-				in := slices.Clone(vectors)
-				in[j] = slices.Clone(vectors[j])
-				WeightedSum(in[j], weights, in)
-				if !slices.Equal(in[j], want) {
-					t.Errorf("sum of %d vectors of %d in place of the %d. differs from the reference", k, n, j)
+				want := make([]float32, n)
+				for i := range want {
+					var s float64
+					for j := range k {
+						s += float64(weights[j] * float64(vectors[j][i]))
+					}
+					want[i] = float32(s)
+				}
+				got := random(rng, n)
+				use.weightedAll(got, weights, vectors)
+				if !slices.Equal(got, want) {
+					t.Errorf("sum of %d vectors of %d differs from the reference", k, n)
+				}
+				for j := range min(k, 4) { // in place, over each of them
+					in := slices.Clone(vectors)
+					in[j] = slices.Clone(vectors[j])
+					use.weightedAll(in[j], weights, in)
+					if !slices.Equal(in[j], want) {
+						t.Errorf("sum of %d vectors of %d in place of the %d. differs from the reference", k, n, j)
+					}
 				}
 			}
 		}
-	}
+	})
+}
+
+func TestExpsAreExp(t *testing.T) {
+	everyTier(t, func(t *testing.T, use tier) {
+		rng := rand.New(rand.NewPCG(17, 18))
+		special := []float64{math.Inf(1), math.Inf(-1), math.NaN(), 709.7, 709.8, -707, -708, -709, -745, -746, 1e300, -1e300, 0, 5e-324}
+		for round := range 400 {
+			x := make([]float64, rng.IntN(60))
+			for i := range x {
+				x[i] = rng.NormFloat64() * math.Exp2(float64(rng.IntN(3+9*min(1, round/100))))
+				if round >= 200 && rng.IntN(10) == 0 {
+					x[i] = special[rng.IntN(len(special))]
+				}
+			}
+			got := slices.Clone(x)
+			if done := use.exp(make([]float64, len(x)), x); round < 100 && done != use.whole(len(x), 4) {
+				t.Fatalf("%d of %d ordinary exponentials are left to plain Go", len(x)-done, len(x))
+			}
+			use.expAll(got, got)
+			for i := range x {
+				if want := Exp(x[i]); math.Float64bits(got[i]) != math.Float64bits(want) && want == want {
+					t.Fatalf("Exps has %v for %v, Exp %v", got[i], x[i], want)
+				}
+			}
+		}
+	})
+}
+
+func FuzzVectors(f *testing.F) {
+	f.Add(uint64(1), uint16(100), float32(0.5))
+	f.Fuzz(func(t *testing.T, seed uint64, n uint16, alpha float32) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		x, y := odd(rng, int(n)%2000), odd(rng, int(n)%2000)
+		results := func(use tier) (all []float32, dot float64) {
+			z := slices.Clone(y)
+			use.axpyAll(alpha, x, z)
+			all = append(all, z...)
+			use.weightedAll(z, []float64{float64(alpha), 0.25, 3}, [][]float32{x, y, z})
+			all = append(all, z...)
+			use.reluAll(z)
+			use.gateAll(z, x)
+			if use.finiteAll(z) {
+				all = append(all, z...)
+			}
+			return all, use.dotAll(x, y)
+		}
+		want, dot := results(tiers()[0])
+		for _, use := range tiers() {
+			got, d := results(use)
+			if d != dot && d == d || !slices.EqualFunc(got, want, sameFloat) {
+				t.Errorf("%s gives other bits than plain Go", use)
+			}
+		}
+	})
 }
 
 func TestUnequalLengthsPanic(t *testing.T) {
@@ -226,6 +412,7 @@ func BenchmarkVectors(b *testing.B) {
 	}{
 		{"Axpy", 8 * n, func() { Axpy(1e-9, x, y) }},
 		{"Dot", 8 * n, func() { Dot(x, y) }},
+		{"Add", 8 * n, func() { Add(x, y) }},
 		{"Finite", 4 * n, func() { Finite(x) }},
 		{"WeightedSum8", 32 * n, func() { WeightedSum(y, weights, eight) }},
 	} {

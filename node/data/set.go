@@ -1,5 +1,7 @@
 package data
 
+import "starling/mixing/kernel"
+
 // A Set is rows of features with their labels, in memory. Images stay bytes until they are wanted as floats. A Set is not
 // changed once made and is safe for concurrent use.
 type Set struct {
@@ -85,9 +87,7 @@ func (s *Set) row(x []float32, row int32) {
 		copy(x, s.numbers.at(at))
 		return
 	}
-	for i, level := range s.images.at(at)[:len(x)] {
-		x[i] = grey[level]
-	}
+	kernel.Grey(x, s.images.at(at)[:len(x)])
 }
 
 // Subset returns the set of some rows of s, in that order. The two share their memory.
@@ -99,14 +99,6 @@ func (s *Set) Subset(rows []int32) *Set {
 	}
 	return &t
 }
-
-// grey is level/255.
-var grey = func() (t [256]float32) {
-	for i := range t {
-		t[i] = float32(i) / 255
-	}
-	return
-}()
 
 // pages are rows of equal width, in pieces of about a megabyte: memory grows with what was read and is never copied.
 type pages[T uint8 | float32] struct {

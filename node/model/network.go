@@ -22,6 +22,8 @@ type network struct {
 
 	acts   [][]float32 // outputs of the layers for one chunk; the last are the logits, and then their gradient
 	deltas [][]float32 // gradients of the outputs of all layers but the last
+	exps   []float64   // of the logits of one chunk, less the largest of their row
+	right  []float64   // logits of the labels, less the same
 }
 
 func newNetwork(sizes []int) (*network, error) {
@@ -77,11 +79,19 @@ func (n *network) Gradient(grad, params, x []float32, y []uint8) float64 {
 		rows := min(chunk, len(y)-first)
 		xs, ys := x[first*in:][:rows*in], y[first:][:rows]
 		n.forward(params, xs, rows)
-		logits := n.acts[len(n.acts)-1]
-		classes := n.sizes[len(n.sizes)-1]
+		n.softmax(ys)
+		logits, classes := n.acts[len(n.acts)-1], n.sizes[len(n.sizes)-1]
 		for i, label := range ys {
-			z := logits[i*classes:][:classes]
-			loss += crossEntropy(z, label, z, scale)
+			e, z := n.exps[i*classes:][:classes], logits[i*classes:][:classes]
+			total := sum(e)
+			loss += kernel.Log(total) - n.right[i]
+			for j, v := range e {
+				p := v / total
+				if j == int(label) {
+					p--
+				}
+				z[j] = float32(p) * scale
+			}
 		}
 		n.backward(first > 0, grad, params, xs, rows)
 	}
@@ -94,13 +104,13 @@ func (n *network) Evaluate(params, x []float32, y []uint8) (loss float64, right 
 	for first := 0; first < len(y); first += chunk {
 		rows := min(chunk, len(y)-first)
 		n.forward(params, x[first*in:][:rows*in], rows)
-		logits := n.acts[len(n.acts)-1]
-		for i, label := range y[first:][:rows] {
-			z := logits[i*classes:][:classes]
-			if largest(z) == int(label) {
+		ys, logits := y[first:][:rows], n.acts[len(n.acts)-1]
+		n.softmax(ys)
+		for i, label := range ys {
+			if largest(logits[i*classes:][:classes]) == int(label) {
 				right++
 			}
-			loss += crossEntropy(z, label, nil, 0)
+			loss += kernel.Log(sum(n.exps[i*classes:][:classes])) - n.right[i]
 		}
 	}
 	return loss, right
@@ -127,6 +137,7 @@ func (n *network) reserve(rows int) {
 	for l := range n.acts {
 		n.acts[l] = make([]float32, rows*n.sizes[l+1])
 	}
+	n.exps, n.right = make([]float64, rows*n.sizes[last+1]), make([]float64, rows)
 }
 
 // forward fills acts.
@@ -141,7 +152,7 @@ func (n *network) forward(params, x []float32, rows int) {
 		}
 		kernel.MulNT(true, rows, out, in, h, in, w, in, act, out)
 		if l < len(n.acts)-1 {
-			relu(act[:rows*out])
+			kernel.ReLU(act[:rows*out])
 		}
 		h = act
 	}
@@ -173,52 +184,34 @@ func (n *network) backward(add bool, grad, params, x []float32, rows int) {
 		w, _ := n.layer(params, l)
 		below := n.deltas[l-1]
 		kernel.MulNN(false, rows, in, out, delta, out, w, in, below, in)
-		mask(below[:rows*in], h)
+		kernel.Gate(below[:rows*in], h[:rows*in])
 		delta = below
 	}
 }
 
-func relu(v []float32) {
-	for i, x := range v {
-		// Not max(x, 0), which has to look at signs of zeros and is slower. A NaN stays one.
-		if x < 0 {
-			v[i] = 0
+// softmax fills exps and right from the logits: the loss of a row is the logarithm of the sum of its exps less its right.
+func (n *network) softmax(y []uint8) {
+	logits, classes := n.acts[len(n.acts)-1], n.sizes[len(n.sizes)-1]
+	for i, label := range y {
+		z, e := logits[i*classes:][:classes], n.exps[i*classes:][:classes]
+		top := z[0]
+		for _, v := range z[1:] {
+			top = max(top, v) // NaN if any of them is
 		}
+		for j, v := range z {
+			e[j] = float64(v) - float64(top)
+		}
+		n.right[i] = e[label]
 	}
+	e := n.exps[:len(y)*classes]
+	kernel.Exps(e, e)
 }
 
-// mask clears what a rectifier did not let through.
-func mask(delta, h []float32) {
-	h = h[:len(delta)]
-	for i, x := range h {
-		if x == 0 {
-			delta[i] = 0
-		}
+func sum(v []float64) (s float64) {
+	for _, x := range v {
+		s += x
 	}
-}
-
-// crossEntropy returns the loss of one row from its logits, -log softmax(z)[label], and writes its gradient times scale to
-// grad, which may be z, unless it is nil.
-func crossEntropy(z []float32, label uint8, grad []float32, scale float32) float64 {
-	top := float64(z[0])
-	for _, v := range z[1:] {
-		top = max(top, float64(v)) // NaN if any of them is
-	}
-	right := float64(z[label]) - top
-	var sum float64
-	for _, v := range z {
-		sum += kernel.Exp(float64(v) - top)
-	}
-	if grad != nil {
-		for i, v := range z {
-			p := kernel.Exp(float64(v)-top) / sum
-			if i == int(label) {
-				p--
-			}
-			grad[i] = float32(p) * scale
-		}
-	}
-	return kernel.Log(sum) - right
+	return s
 }
 
 // largest returns the index of the largest element, the first of equals, and -1 if nothing is above minus infinity.

@@ -75,6 +75,9 @@ func (p pace) begin(params, grad, state []float32, stateLen int, c Context) (flo
 // sgd is stochastic gradient descent with coupled decay, and with heavy-ball or Nesterov momentum:
 //
 //	g ← g + λw,  m ← μm + g,  w ← w − η·m  or  w ← w − η(g + μm)
+//
+// The products λw, η·(…) and, with Nesterov, μm are fused with the sum that takes them up, as in [kernel.Axpy]; the μm of the
+// second rule is rounded first.
 type sgd struct {
 	pace
 	momentum, decay float32
@@ -96,23 +99,30 @@ func (o sgd) Step(params, grad, state []float32, c Context) error {
 		return err
 	}
 	lr, mu, wd := float32(c.LR), o.momentum, o.decay
-	grad = grad[:len(params)]
-	if mu == 0 {
-		for i, w := range params {
-			g := float32(f*grad[i]) + float32(wd*w)
-			params[i] = w - float32(lr*g)
-		}
+	if f == 1 && wd == 0 && mu == 0 {
+		kernel.Axpy(-lr, grad, params)
 		return nil
 	}
-	state = state[:len(params)]
-	for i, w := range params {
-		g := float32(f*grad[i]) + float32(wd*w)
-		m := float32(mu*state[i]) + g
-		state[i] = m
-		if o.nesterov {
-			m = g + float32(mu*m)
+	var block [512]float32 // of the gradient, clipped and with decay
+	for start := 0; start < len(params); start += len(block) {
+		end := min(start+len(block), len(params))
+		w, g := params[start:end], block[:end-start]
+		copy(g, grad[start:end])
+		kernel.Scale(f, g)
+		if wd != 0 {
+			kernel.Axpy(wd, w, g)
 		}
-		params[i] = w - float32(lr*m)
+		if mu != 0 {
+			m := state[start:end]
+			kernel.Scale(mu, m)
+			kernel.Add(g, m)
+			if o.nesterov {
+				kernel.Axpy(mu, m, g)
+			} else {
+				copy(g, m)
+			}
+		}
+		kernel.Axpy(-lr, g, w)
 	}
 	return nil
 }
@@ -135,18 +145,12 @@ func (o adamw) Step(params, grad, state []float32, c Context) error {
 	}
 	n := len(params)
 	c1, c2 := 1-power(o.beta1, c.Step+1), 1-power(o.beta2, c.Step+1)
-	rate, decay := float32(c.LR/c1), float32(c.LR*o.decay)
-	b1, b2, a1, a2 := float32(o.beta1), float32(o.beta2), float32(1-o.beta1), float32(1-o.beta2)
-	root, eps := float32(1/math.Sqrt(c2)), float32(o.eps)
-	grad, first, second := grad[:n], state[:n], state[n:][:n]
-	for i, w := range params {
-		g := float32(f * grad[i])
-		m := float32(b1*first[i]) + float32(a1*g)
-		v := float32(b2*second[i]) + float32(a2*float32(g*g))
-		first[i], second[i] = m, v
-		w -= float32(decay * w)
-		params[i] = w - float32(rate*m)/(float32(float32(math.Sqrt(float64(v)))*root)+eps)
-	}
+	kernel.Adam{
+		Scale: f,
+		Beta1: float32(o.beta1), New1: float32(1 - o.beta1),
+		Beta2: float32(o.beta2), New2: float32(1 - o.beta2),
+		Decay: float32(c.LR * o.decay), Rate: float32(c.LR / c1), Root: float32(1 / math.Sqrt(c2)), Epsilon: float32(o.eps),
+	}.Step(params, grad, state[:n], state[n:])
 	return nil
 }
 

@@ -1,0 +1,26 @@
+//go:build !amd64
+
+package kernel
+
+// What has no assembly elsewhere than on amd64 leaves all elements to plain Go.
+
+func (tier) transpose(dst []float32, ldd int, src []float32, lds int, rows, cols int) {
+	plainTranspose(dst, ldd, src, lds, rows, cols)
+}
+
+func (tier) copyPanel(dst, src []float32, lds int, k, n int) { plainCopyPanel(dst, src, lds, k, n) }
+
+func (tier) whole(int, int) int { return 0 }
+
+func (tier) add(_, _ []float32) int                         { return 0 }
+func (tier) sub(_, _, _ []float32) int                      { return 0 }
+func (tier) scale(float32, []float32) int                   { return 0 }
+func (tier) relu([]float32) int                             { return 0 }
+func (tier) gate(_, _ []float32) int                        { return 0 }
+func (tier) finite([]float32) (int, bool)                   { return 0, true }
+func (tier) grey([]float32, []uint8) int                    { return 0 }
+func (tier) dot(_, _ []float32, _ *[32]float64) int         { return 0 }
+func (tier) weighted([]float32, []float64, [][]float32) int { return 0 }
+func (tier) exp(_, _ []float64) int                         { return 0 }
+
+func (tier) adam(_ *Adam, _, _, _, _ []float32) int { return 0 }
