@@ -278,6 +278,14 @@ func (w *World) Online() int { return w.online }
 // Up reports whether a node is online.
 func (w *World) Up(n int) bool { return w.hosts[n].online }
 
+// Number returns the number of the node with a peer ID.
+func (w *World) Number(id gossip.PeerID) (n int, ok bool) {
+	if h := w.host(id); h != nil {
+		return h.index, true
+	}
+	return 0, false
+}
+
 // ID returns the peer ID of a node.
 func (w *World) ID(n int) gossip.PeerID { return w.hosts[n].id }
 

@@ -100,7 +100,7 @@ which trains on its own data, tells others what it learned, and mixes in what it
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{commandName(cmd), err} })
 	root.AddCommand(demoCommand(), runCommand(), joinCommand(), statusCommand(), peersCommand(), pauseCommand(), resumeCommand(), leaveCommand(),
-		checkpointCommand(), versionCommand())
+		checkpointCommand(), simCommand(), versionCommand())
 	wrapArgs(root)
 	return root
 }

@@ -36,13 +36,11 @@ The same file and seed give the same result, on every machine.`,
 func shipped() string {
 	var b strings.Builder
 	for _, name := range experiments.Names() {
-		text, err := experiments.Read(name)
-		if err != nil {
-			continue
-		}
 		about := ""
-		if f, err := experiment.Load(text, name, nil, experiment.Hooks{}); err == nil && len(f.Points) > 0 {
-			about = f.Points[0].Experiment.About
+		if text, filename, err := experiments.Read(name); err == nil {
+			if f, err := experiment.Load(text, filename, nil, experiment.Hooks{}); err == nil {
+				about = f.Points[0].Experiment.About
+			}
 		}
 		fmt.Fprintf(&b, "  %-20s %s\n", name, about)
 	}
@@ -61,11 +59,14 @@ func openExperiment(name string) (text []byte, filename string, err error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, name, err
 	}
-	if text, e := experiments.Read(strings.TrimSuffix(name, ".yaml")); e == nil {
-		return text, name, nil
+	if strings.ContainsAny(name, `/\`) {
+		return nil, name, fmt.Errorf("%s: there is no such file", name)
 	}
-	return nil, name, fmt.Errorf("%s: there is no such file, and no experiment of that name in the program, which has %s",
-		name, strings.Join(experiments.Names(), ", "))
+	text, filename, err = experiments.Read(name)
+	if err != nil {
+		err = fmt.Errorf("%s: there is no such file, and %w", name, err)
+	}
+	return text, filename, err
 }
 
 // loadExperiment reads an experiment with what was set on the command line.

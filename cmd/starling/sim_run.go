@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"starling/node/daemon"
 	"starling/sim/experiment"
 	"starling/sim/report"
 	"starling/sim/trial"
@@ -78,7 +79,7 @@ result.json, series.csv, report.html and the figures as SVG. A file with lists i
 }
 
 func options(text []byte, sets []string, p experiment.Point, workers int, progress func(trial.Progress)) trial.Options {
-	o := trial.Options{Workers: workers, Version: version(), File: string(text), Hash: p.Hash, Progress: progress}
+	o := trial.Options{Workers: workers, Version: daemon.Version(), File: string(text), Hash: p.Hash, Progress: progress}
 	for _, s := range sets {
 		key, value, _ := strings.Cut(s, "=")
 		o.Settings = append(o.Settings, report.Setting{Key: key, Value: value})
@@ -128,16 +129,16 @@ func summary(out io.Writer, run report.Run, dir string) {
 	for _, t := range r.Targets {
 		if t.Reached {
 			fmt.Fprintf(out, "reached     %s after %s rounds, %s virtual s, %s received by a node\n", figure(t.Accuracy, 2), figure(t.Rounds, 1),
-				figure(t.Seconds, 1), size(float64(t.BytesPerNode)))
+				figure(t.Seconds, 1), size(int64(t.BytesPerNode)))
 		} else {
 			fmt.Fprintf(out, "reached     %s was not reached\n", figure(t.Accuracy, 2))
 		}
 	}
 	m := r.Messages
 	fmt.Fprintf(out, "messages    %d sent = %d delivered + %d lost + %d dropped + %d in flight; %s received by a node and round\n",
-		m.Sent, m.Delivered, m.Lost, m.Dropped, m.InFlight, size(float64(r.BytesReceivedPerNodeRound)))
+		m.Sent, m.Delivered, m.Lost, m.Dropped, m.InFlight, size(int64(r.BytesReceivedPerNodeRound)))
 	fmt.Fprintf(out, "cost        %s CPU s (training %s, evaluation %s), %s s on the wall, %s at most, %d events\n", figure(r.CPUSeconds, 2),
-		figure(r.TrainCPUSeconds, 2), figure(r.EvalCPUSeconds, 2), figure(r.WallSeconds, 2), size(float64(r.PeakRSSBytes)), r.Events)
+		figure(r.TrainCPUSeconds, 2), figure(r.EvalCPUSeconds, 2), figure(r.WallSeconds, 2), size(int64(r.PeakRSSBytes)), r.Events)
 	fmt.Fprintf(out, "trace       %s\n", r.TraceHash)
 	fmt.Fprintf(out, "report      %s\n", filepath.Join(dir, report.PageFile))
 }
@@ -147,19 +148,6 @@ func figure(r report.Real, digits int) string {
 		return "–"
 	}
 	return fmt.Sprintf("%.*f", digits, float64(r))
-}
-
-// size writes bytes for people.
-func size(b float64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	i := 0
-	for ; b >= 1024 && i < len(units)-1; i++ {
-		b /= 1024
-	}
-	if i == 0 {
-		return fmt.Sprintf("%.0f B", b)
-	}
-	return fmt.Sprintf("%.1f %s", b, units[i])
 }
 
 func simSweepCommand() *cobra.Command {
@@ -175,7 +163,7 @@ that was interrupted goes on where it was when it is started again: points that 
   starling sim sweep my.yaml --set seed=[1,2,3] --parallel 2`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, f, err := loadExperiment(args[0], sets, nil)
+			_, f, err := loadExperiment(args[0], sets, nil)
 			if err != nil {
 				return err
 			}
@@ -187,8 +175,8 @@ that was interrupted goes on where it was when it is started again: points that 
 			count := 0
 			sweep := experiment.Sweep{Points: f.Points, Out: out, Parallel: parallel}
 			sweep.Run = func(ctx context.Context, p experiment.Point, dir string) error {
-				o := options(text, append(sets, p.Sets()...), p, workers, nil)
-				run, err := trial.Run(ctx, p.Experiment, o)
+				// What the directory keeps is the point, not the sweep.
+				run, err := trial.Run(ctx, p.Experiment, options(p.Experiment.YAML(), nil, p, workers, nil))
 				if err != nil {
 					return err
 				}

@@ -2,8 +2,8 @@ package trial
 
 import (
 	"context"
-	"encoding/binary"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -22,7 +22,7 @@ import (
 // is and waits for everybody, as federated averaging does; nobody is ever away.
 func (r *runner) fedavg(ctx context.Context, s *Setup) (report.Run, error) {
 	f := &federation{Setup: s, task: s.Config.Task, draw: chance.Stream(r.Seed, chance.Client, 0)}
-	for range r.Workers {
+	for range r.options.Workers {
 		f.workers = append(f.workers, f.task.Worker())
 	}
 	f.model, f.opt = make([]float32, f.task.Len()), make([]float32, f.task.OptLen())

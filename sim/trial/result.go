@@ -48,8 +48,8 @@ const drawn = 5000
 func (r *runner) result(s *Setup) report.Result {
 	e := &r.Experiment
 	res := report.Result{
-		Name: e.Name, Version: r.Version, Method: method(*e), Seed: e.Seed, DataSeed: e.DataSeed, Nodes: e.Nodes, Stopped: r.stopped,
-		File: r.File, Settings: r.Settings, SettingsHash: r.Hash, ConsensusDistance: report.Real(math.NaN()),
+		Name: e.Name, Version: r.options.Version, Method: method(*e), Seed: e.Seed, DataSeed: e.DataSeed, Nodes: e.Nodes, Stopped: r.stopped,
+		File: r.options.File, Settings: r.options.Settings, SettingsHash: r.options.Hash, ConsensusDistance: report.Real(math.NaN()),
 	}
 	if n := len(r.series); n > 0 {
 		last := &r.series[n-1]

@@ -35,11 +35,11 @@ type Progress struct {
 
 // Run carries out an experiment and returns its report. When ctx ends the run ends as it is, and the error is that of ctx.
 func Run(ctx context.Context, e experiment.Experiment, o Options) (report.Run, error) {
-	r := &runner{Experiment: e, Options: o, began: time.Now(), processor: processTime(), accuracy: math.NaN()}
-	if r.Workers == 0 {
-		r.Workers = runtime.GOMAXPROCS(0)
+	r := &runner{Experiment: e, options: o, began: time.Now(), processor: processTime(), accuracy: math.NaN()}
+	if r.options.Workers == 0 {
+		r.options.Workers = runtime.GOMAXPROCS(0)
 	}
-	s, err := Build(e, r.Workers)
+	s, err := Build(e, r.options.Workers)
 	if err != nil {
 		return report.Run{}, err
 	}
@@ -63,8 +63,8 @@ func Run(ctx context.Context, e experiment.Experiment, o Options) (report.Run, e
 
 // runner is a run under way.
 type runner struct {
-	Options
 	experiment.Experiment
+	options   Options
 	began     time.Time
 	processor time.Duration // taken by the process before
 
@@ -169,9 +169,10 @@ func (r *runner) over(w *sim.World) bool {
 // tick evaluates some nodes and adds a row to the series.
 func (r *runner) tick(w *sim.World) {
 	t := r.measure.tick(w)
-	total := w.Stats().Total()
+	stats := w.Stats()
+	total := stats.Total()
 	n := float64(w.Nodes())
-	t.Seconds, t.Rounds, t.Events = report.Real(w.Now().Seconds()), report.Real(r.rounds(w)), w.Stats().Events
+	t.Seconds, t.Rounds, t.Events = report.Real(w.Now().Seconds()), report.Real(r.rounds(w)), stats.Events
 	t.SentPerNode, t.ReceivedPerNode = report.Real(float64(total.Bytes.Sent)/n), report.Real(float64(total.Bytes.Delivered)/n)
 	t.Online = w.Online()
 	r.online += float64(t.Online)
@@ -200,7 +201,7 @@ func (r *runner) add(t report.Tick) {
 
 // show tells how far the run is, at most ten times a second.
 func (r *runner) show(w *sim.World, until node.Instant) {
-	if r.Progress == nil || time.Since(r.shown) < time.Second/10 {
+	if r.options.Progress == nil || time.Since(r.shown) < time.Second/10 {
 		return
 	}
 	share := 0.0
@@ -217,9 +218,9 @@ func (r *runner) show(w *sim.World, until node.Instant) {
 }
 
 func (r *runner) tell(share, seconds, rounds float64, online int) {
-	if r.Progress == nil || time.Since(r.shown) < time.Second/10 {
+	if r.options.Progress == nil || time.Since(r.shown) < time.Second/10 {
 		return
 	}
 	r.shown = time.Now()
-	r.Progress(Progress{Share: min(1, share), Seconds: seconds, Rounds: rounds, Accuracy: r.accuracy, Online: online, Wall: time.Since(r.began)})
+	r.options.Progress(Progress{Share: min(1, share), Seconds: seconds, Rounds: rounds, Accuracy: r.accuracy, Online: online, Wall: time.Since(r.began)})
 }

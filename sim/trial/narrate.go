@@ -1,0 +1,132 @@
+package trial
+
+import (
+	"fmt"
+	"strings"
+
+	"starling/gossip"
+	"starling/node"
+	"starling/sim"
+)
+
+// Narrate says in a line what came to a node and what it asked for.
+func Narrate(w *sim.World, n int, now node.Instant, ev node.Event, b *node.Batch) string {
+	t := teller{w}
+	line := fmt.Sprintf("%12.6f s  node %-5d %s", now.Seconds(), n, t.event(ev))
+	if does := t.batch(b); len(does) > 0 {
+		line += " → " + strings.Join(does, ", ")
+	}
+	return line
+}
+
+// teller knows nodes by their numbers.
+type teller struct{ w *sim.World }
+
+func (t teller) name(id node.PeerID) string {
+	if n, ok := t.w.Number(id); ok {
+		return fmt.Sprint(n)
+	}
+	return id.Short()
+}
+
+func (t teller) event(ev node.Event) string {
+	switch ev := ev.(type) {
+	case node.Tick:
+		return "wakes"
+	case node.Received:
+		from := ""
+		if ev.From != ev.Msg.Author {
+			from = " through " + t.name(ev.From)
+		}
+		return "hears " + t.message(ev.Msg) + from
+	case node.PeerUp:
+		return "meets " + t.name(ev.Peer)
+	case node.PeerDown:
+		return "loses " + t.name(ev.Peer)
+	case node.Fetched:
+		return "has fetched" + [...]string{"", ": unavailable", ": corrupt", ": cancelled"}[ev.Err]
+	case node.Trained:
+		return fmt.Sprintf("has trained: loss %.4g on %d examples", ev.Loss, ev.Samples)
+	case node.Encoded:
+		return fmt.Sprintf("has encoded %d bytes", ev.Payload.Size)
+	case node.Mixed:
+		if ev.Report.Rejected != "" {
+			return "has not mixed: " + ev.Report.Rejected
+		}
+		return "has mixed"
+	case node.Evaluated:
+		return fmt.Sprintf("has evaluated: accuracy %.4f", ev.Accuracy)
+	case node.Saved:
+		return "has saved"
+	case node.Epoch:
+		return fmt.Sprintf("enters epoch %d", ev.Number)
+	case node.Command:
+		return "is told to " + [...]string{"", "pause", "resume", "leave"}[ev.Op]
+	}
+	return fmt.Sprintf("%T", ev)
+}
+
+func (t teller) message(m *gossip.Message) string {
+	who := t.name(m.Author)
+	switch b := m.Body.(type) {
+	case *gossip.Update:
+		return fmt.Sprintf("update %d of %s (round %d, age %d, loss %.4g)", m.Seq, who, b.Round, b.Age, b.Loss)
+	case *gossip.Leave:
+		return fmt.Sprintf("goodbye of %s", who)
+	case *gossip.Digest:
+		return fmt.Sprintf("digest of %s (%d known)", who, len(b.Known))
+	}
+	return fmt.Sprintf("repair of %s", who)
+}
+
+func (t teller) batch(b *node.Batch) (does []string) {
+	add := func(format string, args ...any) { does = append(does, fmt.Sprintf(format, args...)) }
+	if b.Cell != nil {
+		add("joins cell %d", *b.Cell)
+	}
+	for _, m := range b.Publish {
+		add("publishes %s", t.message(m))
+	}
+	for _, e := range b.Send {
+		to := "somebody"
+		if e.To != (node.PeerID{}) {
+			to = t.name(e.To)
+		}
+		if len(e.Forward) > 0 {
+			add("sends %d messages to %s", len(e.Forward), to)
+		} else {
+			add("sends a digest to %s", to)
+		}
+	}
+	for _, j := range b.Fetch {
+		add("fetches from %s", t.name(j.Author))
+	}
+	for _, j := range b.Train {
+		if j.Steps == 0 {
+			add("trains a pass")
+		} else {
+			add("trains %d steps", j.Steps)
+		}
+	}
+	for _, j := range b.Mix {
+		add("mixes %d", max(len(j.In), len(j.Terms)))
+	}
+	if len(b.Encode) > 0 {
+		add("encodes")
+	}
+	if len(b.Evaluate) > 0 {
+		add("evaluates")
+	}
+	if len(b.Save) > 0 {
+		add("saves")
+	}
+	for _, s := range b.Observe {
+		if s.Text != "" {
+			add("%s %s: %s", s.Kind, t.name(s.Peer), s.Text)
+		}
+	}
+	if b.Done {
+		add("is gone")
+	}
+	return does
+}
