@@ -65,7 +65,7 @@ type (
 		Stats   []gossip.TensorStat
 	}
 
-	// Mixed ends a MixJob. Ratios and dropped peers are for the record.
+	// Mixed ends a MixJob. Ratios are for the record; the peers in Dropped are the bytes of their IDs.
 	Mixed struct {
 		Job    JobID
 		Report mixing.Report

@@ -330,8 +330,7 @@ func (a *average) announceWhenSaved(c *Core) {
 	if a.phase != holding || a.saveJob != 0 || a.saveErr != "" {
 		return
 	}
-	u := a.describe(a.payload)
-	u.Degree = a.degree(c)
+	u := a.describe(c, a.payload)
 	if a.sum != nil {
 		a.sum.describe(u)
 	}
@@ -344,9 +343,9 @@ func (a *average) announceWhenSaved(c *Core) {
 }
 
 // describe makes the update of this round, with what became of others' updates since the last one.
-func (a *average) describe(p Encoded) *gossip.Update {
+func (a *average) describe(c *Core, p Encoded) *gossip.Update {
 	u := &gossip.Update{
-		Round: a.round, Age: a.age, Samples: a.trained.Samples, Loss: float32(a.trained.Loss),
+		Round: a.round, Age: a.age, Samples: a.trained.Samples, Degree: a.degree(c), Loss: float32(a.trained.Loss),
 		Mixed: newestMarks(a.marks), Refused: sortRefusals(a.refusal), Stats: p.Stats,
 		Codec: a.run.Codec, Len: uint32(a.run.Len),
 		Inline: p.Payload.Inline, Blob: p.Payload.Blob, Size: p.Payload.Size,
@@ -367,6 +366,9 @@ func (a *average) afterMix(c *Core) {
 // degree is the number of peers that this node mixes with: for Metropolis-Hastings weights both ends of a link must know
 // each other's (spec 06, 6.3).
 func (a *average) degree(c *Core) uint32 {
+	if a.push != nil {
+		return 1
+	}
 	n := 0
 	for _, m := range c.roster.list {
 		if m.active(c.now, a.roundTime) {

@@ -224,7 +224,7 @@ func (a *average) endMix(c *Core, r mixing.Report) {
 		switch {
 		case r.Rejected != "":
 			a.refuse(c, s, gossip.RefusedByRule, r.Rejected)
-		case dropped[s.m.id.String()]:
+		case dropped[string(s.m.id[:])]:
 			a.refuse(c, s, gossip.RefusedByRule, "left out by the mixing rule")
 		default:
 			counted = append(counted, s)

@@ -72,13 +72,14 @@ func (p *push) wake(c *Core, a *average) {
 	c.out.Encode = append(c.out.Encode, EncodeJob{Job: p.job, Vec: p.of})
 }
 
-// interval draws the time to the next push from a normal distribution that is cut at a tenth of its mean.
+// interval draws the time to the next push from a normal distribution that is cut at a tenth of its mean (Box and Muller 1958: half a
+// turn is as good as a whole one).
 func (p *push) interval(c *Core) Instant {
 	if p.cfg.Deviation == 0 {
 		return p.cfg.Every
 	}
 	u, v := 1-c.cfg.Rand.Float64(), c.cfg.Rand.Float64()
-	z := math.Sqrt(-2*kernel.Log(u)) * kernel.CosPi(2*v)
+	z := math.Sqrt(-2*kernel.Log(u)) * kernel.CosPi(v)
 	return max(p.cfg.Every/10, p.cfg.Every+Instant(z*float64(p.cfg.Deviation)))
 }
 
@@ -91,8 +92,7 @@ func (p *push) encoded(c *Core, a *average, ev Encoded) {
 
 // send numbers the update and sends it, sealed like a broadcast and in the envelope of a repair, to whomever the driver picks.
 func (p *push) send(c *Core, a *average) {
-	u := a.describe(p.payload)
-	u.Degree = 1
+	u := a.describe(c, p.payload)
 	seq := c.number()
 	c.sent.add(seq)
 	c.send(PeerID{}, &gossip.Repair{}, []*gossip.Message{{Run: c.cfg.Run, Author: c.cfg.Self, Seq: seq, Body: u}})

@@ -13,6 +13,7 @@ import (
 // A roster is what a node knows of the other members of its run.
 type roster struct {
 	list  []*member             // ascending by peer: whatever walks the roster walks this
+	keys  []uint64              // the first bytes of their IDs, big-endian, for a search that touches no member
 	table atomic.Pointer[table] // the same members by peer, for Check as well
 	seed  uint64                // of the table's hash: strangers choose their peer IDs
 	own   *gossip.Message       // newest broadcast of this node
@@ -88,13 +89,20 @@ func (r *roster) find(id PeerID) *member {
 	}
 }
 
-func (r *roster) position(id PeerID) (int, bool) {
-	return slices.BinarySearchFunc(r.list, id, func(m *member, id PeerID) int { return comparePeers(m.id, id) })
+func key(id PeerID) uint64 { return binary.BigEndian.Uint64(id[:8]) }
+
+// position returns where in the list a member is or would be.
+func (r *roster) position(id PeerID) int {
+	i, found := slices.BinarySearch(r.keys, key(id))
+	for found && i < len(r.keys) && r.keys[i] == key(id) && comparePeers(r.list[i].id, id) < 0 {
+		i++
+	}
+	return i
 }
 
 func (r *roster) add(m *member) {
-	i, _ := r.position(m.id)
-	r.list = slices.Insert(r.list, i, m)
+	i := r.position(m.id)
+	r.list, r.keys = slices.Insert(r.list, i, m), slices.Insert(r.keys, i, key(m.id))
 	t := r.table.Load()
 	if (t.used+1)*4 <= len(t.slots)*3 {
 		t.add(r.seed, m)
@@ -104,8 +112,8 @@ func (r *roster) add(m *member) {
 }
 
 func (r *roster) remove(m *member) {
-	i, _ := r.position(m.id)
-	r.list = slices.Delete(r.list, i, i+1)
+	i := r.position(m.id)
+	r.list, r.keys = slices.Delete(r.list, i, i+1), slices.Delete(r.keys, i, i+1)
 	r.rebuild(len(r.list))
 }
 

@@ -185,7 +185,7 @@ func (s *script) command(cmd string) string {
 	case "mixed":
 		r := mixing.Report{Rejected: strings.ReplaceAll(args["rejected"], "_", " ")}
 		if d := args["dropped"]; d != "" {
-			r.Dropped = []mixing.Dropped{{Peer: peer(d).String(), Why: "test"}}
+			r.Dropped = []mixing.Dropped{{Peer: strings.Repeat(d, 32), Why: "test"}}
 		}
 		return s.step(Mixed{Job: s.jobs["mix"], Report: r})
 	case "saved":

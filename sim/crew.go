@@ -13,7 +13,7 @@ type crew struct {
 	jobs    chan *job // nil without helpers
 	helpers sync.WaitGroup
 
-	cpu         func() int64
+	cpu, clock  func() int64
 	train, eval atomic.Int64 // nanoseconds of processor time
 	skipped     uint32       // small jobs since the last one that was timed
 }
@@ -21,8 +21,8 @@ type crew struct {
 // waiting bounds the jobs that are handed to helpers. What finds no room is done by whoever waits for it.
 const waiting = 1 << 12
 
-func newCrew(task Task, workers int, cpu func() int64) *crew {
-	c := &crew{mine: task.Worker(), cpu: cpu}
+func newCrew(task Task, workers int, cpu, clock func() int64) *crew {
+	c := &crew{mine: task.Worker(), cpu: cpu, clock: clock}
 	if workers == 1 {
 		return c
 	}
@@ -32,7 +32,7 @@ func newCrew(task Task, workers int, cpu func() int64) *crew {
 		c.helpers.Go(func() {
 			for j := range c.jobs {
 				if j.claim() {
-					c.do(j, worker, 1)
+					c.do(j, worker)
 					close(j.done)
 				}
 			}
@@ -72,40 +72,48 @@ func (c *crew) join(j *job) {
 	}
 }
 
-// sample is how many small jobs stand for one that is timed: reading the clock takes as long as a small job.
+// sample is how many small jobs stand for one that is timed.
 const sample = 16
 
 // mineDo does a job in the goroutine of the world.
 func (c *crew) mineDo(j *job) {
-	times := int64(1)
-	if j.small {
-		times = sample
-		if c.skipped++; c.skipped%sample != 0 {
-			times = 0
-		}
+	if !j.small {
+		c.do(j, c.mine)
+		return
 	}
-	c.do(j, c.mine, times)
+	if c.skipped++; c.clock == nil || c.skipped%sample != 0 {
+		j.run(c.mine)
+		return
+	}
+	began := c.clock()
+	j.run(c.mine)
+	c.account(j, sample*(c.clock()-began))
 }
 
-// do does a job and adds its cost so many times to the account.
-func (c *crew) do(j *job, w Worker, times int64) {
-	if c.cpu == nil || times == 0 || (j.kind != trainJob && j.kind != evaluateJob) {
+// do does a job and takes its cost into the account.
+func (c *crew) do(j *job, w Worker) {
+	if c.cpu == nil {
 		j.run(w)
 		return
 	}
 	runtime.LockOSThread() // the clock is the thread's
 	began := c.cpu()
 	j.run(w)
-	cost := times * (c.cpu() - began)
+	c.account(j, c.cpu()-began)
 	runtime.UnlockOSThread()
-	if j.kind == trainJob {
+}
+
+func (c *crew) account(j *job, cost int64) {
+	switch j.kind {
+	case trainJob:
 		c.train.Add(cost)
-	} else {
+	case evaluateJob:
 		c.eval.Add(cost)
 	}
 }
 
-// A Cost is processor time in nanoseconds. That of small jobs is measured on every sixteenth of them.
+// A Cost is processor time in nanoseconds. That of small jobs is the time on the
+// wall of every sixteenth of them, since reading the thread's clock takes as long as such a job.
 type Cost struct {
 	Train, Evaluate int64
 }

@@ -105,7 +105,7 @@ func (q *quadratic) Mix(job node.MixJob, vecs compute.Vectors, out []float32) (m
 		panic(err)
 	}
 	input := func(in node.MixInput) mixing.Input {
-		return mixing.Input{Vec: vecs.Vec(in.Vec), Meta: mixing.Meta{Peer: in.Peer.String(), Age: in.Age, Degree: int(in.Degree)}}
+		return mixing.Input{Vec: vecs.Vec(in.Vec), Meta: mixing.Meta{Peer: string(in.Peer[:]), Age: in.Age, Degree: int(in.Degree)}}
 	}
 	var others []mixing.Input
 	for _, in := range job.In {

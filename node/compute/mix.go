@@ -89,14 +89,14 @@ func (w *Worker) input(in *node.MixInput, vecs Vectors) mixing.Input {
 // maxNames bounds the memory for names, of which a run can show a node as many as it likes.
 const maxNames = 1 << 16
 
-// name returns the text of a peer's ID, which takes microseconds to make.
+// name returns the 32 bytes of a peer's ID as a string, without making it anew each time.
 func (w *Worker) name(p node.PeerID) string {
 	s, ok := w.names[p]
 	if !ok {
 		if len(w.names) >= maxNames {
 			clear(w.names)
 		}
-		s = p.String()
+		s = string(p[:])
 		w.names[p] = s
 	}
 	return s

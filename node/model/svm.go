@@ -55,13 +55,19 @@ func (s svm) Gradient(grad, params, x []float32, y []uint8) float64 {
 
 func (s svm) Evaluate(params, x []float32, y []uint8) (loss float64, right int) {
 	s.check(params, x, y)
-	for i, label := range y {
-		side := kernel.Dot(params, x[i*len(params):][:len(params)])
-		if side > 0 && label == 1 || side <= 0 && label == 0 {
-			right++
-		}
-		if l := hinge(label, side); !(l <= 0) {
-			loss += l
+	var sides [chunk]float32
+	in := len(params)
+	for first := 0; first < len(y); first += chunk {
+		n := min(chunk, len(y)-first)
+		kernel.MulNT(false, n, 1, in, x[first*in:][:n*in], in, params, in, sides[:n], 1)
+		for i, label := range y[first:][:n] {
+			side := float64(sides[i])
+			if side > 0 && label == 1 || side <= 0 && label == 0 {
+				right++
+			}
+			if l := hinge(label, side); !(l <= 0) {
+				loss += l
+			}
 		}
 	}
 	return loss, right
