@@ -62,13 +62,28 @@ func (c *crew) offer(j *job) {
 	}
 }
 
-// join returns when the job is done, and does it if nobody has begun.
+// join returns when the job is done. It does the job if nobody has begun, and other jobs while somebody is at it: who only waited
+// would find the next job taken as well.
 func (c *crew) join(j *job) {
-	switch {
-	case j.claim():
+	if j.claim() {
 		c.mineDo(j)
-	case j.done != nil:
-		<-j.done
+		return
+	}
+	for j.done != nil {
+		select {
+		case <-j.done:
+			return
+		default:
+		}
+		select {
+		case <-j.done:
+			return
+		case other := <-c.jobs:
+			if other.claim() {
+				c.do(other, c.mine)
+				close(other.done)
+			}
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"runtime/metrics"
 	"strings"
 	"time"
 
@@ -20,8 +21,17 @@ import (
 	"starling/sim/trial"
 )
 
-// lean makes the collector run more often than by default: what takes memory in a simulation is pooled, and the rest is small.
-const lean = 40
+// tuneCollector has the garbage collector run seldom while there is little memory to go through anyway, and often when there is much:
+// what takes memory in a simulation is pooled, and not garbage.
+func tuneCollector() {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	percent := 400
+	if sample[0].Value.Kind() == metrics.KindUint64 && sample[0].Value.Uint64() > 100<<20 {
+		percent = 40
+	}
+	debug.SetGCPercent(percent)
+}
 
 func simRunCommand() *cobra.Command {
 	var seed uint64
@@ -56,7 +66,7 @@ result.json, series.csv, report.html and the figures as SVG. A file with lists i
 			if err := os.MkdirAll(out, 0o755); err != nil {
 				return fmt.Errorf("make the directory for the result: %w; choose another with --out", err)
 			}
-			debug.SetGCPercent(lean)
+			tuneCollector()
 			bar := newBar(cmd.OutOrStdout())
 			run, err := trial.Run(cmd.Context(), p.Experiment, options(text, sets, p, workers, bar.show))
 			bar.clear()
@@ -97,6 +107,7 @@ type bar struct {
 func newBar(out io.Writer) *bar { return &bar{out: out, terminal: isTerminal(out), last: time.Now()} }
 
 func (b *bar) show(p trial.Progress) {
+	tuneCollector()
 	accuracy := "–"
 	if !math.IsNaN(p.Accuracy) {
 		accuracy = fmt.Sprintf("%.1f %%", 100*p.Accuracy)
@@ -170,13 +181,13 @@ that was interrupted goes on where it was when it is started again: points that 
 			if out == "" {
 				out = f.Name
 			}
-			debug.SetGCPercent(lean)
+			tuneCollector()
 			w := cmd.OutOrStdout()
 			count := 0
 			sweep := experiment.Sweep{Points: f.Points, Out: out, Parallel: parallel}
 			sweep.Run = func(ctx context.Context, p experiment.Point, dir string) error {
 				// What the directory keeps is the point, not the sweep.
-				run, err := trial.Run(ctx, p.Experiment, options(p.Experiment.YAML(), nil, p, workers, nil))
+				run, err := trial.Run(ctx, p.Experiment, options(p.Experiment.YAML(), nil, p, workers, func(trial.Progress) { tuneCollector() }))
 				if err != nil {
 					return err
 				}

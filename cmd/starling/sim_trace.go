@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,7 +52,6 @@ hash of all that has happened is compared with that of the result.`,
 					return usageError{"sim trace ", fmt.Errorf("--node %d: the nodes of this run are 0 to %d", n, e.Nodes-1)}
 				}
 			}
-			debug.SetGCPercent(lean)
 			if verify {
 				return verifyRun(cmd, e, &run.Result)
 			}
