@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"starling/sim/experiment"
 	"starling/sim/experiments"
+	"starling/sim/report"
 )
 
 func simCommand() *cobra.Command {
@@ -50,6 +52,13 @@ func shipped() string {
 // openExperiment reads a file, or an experiment that comes with the program.
 func openExperiment(name string) (text []byte, filename string, err error) {
 	info, err := os.Stat(name)
+	if err == nil && info.IsDir() {
+		// Most likely where an earlier run of the experiment of that name has left its result.
+		if text, filename, e := experiments.Read(name); e == nil {
+			return text, filename, nil
+		}
+		return nil, name, fmt.Errorf("%s: is a directory: name an experiment file, perhaps %s", name, filepath.Join(name, report.ExperimentFile))
+	}
 	switch {
 	case err == nil && info.Size() > experiment.MaxBytes:
 		return nil, name, fmt.Errorf("%s: %d bytes are too many for an experiment, at most %d", name, info.Size(), experiment.MaxBytes)
