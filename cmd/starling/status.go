@@ -71,7 +71,7 @@ func printStatus(w io.Writer, r daemon.Report) {
 		line("not taken", "from others: %s", daemon.Reasons(r.Rejected))
 	}
 	connected, known := len(r.Peers), len(r.Members)
-	line("peers", "%d connected, %d members known", connected, known)
+	line("peers", "%d connected, members known: %d", connected, known)
 	line("traffic", "%s sent, %s received", size(r.Sent), size(r.Received))
 	line("uses", "%s of disk, %s of memory", size(r.Disk), size(r.Memory))
 	for _, t := range r.Trouble {
