@@ -35,7 +35,7 @@ func (s *Swarm) newPubSub() (*pubsub.PubSub, error) {
 	p := pubsub.DefaultGossipSubParams()
 	p.D, p.Dlo, p.Dhi, p.Dscore, p.Dout, p.Dlazy = 8, 6, 12, 6, 3, 8 // small payloads make degree cheap
 	p.HistoryLength, p.HistoryGossip = 6, 3
-	return pubsub.NewGossipSub(s.ctx, s.host,
+	return pubsub.NewGossipSub(s.ctx, s.gossipHost(),
 		pubsub.WithGossipSubParams(p),
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
 		pubsub.WithNoAuthor(),
@@ -135,8 +135,12 @@ func (s *Swarm) Publish(ctx context.Context, data []byte) error {
 		return fmt.Errorf("publish: %w", err)
 	}
 	// One's own message goes to every peer of the topic (flood publish).
-	if err := take(ctx, s.cfg.Upload, len(data)*max(1, len(t.ListPeers()))); err != nil {
+	size := len(data) * max(1, len(t.ListPeers()))
+	if err := take(ctx, s.cfg.Upload, size); err != nil {
 		return fmt.Errorf("publish: %w", err)
+	}
+	if s.cfg.Upload != nil {
+		s.prepaid.set(size)
 	}
 	err := t.Publish(ctx, data)
 	switch {

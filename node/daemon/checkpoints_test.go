@@ -76,6 +76,27 @@ func TestCheckpointsCanBeHadFromARunningDaemonAndFromAStoppedOne(t *testing.T) {
 	}
 }
 
+func TestOfSeveralRunsTheOneThatRunsIsMeant(t *testing.T) {
+	home := t.TempDir()
+	var links []string
+	for _, name := range []string{"one", "two"} {
+		m := tiny()
+		m.Name = name
+		link, err := CreateRun(home, m, []string{"/ip4/127.0.0.1/tcp/1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		links = append(links, link.String())
+	}
+	if dir, err := FindRun(home, ""); err == nil || !strings.Contains(err.Error(), "--run") {
+		t.Errorf("none of two runs: %s %v", dir, err)
+	}
+	d, _ := serve(t, links[1], local(home))
+	if dir, err := FindRun(home, ""); err != nil || dir != d.dir {
+		t.Errorf("one of two runs: %s %v, want %s", dir, err, d.dir)
+	}
+}
+
 func TestAfterLeavingTheStoreIsFree(t *testing.T) {
 	home := t.TempDir()
 	link, err := CreateRun(home, tiny(), []string{"/ip4/127.0.0.1/tcp/1"})

@@ -60,7 +60,8 @@ const (
 	storeDir     = "store"
 )
 
-// FindRun returns the directory of the run in the home whose ID begins as given, or of the only run.
+// FindRun returns the directory of the run in the home whose ID begins as given. If nothing is given it is the only run, or
+// the only one with a daemon.
 func FindRun(home, prefix string) (string, error) {
 	home, err := Home(home)
 	if err != nil {
@@ -70,11 +71,18 @@ func FindRun(home, prefix string) (string, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	var found []string
+	var found, running []string
 	for _, e := range entries {
-		if e.IsDir() && strings.HasPrefix(e.Name(), prefix) {
-			found = append(found, e.Name())
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) {
+			continue
 		}
+		found = append(found, e.Name())
+		if storage.InUse(filepath.Join(home, "runs", e.Name(), storeDir)) {
+			running = append(running, e.Name())
+		}
+	}
+	if prefix == "" && len(running) == 1 {
+		found = running
 	}
 	switch {
 	case len(found) == 1:
