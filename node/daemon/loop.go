@@ -314,7 +314,7 @@ func (s *stepper) save(j node.SaveJob) {
 		text := ""
 		if err != nil {
 			text = err.Error()
-			s.d.trouble.set(troubleSave, fmt.Errorf("nothing new is announced until this node can save: %w", err))
+			s.d.trouble.set(troubleSave, fmt.Errorf("%w; nothing new is announced until it is saved", err))
 			s.d.log.Error("save checkpoint", "round", j.State.Round, "error", err)
 		} else {
 			s.d.trouble.clear(troubleSave)

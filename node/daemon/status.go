@@ -155,7 +155,7 @@ func (d *Daemon) order(ctx context.Context, name string) error {
 // unsaved says why a node that has left could not save its newest state; nil if it could.
 func (d *Daemon) unsaved() error {
 	if err := d.trouble.of(troubleSave); err != nil {
-		return fmt.Errorf("left, but the newest state is lost: %w", err)
+		return fmt.Errorf("left, but the newest state is lost: %w", errors.Unwrap(err))
 	}
 	return nil
 }
