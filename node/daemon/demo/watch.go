@@ -158,7 +158,7 @@ const (
 
 // table draws one line for each node, or for the first ones, and returns how many lines it drew.
 func table(w io.Writer, s *Swarm, seconds float64) int {
-	lines := []string{fmt.Sprintf("%4.0f s  node     round  accuracy    loss  peers      sent  received", seconds)}
+	lines := []string{fmt.Sprintf("%4.0f s  node  round  accuracy    loss  peers       sent  received", seconds)}
 	for i, n := range s.Nodes() {
 		if i == tableRows && len(s.Nodes()) > tableRows+1 {
 			var r Result
@@ -181,7 +181,7 @@ func table(w io.Writer, s *Swarm, seconds float64) int {
 func (n *Node) row() string {
 	r := n.Report
 	if !n.Seen && r.Peer == "" {
-		return fmt.Sprintf("%-8d starting", n.Index)
+		return fmt.Sprintf("%-5d starting", n.Index)
 	}
 	acc := "–"
 	if r.EvalAt > 0 {
@@ -192,14 +192,14 @@ func (n *Node) row() string {
 	case !n.Seen:
 		note = "  restarting"
 	case n.Silent:
-		note = "  does not answer"
+		note = "  no answer"
 	case r.Reached:
 		note = "  reached"
 	}
 	for _, t := range r.Trouble {
 		note += "  " + t
 	}
-	return fmt.Sprintf("%-8d %5d  %8s  %6.3f  %5d  %6.1f MB %6.1f MB%s", n.Index, r.Round, acc, r.Loss, len(r.Peers),
+	return fmt.Sprintf("%-5d %5d  %8s  %6.3f  %5d  %6.1f MB %6.1f MB%s", n.Index, r.Round, acc, r.Loss, len(r.Peers),
 		float64(r.Sent)/1e6, float64(r.Received)/1e6, note)
 }
 
@@ -217,13 +217,17 @@ func summary(w io.Writer, s *Swarm, seconds float64) {
 	var r Result
 	r.measure(s)
 	accuracy := fmt.Sprintf("accuracy mean %s worst %s", percent(r.Accuracy.Mean), percent(r.Accuracy.Worst))
+	silent := ""
 	for _, n := range s.Nodes() {
 		if n.Report.EvalAt == 0 {
 			accuracy = "accuracy not measured on every node yet"
 		}
+		if n.Silent {
+			silent += fmt.Sprintf(", node %d does not answer", n.Index)
+		}
 	}
-	fmt.Fprintf(w, "%4.0f s  rounds %d to %d, %s, sent %.1f MB per node\n", seconds, r.RoundsMin, r.RoundsMax, accuracy,
-		float64(r.BytesSentPerNode)/1e6)
+	fmt.Fprintf(w, "%4.0f s  rounds %d to %d, %s, sent %.1f MB per node%s\n", seconds, r.RoundsMin, r.RoundsMax, accuracy,
+		float64(r.BytesSentPerNode)/1e6, silent)
 }
 
 func (r *Result) measure(s *Swarm) {

@@ -47,15 +47,15 @@ func TestTheTableFitsASmallTerminal(t *testing.T) {
 func TestRowsSayWhatANodeDoes(t *testing.T) {
 	at := daemon.Report{Peer: "p", EvalAt: 3, Accuracy: 0.97, Reached: true}
 	for want, n := range map[string]Node{
-		"starting":          {},
-		"restarting":        {Report: at},
-		"97.00 %":           {Report: at, Seen: true},
-		"  reached":         {Report: at, Seen: true},
-		"  does not answer": {Report: at, Seen: true, Silent: true},
-		"       –":          {Report: daemon.Report{Peer: "p"}, Seen: true},
+		"starting":    {},
+		"restarting":  {Report: at},
+		"97.00 %":     {Report: at, Seen: true},
+		"  reached":   {Report: at, Seen: true},
+		"  no answer": {Report: at, Seen: true, Silent: true},
+		"       –":    {Report: daemon.Report{Peer: "p"}, Seen: true},
 	} {
-		if got := n.row(); !strings.Contains(got, want) {
-			t.Errorf("%q does not say %q", got, want)
+		if got := n.row(); !strings.Contains(got, want) || utf8.RuneCountInString(got) > tableWidth-8 {
+			t.Errorf("%q does not say %q, or is too long", got, want)
 		}
 	}
 }
