@@ -35,6 +35,7 @@ Ctrl-C stops all of them.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			m.Method.Name = method
 			m.Data.Shards = nodes
+			m.Limits.Peers = max(m.Limits.Peers, nodes)
 			if m.Method.Mix == manifest.PushSum && !cmd.Flags().Changed("codec") {
 				m.Codec = "fp32" // push-sum takes no codec that loses anything
 			}

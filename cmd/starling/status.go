@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,9 +51,13 @@ func printStatus(w io.Writer, r daemon.Report) {
 	line := func(key, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", key, fmt.Sprintf(format, args...))
 	}
-	line("run", "%s (%s)", r.Name, r.Run)
+	line("run", "%s", strings.TrimSpace(fmt.Sprintf("%s (%s)", r.Name, r.Run)))
 	line("node", "%s, process %d, up %s", r.Peer, r.PID, time.Since(r.Started).Round(time.Second))
-	line("doing", "%s, round %d of %s", r.Phase, r.Round, r.Method)
+	if r.Method == "" {
+		line("doing", "%s", r.Phase)
+	} else {
+		line("doing", "%s, round %d of %s", r.Phase, r.Round, r.Method)
+	}
 	if r.EvalAt > 0 {
 		goal := ""
 		if r.Target > 0 {

@@ -59,6 +59,7 @@ type Daemon struct {
 	core     atomic.Pointer[node.Core] // Check is for everybody; Step for the loop only
 
 	loop loop
+	stop context.CancelFunc // what Ctrl-C does, for an owner who says leave before there is a loop to tell; set by Serve
 }
 
 // Open prepares to take part in the run of a link: it opens the identity and the store and begins to listen. Whatever is
@@ -144,6 +145,8 @@ var errLeft = errors.New("left the run")
 // it started has ended: nil, or the first thing that went wrong.
 func (d *Daemon) Serve(ctx context.Context) error {
 	defer d.close()
+	ctx, d.stop = context.WithCancel(ctx)
+	defer d.stop()
 	// The goodbye needs the network, so what carries it outlives ctx by a moment.
 	outer, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)

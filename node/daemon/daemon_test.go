@@ -316,6 +316,37 @@ func TestAFullDiskLosesNothingAndIsSaid(t *testing.T) {
 	}
 }
 
+func TestANodeThatWaitsForTheManifestSaysSoAndCanLeave(t *testing.T) {
+	link, err := CreateRun(t.TempDir(), tiny(), []string{"/ip4/127.0.0.1/tcp/1"}) // where nobody listens
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, stop := serve(t, link.String(), local(t.TempDir()))
+	r := reports(t, d, "the reason", func(r Report) bool { return len(r.Trouble) > 0 })
+	if r.Phase != phaseManifest || !strings.Contains(r.Counts(), "manifest") || !strings.Contains(r.Trouble[0], "/ip4/127.0.0.1/tcp/1") {
+		t.Errorf("%+v", r)
+	}
+	if _, err := LoadManifest(d.dir); err == nil || !strings.Contains(err.Error(), "not here yet") {
+		t.Errorf("manifest: %v", err)
+	}
+	c, err := Dial(d.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Order(t.Context(), "pause"); err == nil || !strings.Contains(err.Error(), "not ready") {
+		t.Errorf("pause: %v", err)
+	}
+	if err := c.Order(t.Context(), "leave"); err != nil {
+		t.Errorf("leave: %v", err)
+	}
+	if err := c.AwaitEnd(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestADamagedCheckpointIsReportedAndTheOneBeforeUsed(t *testing.T) {
 	home := t.TempDir()
 	link, err := CreateRun(home, tiny(), []string{"/ip4/127.0.0.1/tcp/1"})

@@ -99,6 +99,9 @@ func FindRun(home, prefix string) (string, error) {
 func LoadManifest(runDir string) (manifest.Manifest, error) {
 	path := filepath.Join(runDir, manifestFile)
 	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return manifest.Manifest{}, fmt.Errorf("the run's manifest is not here yet: a daemon gets it from the first peer that it reaches: %w", err)
+	}
 	if err != nil {
 		return manifest.Manifest{}, err
 	}

@@ -69,11 +69,14 @@ func (t *troubles) list() []string {
 	return out
 }
 
+// phaseManifest is what a node does before it can train.
+const phaseManifest = "looking for the manifest"
+
 // report answers /status.
 func (d *Daemon) report(ctx context.Context) (Report, error) {
 	r := Report{
 		Run: d.link.Run.String(), Peer: d.self.String(), Version: Version(), PID: os.Getpid(), Home: d.cfg.Home,
-		Addrs: d.swarm.Addrs(), Started: d.started, Phase: "looking for the manifest",
+		Addrs: d.swarm.Addrs(), Started: d.started, Phase: phaseManifest,
 		Rejected: d.metrics.refusals(), Trouble: d.trouble.list(), Memory: residentMemory(), Disk: d.store.Usage(),
 		Goroutines: runtime.NumGoroutine(),
 	}
@@ -130,6 +133,10 @@ func (d *Daemon) order(ctx context.Context, name string) error {
 	select {
 	case <-d.loop.ready:
 	default:
+		if op == node.Leave { // there is nothing to save and nobody to say goodbye to
+			d.stop()
+			return nil
+		}
 		return errNotReady
 	}
 	select {
