@@ -101,8 +101,8 @@ func TestDownloadLimitHoldsGossipAndBlocksNobodyElse(t *testing.T) {
 	for _, n := range []*node{author, free, capped} {
 		eventually(t, "mesh", func() bool { return meshed(n) == 2 })
 	}
-	body := make([]byte, limitMessage)
 	for i := range limitCount {
+		body := make([]byte, limitMessage) // a new one each: it is sent while the next is made
 		body[0] = byte(i)
 		if err := author.Publish(t.Context(), body); err != nil {
 			t.Fatal(err)
@@ -153,8 +153,8 @@ func TestWhatIsPublishedIsPaidForOnce(t *testing.T) {
 	peer := start(t, 0)
 	author := start(t, 1, with(peer.Addrs()...), func(c *Config) { c.Upload, c.PublishRate = limit, 1000 })
 	eventually(t, "mesh", func() bool { return meshed(author) == 1 && meshed(peer) == 1 })
-	body := make([]byte, limitMessage)
 	for i := range 8 {
+		body := make([]byte, limitMessage)
 		body[0] = byte(i)
 		if err := author.Publish(t.Context(), body); err != nil {
 			t.Fatal(err)
