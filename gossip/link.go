@@ -45,8 +45,8 @@ func linkSum(b []byte) []byte {
 func ParseLink(text string) (Link, error) {
 	var l Link
 	text = strings.TrimSpace(text)
-	rest, ok := strings.CutPrefix(text, linkScheme)
-	if !ok {
+	scheme, rest := text[:min(len(text), len(linkScheme))], text[min(len(text), len(linkScheme)):]
+	if !strings.EqualFold(scheme, linkScheme) { // in any case: what follows may have been raised with it
 		return l, fmt.Errorf("this is not a starling link: %q does not begin with %s", cut(text), linkScheme)
 	}
 	if len(rest) > maxLink {

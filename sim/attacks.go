@@ -9,10 +9,6 @@ import (
 
 // attackTraining lets an adversary decide about a training job: it may skip it.
 func (w *World) attackTraining(h *host, j *job, steps uint64) {
-	if h.base != nil {
-		h.base.Drop()
-	}
-	h.base = h.arena.Share(j.train.Params)
 	samples, loss, idle := h.attack.Idle(w.view, w.cfg.Task.Samples(h.index, j.train))
 	if !idle {
 		return

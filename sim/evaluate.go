@@ -5,13 +5,13 @@ type Score struct {
 	Accuracy, Loss float64
 }
 
-// Evaluate measures the models that nodes hold now, with the help of the crew. Nodes that are down have no score: ok is false
+// Evaluate measures the models of nodes, see [World.Model], with the help of the crew. Nodes that are down have no score: ok is false
 // for them. The world does not notice.
 func (w *World) Evaluate(nodes []int) (scores []Score, ok []bool) {
 	jobs := make([]*job, len(nodes))
 	scores, ok = make([]Score, len(nodes)), make([]bool, len(nodes))
 	for i, n := range nodes {
-		v := w.Params(n)
+		v := w.Model(n)
 		if v == nil {
 			continue
 		}

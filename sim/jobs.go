@@ -67,7 +67,10 @@ func (j *job) run(w Worker) {
 }
 
 // jobs carries out the jobs of a batch.
-func (w *World) jobs(h *host, b *node.Batch) {
+func (w *World) jobs(h *host, ev node.Event, b *node.Batch) {
+	if _, goesOn := ev.(node.Trained); len(b.Train) > 0 && !goesOn && (!w.cfg.pushes() || h.attack != nil) {
+		h.begins(b.Train[0].Params)
+	}
 	for _, j := range b.Fetch {
 		w.fetch(h, j)
 	}
@@ -95,6 +98,14 @@ func (w *World) jobs(h *host, b *node.Batch) {
 		}
 		w.begun(h, s, w.duration(h, w.cfg.Times.Other))
 	}
+}
+
+// begins keeps the model that a round begins with.
+func (h *host) begins(params node.VecRef) {
+	if h.base != nil {
+		h.base.Drop()
+	}
+	h.base = h.arena.Share(params)
 }
 
 // crashes reports whether a checkpoint can ever be needed.

@@ -198,7 +198,7 @@ func (w *World) step(h *host, ev node.Event) {
 	for i := range b.Send {
 		w.mail(h, &b.Send[i])
 	}
-	w.jobs(h, b)
+	w.jobs(h, ev, b)
 	for _, v := range b.Release {
 		w.released(h, v)
 		h.arena.Release(v)

@@ -62,7 +62,7 @@ type host struct {
 	pick   *rand.PCG // whom to push to
 	attack adversary.Attack
 	forked bool            // the attack tells receivers different things
-	base   *compute.Vector // of an adversary: what the local steps of the round began from
+	base   *compute.Vector // what the local steps of the round began from: the newest mixed model
 	round  uint64          // the newest that it has trained
 	left   bool            // has said goodbye for good
 
@@ -312,6 +312,16 @@ func (w *World) Params(n int) []float32 {
 		return nil
 	}
 	return h.arena.Vec(h.core.State().Params)
+}
+
+// Model returns the model that a node is judged by. With the exchange announce it is that with which its round began, which is what
+// the daemon evaluates: fresh from mixing, without the drift of local steps. With the exchange push it is what the node holds. It
+// is nil while the node is down, and valid until the world goes on.
+func (w *World) Model(n int) []float32 {
+	if h := &w.hosts[n]; h.core != nil && h.base != nil && !w.cfg.pushes() {
+		return h.base.Data()
+	}
+	return w.Params(n)
 }
 
 // Vectors returns how many vectors a node holds.

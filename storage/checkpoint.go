@@ -177,7 +177,8 @@ func (s *Store) Load(seq uint64) (Checkpoint, error) {
 	return c, err
 }
 
-// Verify reads a checkpoint and reports everything in it that is damaged.
+// Verify reads a checkpoint and reports everything in it that is damaged. It returns [ErrNotFound] if there is none of that
+// number.
 func (s *Store) Verify(seq uint64) ([]Damaged, error) {
 	_, damage, err := s.load(seq, false)
 	return damage, err
@@ -234,6 +235,9 @@ func (s *Store) load(seq uint64, first bool) (Checkpoint, []Damaged, error) {
 		for j, h := range lists[i].Hashes {
 			b, err := s.chunk(h)
 			if err != nil {
+				if _, gone := s.get(checkpointKey(seq)); errors.Is(gone, ErrNotFound) {
+					return c, nil, ErrNotFound // pruned in the meantime: the record goes before the chunks
+				}
 				damage = append(damage, Damaged{Checkpoint: seq, Section: r.Name, Chunk: j, Why: err.Error()})
 				if first {
 					return c, damage, nil

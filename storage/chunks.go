@@ -103,8 +103,8 @@ func (s *Store) putChunks(l ChunkList, data []byte) error {
 	var writes []write
 	var size int64
 	for i, h := range l.Hashes {
-		// A chunk that is named may still be on its way, for a blob that was begun.
-		if s.refs[h] == 0 || !s.HasChunk(h) {
+		// A chunk that is named may still be on its way, for a blob that was begun, or be damaged.
+		if s.refs[h] == 0 || s.bad[h] || !s.HasChunk(h) {
 			chunk := l.Cut(data, i)
 			writes = append(writes, write{chunkKey(h), chunk})
 			size += int64(len(chunk))
@@ -113,22 +113,31 @@ func (s *Store) putChunks(l ChunkList, data []byte) error {
 	if err := s.room(size); err != nil {
 		return err
 	}
-	return s.commit("chunk", writes)
+	if err := s.commit("chunk", writes); err != nil {
+		return err
+	}
+	for _, h := range l.Hashes {
+		delete(s.bad, h)
+	}
+	return nil
 }
 
-// chunk reads a chunk and checks it.
+// chunk reads a chunk and checks it. The caller does not hold mu.
 func (s *Store) chunk(h hash) ([]byte, error) {
 	b, err := s.get(chunkKey(h))
 	if errors.Is(err, ErrNotFound) {
 		return nil, fmt.Errorf("%w: missing", ErrDamaged)
 	}
+	if err == nil && sha256.Sum256(b) == h {
+		return b, nil
+	}
+	s.mu.Lock()
+	s.bad[h] = true
+	s.mu.Unlock()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	if sha256.Sum256(b) != h {
-		return nil, fmt.Errorf("%w: its hash is wrong", ErrDamaged)
-	}
-	return b, nil
+	return nil, fmt.Errorf("%w: its hash is wrong", ErrDamaged)
 }
 
 // drop forgets references, and returns the removal of the chunks that nothing names any more. The caller holds mu.

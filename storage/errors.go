@@ -10,7 +10,7 @@ import (
 var (
 	ErrNotFound = errors.New("not found")                                            // retrying does not help
 	ErrLocked   = errors.New("the store is in use by another process")               // stop that one
-	ErrDiskFull = errors.New("the disk, or this run's share of it, is full")         // free some space, then retry
+	ErrDiskFull = errors.New("disk full")                                            // free some space, then retry
 	ErrSchema   = errors.New("the store was written by a newer version of starling") // install that one
 	ErrDamaged  = errors.New("damaged")                                              // the bytes on disk are not what was written
 	ErrClosed   = errors.New("the store is closed")

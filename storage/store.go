@@ -21,9 +21,10 @@ import (
 type Options struct {
 	Logger    *slog.Logger // default: discard
 	DiskLimit int64        // bytes on disk; writes beyond it fail with ErrDiskFull. 0 is no limit
-	Keep      int          // newest checkpoints that are kept; default 3
+	Keep      int          // newest checkpoints that are kept; default 3; see [Store.SetKeep]
 
 	fault func(op string) error // tests: asked before every commit
+	free  func() int64          // tests: in place of the space on the disk
 }
 
 // schema is the version of the layout of keys.
@@ -48,8 +49,9 @@ type Store struct {
 
 	// mu orders writers of chunks against each other and against the removal of chunks. It guards what follows.
 	mu     sync.Mutex
-	refs   map[hash]int // how often a chunk is named by checkpoints and blobs
-	newest uint64       // number of the newest checkpoint ever written
+	refs   map[hash]int  // how often a chunk is named by checkpoints and blobs
+	bad    map[hash]bool // chunks that were found damaged and are written again when they come by
+	newest uint64        // number of the newest checkpoint ever written
 	closed bool
 }
 
@@ -65,7 +67,7 @@ func Open(dir string, opt Options) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", explain(err))
 	}
-	if err := (&Store{dir: dir}).space(0); err != nil {
+	if err := (&Store{dir: dir, opt: opt}).space(0); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	// Values stay in the tree: checkpoints come and go every few seconds, and compaction reclaims deleted values at
@@ -82,19 +84,34 @@ func Open(dir string, opt Options) (*Store, error) {
 		WithNumCompactors(2).WithNumLevelZeroTables(3).WithNumLevelZeroTablesStall(8).
 		WithBaseTableSize(4 << 20).WithBaseLevelSize(16 << 20).
 		WithNumGoroutines(2)
-	db, err := badger.Open(o)
-	if err != nil {
-		if strings.Contains(err.Error(), "Another process is using this Badger database") {
+	if err := sound(dir); err != nil {
+		if InUse(dir) { // and so the tables change
 			return nil, fmt.Errorf("open store %s: %w", dir, ErrLocked)
 		}
-		return nil, fmt.Errorf("open store %s: %w", dir, explain(err))
+		return nil, unusable(dir, err)
 	}
-	s := &Store{db: db, opt: opt, dir: dir, refs: make(map[hash]int)}
+	db, err := badger.Open(o)
+	if err != nil {
+		err = explain(err)
+		switch {
+		case strings.Contains(err.Error(), "Another process is using this Badger database"):
+			return nil, fmt.Errorf("open store %s: %w", dir, ErrLocked)
+		case errors.Is(err, ErrDiskFull), errors.Is(err, fs.ErrPermission), strings.Contains(err.Error(), "permission denied"):
+			return nil, fmt.Errorf("open store %s: %w", dir, err)
+		}
+		return nil, unusable(dir, err)
+	}
+	s := &Store{db: db, opt: opt, dir: dir, refs: make(map[hash]int), bad: make(map[hash]bool)}
 	if err := s.begin(); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
 	}
 	return s, nil
+}
+
+// unusable says that Badger's own files are damaged, and what to do about it.
+func unusable(dir string, err error) error {
+	return fmt.Errorf("open store %s: %w: %w: restore it from a backup, or move it away to start anew from what peers have", dir, ErrDamaged, err)
 }
 
 // begin checks the schema and counts the references to chunks.
@@ -138,7 +155,9 @@ func (s *Store) count(chunks []hash, by int) {
 	}
 }
 
-// Close closes the store. It is idempotent.
+// Close closes the store. It is idempotent. On a full disk it only stops using the store and returns [ErrDiskFull]: what
+// was acknowledged is in the log, from which the next Open completes the rest, but the directory stays locked until the
+// process ends. To finish by writing, as Badger does, would end the process at once; see spare.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,6 +165,9 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
+	if err := s.space(0); err != nil {
+		return fmt.Errorf("close store: %w", err)
+	}
 	return explain(s.db.Close())
 }
 
@@ -163,6 +185,13 @@ func (s *Store) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// SetKeep changes how many of the newest checkpoints stay when the next one is saved, at least one.
+func (s *Store) SetKeep(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opt.Keep = max(1, n)
 }
 
 // GC removes chunks that nothing names, which interrupted writes leave behind, and compacts the value log.
@@ -217,8 +246,12 @@ const spare = 32 << 20
 
 // space fails if the disk has no room for n more bytes.
 func (s *Store) space(n int64) error {
-	if left, ok := free(s.dir); ok && left < n+spare {
-		return fmt.Errorf("%w: %d MiB are left on the disk of %s, and %d are kept free", ErrDiskFull, left>>20, s.dir, spare>>20)
+	left, ok := free(s.dir)
+	if s.opt.free != nil {
+		left, ok = s.opt.free(), true
+	}
+	if ok && left < n+spare {
+		return fmt.Errorf("%w: %d MiB are left where %s is, and %d MiB must stay free: remove something there", ErrDiskFull, left>>20, s.dir, spare>>20)
 	}
 	return nil
 }
@@ -232,7 +265,7 @@ func (s *Store) room(n int64) error {
 		return nil
 	}
 	if used := s.Usage(); used+n > s.opt.DiskLimit {
-		return fmt.Errorf("%w: %d of %d bytes are used, %d more are needed", ErrDiskFull, used, s.opt.DiskLimit, n)
+		return fmt.Errorf("%w: the store may take %d KiB and has %d, and needs %d more: allow it more", ErrDiskFull, s.opt.DiskLimit>>10, used>>10, n>>10)
 	}
 	return nil
 }

@@ -29,8 +29,12 @@ func TestMain(m *testing.M) {
 		victim(dir)
 		return
 	}
-	// Badger leaves a process-wide publisher of glog behind.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/golang/glog.(*fileSink).flushDaemon"))
+	goleak.VerifyTestMain(m,
+		// Badger leaves a process-wide publisher of glog behind.
+		goleak.IgnoreAnyFunction("github.com/golang/glog.(*fileSink).flushDaemon"),
+		// And these when it refuses to open damaged files; the daemon ends then.
+		goleak.IgnoreAnyFunction("github.com/dgraph-io/ristretto/v2/z.(*AllocatorPool).freeupAllocators"),
+		goleak.IgnoreAnyFunction("github.com/dgraph-io/badger/v4.(*DB).monitorCache"))
 }
 
 func open(t *testing.T, dir string, opt Options) *Store {

@@ -28,7 +28,7 @@ func checkpointListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List this node's checkpoints",
-		Long:    "List this node's checkpoints, the newest first. The daemon must not be running: it holds the store.",
+		Long:    "List this node's checkpoints, the newest first. A running daemon is asked; it need not stop.",
 		Example: "  starling checkpoint list",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -36,7 +36,7 @@ func checkpointListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := daemon.ListCheckpoints(dir)
+			list, err := daemon.ListCheckpoints(cmd.Context(), dir)
 			if err != nil {
 				return err
 			}
@@ -57,7 +57,7 @@ func checkpointVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "verify",
 		Short:   "Read every checkpoint and compare all hashes",
-		Long:    "Read every checkpoint and compare all hashes. The daemon must not be running: it holds the store.",
+		Long:    "Read every checkpoint and compare all hashes. A running daemon is asked; it need not stop.",
 		Example: "  starling checkpoint verify",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -65,11 +65,11 @@ func checkpointVerifyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := daemon.ListCheckpoints(dir)
+			list, err := daemon.ListCheckpoints(cmd.Context(), dir)
 			if err != nil {
 				return err
 			}
-			bad, err := daemon.VerifyCheckpoints(dir)
+			bad, err := daemon.VerifyCheckpoints(cmd.Context(), dir)
 			if err != nil {
 				return err
 			}
@@ -94,7 +94,7 @@ func checkpointExportCommand() *cobra.Command {
 		Use:   "export FILE",
 		Short: "Write a checkpoint's model as safetensors",
 		Long: `Write the model of the newest whole checkpoint, or of the one with the given number, as a safetensors file.
-The daemon must not be running: it holds the store.`,
+A running daemon is asked for it; it need not stop.`,
 		Example: `  starling checkpoint export model.safetensors
   python -c 'from safetensors.numpy import load_file; print(load_file("model.safetensors"))'`,
 		Args: cobra.ExactArgs(1),
@@ -103,7 +103,7 @@ The daemon must not be running: it holds the store.`,
 			if err != nil {
 				return err
 			}
-			c, err := daemon.ExportCheckpoint(dir, number, args[0])
+			c, err := daemon.ExportCheckpoint(cmd.Context(), dir, number, args[0])
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,11 +35,15 @@ Ctrl-C stops all of them.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			m.Method.Name = method
 			m.Data.Shards = nodes
+			m.Limits.Peers = max(m.Limits.Peers, nodes)
 			if m.Method.Mix == manifest.PushSum && !cmd.Flags().Changed("codec") {
 				m.Codec = "fp32" // push-sum takes no codec that loses anything
 			}
-			if err := m.Validate(); err != nil {
+			if err := checkDemo(m, nodes, kills, timeout); err != nil {
 				return usageError{"demo ", err}
+			}
+			if err := writable(jsonFile); err != nil {
+				return err
 			}
 			program, err := os.Executable()
 			if err != nil {
@@ -82,6 +87,46 @@ Ctrl-C stops all of them.`,
 	return cmd
 }
 
+// checkDemo names problems by the flags that are to blame.
+func checkDemo(m manifest.Manifest, nodes, kills int, timeout time.Duration) error {
+	flags := map[string]string{
+		"method.name": "method", "method.mix": "mix", "method.steps": "steps", "data.split": "split", "evaluate.target": "target",
+	}
+	var errs []error
+	if nodes < 1 || nodes > demo.MaxNodes {
+		errs = append(errs, fmt.Errorf("--nodes: is %d; want 1 to %d, each of which is a process of about 80 MiB", nodes, demo.MaxNodes))
+		m.Data.Shards = 1
+	}
+	if kills < 0 {
+		errs = append(errs, fmt.Errorf("--kill: is %d; want 0 or more", kills))
+	}
+	if timeout <= 0 {
+		errs = append(errs, fmt.Errorf("--timeout: is %s; want more than 0s, such as 5m", timeout))
+	}
+	if m.Evaluate.Target == 0 {
+		errs = append(errs, errors.New("--target: is 0; want an accuracy above 0 and up to 1, at which the demo ends"))
+	}
+	var problems manifest.Problems
+	if errors.As(m.Validate(), &problems) {
+		for _, p := range problems {
+			errs = append(errs, fmt.Errorf("--%s: %s", cmp.Or(flags[p.Field], p.Field), p.Text))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// writable finds out before the work, not after it, that its result cannot be kept.
+func writable(path string) error {
+	if path == "" {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("--json: %w", err)
+	}
+	return f.Close()
+}
+
 func demoError(err error, home string) error {
 	switch {
 	case err == nil:
@@ -91,16 +136,24 @@ func demoError(err error, home string) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	}
+	if !hasLogs(home) {
+		return err
+	}
 	return fmt.Errorf("%w\nthe nodes' logs are in %s", err, home)
 }
 
 // cleanup removes a temporary home unless it holds the logs of a failure.
 func cleanup(err error, keep bool, home string) error {
 	failed := err != nil && !errors.Is(err, demo.ErrNotReached) && !errors.Is(err, context.Canceled)
-	if keep || failed {
+	if keep || failed && hasLogs(home) {
 		return nil
 	}
 	return os.RemoveAll(home)
+}
+
+func hasLogs(home string) bool {
+	logs, err := filepath.Glob(filepath.Join(home, "*", "log.txt"))
+	return err == nil && len(logs) > 0
 }
 
 func writeJSON(path string, v any) error {
@@ -111,9 +164,10 @@ func writeJSON(path string, v any) error {
 	return errors.Join(printJSON(f, v), f.Close())
 }
 
+// isTerminal reports whether lines can be drawn over.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	if !ok {
+	if !ok || os.Getenv("TERM") == "dumb" {
 		return false
 	}
 	info, err := f.Stat()

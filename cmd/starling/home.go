@@ -13,7 +13,7 @@ type homeFlags struct {
 
 func (f *homeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.home, "home", "", "directory of this node (default $XDG_DATA_HOME/starling)")
-	cmd.Flags().StringVar(&f.run, "run", "", "run ID or the beginning of it; needed when the home holds several runs")
+	cmd.Flags().StringVar(&f.run, "run", "", "run ID or the beginning of it; needed when the home holds several runs of which not exactly one is running")
 }
 
 // dir returns the directory of the run that the flags mean.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"starling/gossip"
 	"starling/node/daemon"
 )
 
@@ -29,6 +30,12 @@ Everything is kept in the home directory. Settings may stand in its config.yaml 
 			if err := cfg.Load(cmd.Flags().Changed); err != nil {
 				return err
 			}
+			if _, err := gossip.ParseLink(args[0]); err != nil {
+				return usageError{commandName(cmd), err}
+			}
+			if err := cfg.Validate(); err != nil {
+				return usageError{commandName(cmd), err}
+			}
 			level := slog.LevelInfo
 			if verbose {
 				level = slog.LevelDebug
@@ -48,8 +55,8 @@ Everything is kept in the home directory. Settings may stand in its config.yaml 
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "joining run %s as %s\n", d.Run(), d.Peer())
-			if err := d.Serve(cmd.Context()); err != nil && cmd.Context().Err() == nil {
-				return err
+			if err := d.Serve(cmd.Context()); err != nil {
+				return codedError{exitFailed, err} // also after Ctrl-C: something was lost
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "left; join again with the same link to go on from here")
 			return nil

@@ -1,10 +1,18 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"starling/node/daemon"
 )
+
+// endTimeout is how long a daemon may take to end after it has left.
+const endTimeout = 20 * time.Second
 
 func leaveCommand() *cobra.Command {
 	var f homeFlags
@@ -20,11 +28,17 @@ in the home directory: a later "starling join" goes on from there.`,
 			if err != nil {
 				return err
 			}
-			if err := c.Order(cmd.Context(), "leave"); err != nil {
-				return err
+			orderErr := c.Order(cmd.Context(), "leave")
+			if errors.Is(orderErr, daemon.ErrNotRunning) {
+				return orderErr
 			}
-			if err := c.AwaitEnd(cmd.Context()); err != nil {
-				return err
+			ctx, cancel := context.WithTimeout(cmd.Context(), endTimeout)
+			defer cancel()
+			if err := c.AwaitEnd(ctx); err != nil && orderErr == nil {
+				return fmt.Errorf("process %d still runs after %s: look at its log", c.PID(), endTimeout)
+			}
+			if orderErr != nil {
+				return orderErr
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "left; its state is saved")
 			return nil

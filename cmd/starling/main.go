@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -29,7 +30,11 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup asks to outlive the terminal
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -64,6 +69,9 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 		return exitInterrupted
 	}
 	printError(errOut, err)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		fmt.Fprintln(errOut, "hint: let this user write there, or name another directory with --home")
+	}
 	return exitFailed
 }
 
@@ -88,7 +96,9 @@ func rootCommand() *cobra.Command {
 		Use:   "starling",
 		Short: "Train one model on many machines that trust no server",
 		Long: `Starling trains one model on many machines that trust no server. Every machine runs one daemon,
-which trains on its own data, tells others what it learned, and mixes in what it hears.`,
+which trains on its own data, tells others what it learned, and mixes in what it hears.
+
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 demo: target not reached; 4 no daemon is running; 130 interrupted.`,
 		Example: `  starling demo                     # a swarm of eight on this machine, in a minute
   starling run create run.yaml      # make a run; prints its link
   starling join starling://…        # take part in a run`,

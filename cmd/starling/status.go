@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,9 +51,13 @@ func printStatus(w io.Writer, r daemon.Report) {
 	line := func(key, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", key, fmt.Sprintf(format, args...))
 	}
-	line("run", "%s (%s)", r.Name, r.Run)
+	line("run", "%s", strings.TrimSpace(fmt.Sprintf("%s (%s)", r.Name, r.Run)))
 	line("node", "%s, process %d, up %s", r.Peer, r.PID, time.Since(r.Started).Round(time.Second))
-	line("doing", "%s, round %d of %s", r.Phase, r.Round, r.Method)
+	if r.Method == "" {
+		line("doing", "%s", r.Phase)
+	} else {
+		line("doing", "%s, round %d of %s", r.Phase, r.Round, r.Method)
+	}
 	if r.EvalAt > 0 {
 		goal := ""
 		if r.Target > 0 {
@@ -71,7 +76,7 @@ func printStatus(w io.Writer, r daemon.Report) {
 		line("not taken", "from others: %s", daemon.Reasons(r.Rejected))
 	}
 	connected, known := len(r.Peers), len(r.Members)
-	line("peers", "%d connected, %d members known", connected, known)
+	line("peers", "%d connected, members known: %d", connected, known)
 	line("traffic", "%s sent, %s received", size(r.Sent), size(r.Received))
 	line("uses", "%s of disk, %s of memory", size(r.Disk), size(r.Memory))
 	for _, t := range r.Trouble {

@@ -93,8 +93,8 @@ type Config struct {
 
 	Store Store // default: nothing is remembered
 
-	// Upload and Download meter what this node itself sends and takes in direct messages, manifests and its own
-	// broadcasts; share them with the blob transfers. Bytes are tokens. Default: no limit.
+	// Upload and Download meter gossip, direct messages and manifests; share them with the blob transfers. Bytes are
+	// tokens. What a handshake or a list of peers takes is not worth metering. Default: no limit.
 	Upload, Download *rate.Limiter
 
 	// Registry takes the metrics of this node and of its libp2p host, labelled node=<short ID>. Default: no metrics.

@@ -3,11 +3,13 @@ package swarm
 import (
 	"context"
 	"fmt"
+	"io"
 	"runtime"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	"golang.org/x/time/rate"
@@ -82,6 +84,85 @@ func TestUploadLimitHoldsDirectMessages(t *testing.T) {
 	defer cancel()
 	if err := b.Send(ctx, a.id, make([]byte, 900)); err == nil {
 		t.Error("the second message passed the limit")
+	}
+}
+
+// The limiters of these tests give a burst and then nothing, so that no clock decides.
+const (
+	limitBurst   = 64 << 10
+	limitMessage = 32 << 10
+	limitCount   = 100
+)
+
+func TestDownloadLimitHoldsGossipAndBlocksNobodyElse(t *testing.T) {
+	author := start(t, 0, func(c *Config) { c.PublishRate = 1000 })
+	free := start(t, 1, with(author.Addrs()...))
+	capped := start(t, 2, with(author.Addrs()...), func(c *Config) { c.Download = rate.NewLimiter(1, limitBurst) })
+	for _, n := range []*node{author, free, capped} {
+		eventually(t, "mesh", func() bool { return meshed(n) == 2 })
+	}
+	for i := range limitCount {
+		body := make([]byte, limitMessage) // a new one each: it is sent while the next is made
+		body[0] = byte(i)
+		if err := author.Publish(t.Context(), body); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the free node has it", func() bool { return free.count(string(body)) == 1 })
+	}
+	// The windows of two streams may fill before the senders wait.
+	const most = limitBurst + 2*(256<<10) + (64 << 10)
+	if in, _ := capped.Traffic(); in > most {
+		t.Errorf("received %d bytes of %d with a limit of %d and its windows", in, limitCount*limitMessage, most)
+	}
+	if err := author.Send(t.Context(), free.id, []byte("hello")); err != nil {
+		t.Errorf("the author is held up: %v", err)
+	}
+}
+
+func TestUploadLimitHoldsWhatGossipWrites(t *testing.T) {
+	a := start(t, 0)
+	b := start(t, 1, with(a.Addrs()...), func(c *Config) { c.Upload = rate.NewLimiter(1, limitBurst) })
+	eventually(t, "up", func() bool { return len(b.Peers()) == 1 })
+	a.Host().SetStreamHandler("/test", func(st network.Stream) { io.Copy(io.Discard, st) })
+	st, err := b.gossipHost().NewStream(t.Context(), ToPeer(a.id), "/test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	written, ended := 0, make(chan struct{})
+	go func() {
+		defer close(ended)
+		for range limitCount {
+			st.SetWriteDeadline(time.Now().Add(time.Minute))
+			n, err := st.Write(make([]byte, limitMessage))
+			if written += n; err != nil {
+				return
+			}
+		}
+	}()
+	eventually(t, "something is written", func() bool { _, out := b.Traffic(); return out >= limitMessage })
+	b.stop()
+	<-ended
+	if written > limitBurst {
+		t.Errorf("%d bytes were written with a limit of %d", written, limitBurst)
+	}
+}
+
+func TestWhatIsPublishedIsPaidForOnce(t *testing.T) {
+	const burst = 10 * limitMessage
+	limit := rate.NewLimiter(1, burst)
+	peer := start(t, 0)
+	author := start(t, 1, with(peer.Addrs()...), func(c *Config) { c.Upload, c.PublishRate = limit, 1000 })
+	eventually(t, "mesh", func() bool { return meshed(author) == 1 && meshed(peer) == 1 })
+	for i := range 8 {
+		body := make([]byte, limitMessage)
+		body[0] = byte(i)
+		if err := author.Publish(t.Context(), body); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "it arrives", func() bool { return peer.count(string(body)) == 1 })
+	}
+	if left := limit.Tokens(); left < limitMessage/2 {
+		t.Errorf("%.0f of %d tokens are left after 8 messages of %d", left, burst, limitMessage)
 	}
 }
 

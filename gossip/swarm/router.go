@@ -66,7 +66,7 @@ func gossipOptions(cfg *settings, app func(peer.ID) float64) []pubsub.Option {
 
 // newPubSub starts gossipsub on the host.
 func (s *Swarm) newPubSub() (*pubsub.PubSub, error) {
-	return pubsub.NewGossipSub(s.ctx, s.host, append(gossipOptions(s.cfg, s.appScore),
+	return pubsub.NewGossipSub(s.ctx, s.gossipHost(), append(gossipOptions(s.cfg, s.appScore),
 		pubsub.WithPeerScoreInspect(s.inspect, s.cfg.timing.inspect),
 		pubsub.WithRawTracer(s.metrics),
 		pubsub.WithLogger(quiet(s.cfg.Logger)),

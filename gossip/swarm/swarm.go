@@ -40,6 +40,7 @@ type Swarm struct {
 	traffic *traffic
 	metrics *metrics
 	pace    *rate.Limiter // own broadcasts
+	prepaid credit
 	bootIDs map[peer.ID]bool
 
 	ctx    context.Context // ends with Close

@@ -72,7 +72,8 @@ func (s *Swarm) validator(h Handlers) pubsub.ValidatorEx {
 
 // Publish broadcasts data to the run. It refuses what is longer than MaxMessage, which gossipsub would drop in silence,
 // and waits until the publish rate and the upload limit allow it. A nil error does not mean that anybody received it:
-// gossip gives no such answer. Publishing the same bytes again within 5 minutes does nothing.
+// gossip gives no such answer. Publishing the same bytes again within 5 minutes does nothing. The caller does not change data
+// afterwards: it is sent, and remembered for peers who ask, without a copy.
 func (s *Swarm) Publish(ctx context.Context, data []byte) error {
 	if len(data) > s.cfg.MaxMessage {
 		return fmt.Errorf("publish %d bytes, at most %d fit: %w", len(data), s.cfg.MaxMessage, ErrTooLarge)
@@ -85,8 +86,12 @@ func (s *Swarm) Publish(ctx context.Context, data []byte) error {
 		return fmt.Errorf("publish: %w", err)
 	}
 	// One's own message goes to every peer of the topic (flood publish).
-	if err := take(ctx, s.cfg.Upload, len(data)*max(1, len(t.ListPeers()))); err != nil {
+	size := len(data) * max(1, len(t.ListPeers()))
+	if err := take(ctx, s.cfg.Upload, size); err != nil {
 		return fmt.Errorf("publish: %w", err)
+	}
+	if s.cfg.Upload != nil {
+		s.prepaid.set(size)
 	}
 	err := t.Publish(ctx, data)
 	switch {

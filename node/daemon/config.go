@@ -43,7 +43,9 @@ type Config struct {
 
 	Logger *slog.Logger `yaml:"-"`
 
-	caps caps
+	// What Validate makes of the above.
+	caps   caps
+	listen []string
 
 	diskLimit int64 // tests: in place of Disk, which has a least value
 }
@@ -104,8 +106,9 @@ func pick[T any](to *T, file T, given bool) {
 	}
 }
 
-// check reports all problems at once, and completes the configuration.
-func (c *Config) check() error {
+// Validate reports all problems at once, each with the name of the setting. It also fills in what follows from others, so that
+// it may be called again after a change.
+func (c *Config) Validate() error {
 	var errs []error
 	home, err := Home(c.Home)
 	if err != nil {
@@ -137,6 +140,12 @@ func (c *Config) check() error {
 	}
 	if len(c.Listen) == 0 {
 		errs = append(errs, errors.New("listen: no address: use :4150, or 127.0.0.1:0 for this machine only"))
+	}
+	if c.listen, err = multiaddrs(c.Listen); err != nil {
+		errs = append(errs, err)
+	}
+	if err := checkLoopback(c.Metrics); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Local {
 		c.MDNS, c.NAT = false, false

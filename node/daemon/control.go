@@ -17,8 +17,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"starling/storage"
 )
 
 // controlFile is where a running daemon says how it can be reached. It is readable by the owner only: whoever has the
@@ -34,22 +35,28 @@ type controlInfo struct {
 // ErrNotRunning is what [Dial] returns when no daemon runs for the run. Starting one helps.
 var ErrNotRunning = errors.New("no daemon is running")
 
-// control is the daemon's HTTP server on loopback: /metrics for Prometheus, without a token; /status, and the commands
-// /leave, /pause and /resume for the owner's command line, with it.
+// control is the daemon's HTTP server on loopback: /metrics for Prometheus, without a token; /status, /checkpoints and what
+// is below it, and the commands /leave, /pause and /resume for the owner's command line, with it.
 type control struct {
 	listener net.Listener
 	path     string
 	info     controlInfo
 }
 
-func listenControl(addr, runDir string) (*control, error) {
+// checkLoopback wants an address that only this machine reaches.
+func checkLoopback(addr string) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil, fmt.Errorf("metrics address %q: %w: write it like 127.0.0.1:9150", addr, err)
+		return fmt.Errorf("metrics address %q: write it as host:port, like 127.0.0.1:9150", addr)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("metrics address %q is not on loopback: use 127.0.0.1 and a tunnel or proxy to reach it from elsewhere", addr)
+		return fmt.Errorf("metrics address %q is not on loopback: use 127.0.0.1 and a tunnel or proxy to reach it from elsewhere", addr)
 	}
+	return nil
+}
+
+// listenControl listens on an address that checkLoopback allows.
+func listenControl(addr, runDir string) (*control, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("metrics address %s: %w: choose another port with --metrics, or 127.0.0.1:0 for any free one", addr, err)
@@ -77,21 +84,24 @@ func listenControl(addr, runDir string) (*control, error) {
 }
 
 // serve answers until ctx ends, and takes the control file away then.
-func (c *control) serve(ctx context.Context, reg *prometheus.Registry, status func(context.Context) (Report, error), order func(context.Context, string) error) error {
+func (c *control) serve(ctx context.Context, d *Daemon) error {
 	defer os.Remove(c.path)
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(d.metrics.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /status", c.authorized(func(w http.ResponseWriter, r *http.Request) error {
-		report, err := status(r.Context())
+		report, err := d.report(r.Context())
 		if err != nil {
 			return err
 		}
 		w.Header().Set("Content-Type", "application/json")
 		return json.NewEncoder(w).Encode(report)
 	}))
+	mux.HandleFunc("GET "+pathCheckpoints, c.authorized(d.serveCheckpoints))
+	mux.HandleFunc("GET "+pathVerify, c.authorized(d.serveVerify))
+	mux.HandleFunc("GET "+pathExport, c.authorized(d.serveExport))
 	for _, name := range []string{"leave", "pause", "resume"} {
 		mux.HandleFunc("POST /"+name, c.authorized(func(w http.ResponseWriter, r *http.Request) error {
-			return order(r.Context(), name)
+			return d.order(r.Context(), name)
 		}))
 	}
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10}
@@ -127,9 +137,13 @@ func (c *control) authorized(h func(http.ResponseWriter, *http.Request) error) h
 
 // A Client talks to a running daemon of the same user.
 type Client struct {
+	dir  string // of the run
 	info controlInfo
 	http http.Client
 }
+
+// answerTimeout is how long the daemon may take for an answer that needs no work.
+const answerTimeout = 10 * time.Second
 
 // Dial finds the daemon that runs in a run's directory. It returns [ErrNotRunning] if there is none.
 func Dial(runDir string) (*Client, error) {
@@ -140,7 +154,7 @@ func Dial(runDir string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read control file: %w", err)
 	}
-	c := &Client{http: http.Client{Timeout: 10 * time.Second}}
+	c := &Client{dir: runDir}
 	if err := json.Unmarshal(b, &c.info); err != nil {
 		return nil, fmt.Errorf("read control file %s: %w: stop the daemon and start it again", filepath.Join(runDir, controlFile), err)
 	}
@@ -152,27 +166,34 @@ func (c *Client) PID() int { return c.info.PID }
 
 // Status asks the daemon what it knows.
 func (c *Client) Status(ctx context.Context) (Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	var r Report
-	b, err := c.call(ctx, http.MethodGet, "/status")
-	if err != nil {
-		return r, err
-	}
-	if err := json.Unmarshal(b, &r); err != nil {
-		return r, fmt.Errorf("daemon's answer: %w: are both of the same version?", err)
-	}
-	return r, nil
+	err := c.fetch(ctx, "/status", &r)
+	return r, err
 }
 
-// Order sends "leave", "pause" or "resume".
+// Order sends "leave", "pause" or "resume". Leave is answered when the state is saved and the goodbye said, or with the reason
+// why it could not be saved; [Client.AwaitEnd] waits for what comes then.
 func (c *Client) Order(ctx context.Context, name string) error {
-	_, err := c.call(ctx, http.MethodPost, "/"+name)
-	return err
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout+answerTimeout)
+	defer cancel()
+	res, err := c.do(ctx, http.MethodPost, "/"+name)
+	if err != nil {
+		return err
+	}
+	return res.Body.Close()
 }
 
-// AwaitEnd returns when the daemon has stopped, or with ctx's error.
+// AwaitEnd returns when the daemon has stopped and the store is free for others, or with ctx's error.
 func (c *Client) AwaitEnd(ctx context.Context) error {
+	stopped := false
 	for {
-		if _, err := c.call(ctx, http.MethodGet, "/status"); errors.Is(err, ErrNotRunning) {
+		if !stopped {
+			_, err := c.Status(ctx)
+			stopped = errors.Is(err, ErrNotRunning)
+		}
+		if stopped && !storage.InUse(filepath.Join(c.dir, storeDir)) {
 			return nil
 		}
 		select {
@@ -186,7 +207,25 @@ func (c *Client) AwaitEnd(ctx context.Context) error {
 // maxAnswer bounds what a client reads: thousands of members fit.
 const maxAnswer = 16 << 20
 
-func (c *Client) call(ctx context.Context, method, path string) ([]byte, error) {
+// fetch reads an answer in JSON.
+func (c *Client) fetch(ctx context.Context, path string, to any) error {
+	res, err := c.do(ctx, http.MethodGet, path)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("ask daemon: %w", err)
+	}
+	if err := json.Unmarshal(b, to); err != nil {
+		return fmt.Errorf("daemon's answer: %w: are both of the same version?", err)
+	}
+	return nil
+}
+
+// do sends a request. The caller closes the body of the answer, whose status is 200.
+func (c *Client) do(ctx context.Context, method, path string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+c.info.Addr+path, nil)
 	if err != nil {
 		return nil, err
@@ -200,13 +239,19 @@ func (c *Client) call(ctx context.Context, method, path string) ([]byte, error) 
 		}
 		return nil, fmt.Errorf("ask daemon: %w", err)
 	}
+	if res.StatusCode == http.StatusOK {
+		return res, nil
+	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return nil, fmt.Errorf("ask daemon: %w", err)
 	}
-	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("daemon: %s", bytes.TrimSpace(b))
+	switch res.StatusCode {
+	case http.StatusUnauthorized:
+		return nil, ErrNotRunning // the port has passed to another daemon since the crash
+	case http.StatusNotFound:
+		return nil, errors.New("the running daemon is of another version: stop it and start it again")
 	}
-	return b, nil
+	return nil, fmt.Errorf("daemon: %s", bytes.TrimSpace(b))
 }

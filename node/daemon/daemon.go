@@ -60,6 +60,7 @@ type Daemon struct {
 	core     atomic.Pointer[node.Core] // Check is for everybody; Step for the loop only
 
 	loop loop
+	stop context.CancelFunc // what Ctrl-C does, for an owner who says leave before there is a loop to tell; set by Serve
 }
 
 // Open prepares to take part in the run of a link: it opens the identity and the store and begins to listen. Whatever is
@@ -70,7 +71,7 @@ func Open(text string, cfg Config) (_ *Daemon, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cfg.check(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	d := &Daemon{cfg: cfg, link: link, dir: RunDir(cfg.Home, link.Run), started: time.Now()}
@@ -88,20 +89,16 @@ func Open(text string, cfg Config) (_ *Daemon, err error) {
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return nil, err
 	}
-	d.store, err = storage.Open(filepath.Join(d.dir, "store"), storage.Options{Logger: d.log, DiskLimit: cfg.caps.disk})
+	d.store, err = storage.Open(filepath.Join(d.dir, storeDir), storage.Options{Logger: d.log, DiskLimit: cfg.caps.disk})
 	if err != nil {
 		return nil, err
 	}
 	d.up, d.down = limiter(cfg.caps.upload), limiter(cfg.caps.download)
 	reg := prometheus.NewRegistry()
 	d.metrics = newMetrics(reg, d)
-	listen, err := multiaddrs(cfg.Listen)
-	if err != nil {
-		return nil, err
-	}
 	d.loop.init()
 	d.swarm, err = swarm.New(swarm.Config{
-		Key: d.key, Run: link.Run, UserAgent: "starling/" + Version(), Listen: listen, Bootstrap: others(link.Bootstrap, d.self),
+		Key: d.key, Run: link.Run, UserAgent: "starling/" + Version(), Listen: cfg.listen, Bootstrap: others(link.Bootstrap, d.self),
 		MDNS: cfg.MDNS, DHT: cfg.DHT, NATPortMap: cfg.NAT, Relay: cfg.NAT, Topic: gossip.Topic(link.Run, 0),
 		PeerEvent: d.peerEvent, Store: peerStore{d.store}, Upload: d.up, Download: d.down, Registry: reg, Logger: d.log,
 	})
@@ -149,6 +146,8 @@ var errLeft = errors.New("left the run")
 // it started has ended: nil, or the first thing that went wrong.
 func (d *Daemon) Serve(ctx context.Context) error {
 	defer d.close()
+	ctx, d.stop = context.WithCancel(ctx)
+	defer d.stop()
 	// The goodbye needs the network, so what carries it outlives ctx by a moment.
 	outer, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
@@ -157,7 +156,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	g.Go(func() error { return ended(run, d.swarm.Run(run)) })
 	g.Go(func() error { return ended(run, d.store.Run(run)) })
 	g.Go(func() error {
-		return d.control.serve(run, d.metrics.registry, d.report, d.order)
+		return d.control.serve(run, d)
 	})
 	g.Go(func() error {
 		if err := d.takePart(ctx, run); err != nil {
@@ -249,6 +248,7 @@ func (d *Daemon) prepare(ctx context.Context) error {
 		return fmt.Errorf("part %d of the run's data has no rows: choose another one with --shard", d.shard())
 	}
 	d.limits = gossip.DefaultLimits()
+	d.store.SetKeep(m.Checkpoint.Keep)
 	d.blobs = blob.NewTiered(d.store, blob.TieredOptions{})
 	d.server = blob.NewServer(d.swarm.Host(), d.blobs, blob.ServerOptions{Limiter: d.up, Count: d.metrics.count})
 	d.fetcher = blob.NewFetcher(d.swarm.Host(), d.blobs, blob.FetcherOptions{Limiter: d.down, Count: d.metrics.count})
@@ -289,7 +289,8 @@ func (d *Daemon) restore(ctx context.Context) error {
 			SaveEvery: uint64(m.Checkpoint.Every), EvaluateEvery: uint64(m.Evaluate.Every),
 		},
 		Codec: d.program.Codec(), Len: d.program.Len(), Tensors: d.program.Tensors(), MaxPayload: d.program.MaxPayload(),
-		Self: d.self, Seq: seq, AnnounceEvery: announceEvery, Paused: d.cfg.Paused, Rand: rand.New(rand.NewPCG(d.nodeSeed(), seq)),
+		Self: d.self, Seq: seq, AnnounceEvery: announceEvery, MaxMembers: m.Limits.Peers, Paused: d.cfg.Paused,
+		Rand: rand.New(rand.NewPCG(d.nodeSeed(), seq)),
 	}
 	core, err := node.New(cfg, state)
 	if err != nil {
@@ -329,7 +330,8 @@ func (d *Daemon) close() {
 		os.Remove(d.control.path)
 	}
 	if d.store != nil {
-		if err := d.store.Close(); err != nil {
+		// On a full disk nothing is lost by not closing, and what could not be saved is told already.
+		if err := d.store.Close(); err != nil && !errors.Is(err, storage.ErrDiskFull) {
 			d.log.Error("close store", "error", err)
 		}
 	}

@@ -113,11 +113,11 @@ func TestTwoDaemonsTrainTogetherAndGoOnAfterARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	reports(t, a, "the goodbye of the other", func(r Report) bool { return len(r.Members) == 1 && r.Members[0].Gone })
-	list, err := ListCheckpoints(b.dir)
+	list, err := ListCheckpoints(t.Context(), b.dir)
 	if err != nil || len(list) == 0 || list[0].Round < r.Round {
 		t.Fatalf("checkpoints after leaving at round %d: %+v %v", r.Round, list, err)
 	}
-	if bad, err := VerifyCheckpoints(b.dir); err != nil || len(bad) != 0 {
+	if bad, err := VerifyCheckpoints(t.Context(), b.dir); err != nil || len(bad) != 0 {
 		t.Errorf("%v %v", bad, err)
 	}
 	again, stopAgain := serve(t, link.String(), cfg)
@@ -143,7 +143,7 @@ func TestTwoDaemonsTrainTogetherAndGoOnAfterARestart(t *testing.T) {
 		t.Error(err)
 	}
 	out := filepath.Join(t.TempDir(), "m.safetensors")
-	if info, err := ExportCheckpoint(a.dir, 0, out); err != nil || info.Round == 0 {
+	if info, err := ExportCheckpoint(t.Context(), a.dir, 0, out); err != nil || info.Round == 0 {
 		t.Errorf("export: %+v %v", info, err)
 	}
 	if size, err := os.Stat(out); err != nil || size.Size() < 4*7850 {
@@ -314,14 +314,57 @@ func TestAFullDiskLosesNothingAndIsSaid(t *testing.T) {
 	if r.Round < before.Round || !strings.Contains(strings.Join(r.Trouble, ";"), "full") || r.Announced > r.Resumed+1 {
 		t.Errorf("%+v", r)
 	}
-	stop()
-	if bad, err := VerifyCheckpoints(d.dir); err != nil || len(bad) > 0 {
+	if len(r.Trouble) != 1 {
+		t.Errorf("one cause is told %d times: %q", len(r.Trouble), r.Trouble)
+	}
+	c, err := Dial(d.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Order(t.Context(), "leave"); err == nil || !strings.Contains(err.Error(), "the newest state is lost: ") {
+		t.Errorf("leaving without having saved: %v", err)
+	}
+	if err := stop(); !errors.Is(err, storage.ErrDiskFull) {
+		t.Errorf("serve: %v", err)
+	}
+	if bad, err := VerifyCheckpoints(t.Context(), d.dir); err != nil || len(bad) > 0 {
 		t.Errorf("%v %v", bad, err)
 	}
 	cfg.diskLimit = 0
 	d, _ = serve(t, link.String(), cfg)
 	if r := reports(t, d, "new rounds", func(r Report) bool { return r.Published > 1 }); r.Resumed < before.Round {
 		t.Errorf("went on at round %d, was at %d", r.Resumed, before.Round)
+	}
+}
+
+func TestANodeThatWaitsForTheManifestSaysSoAndCanLeave(t *testing.T) {
+	link, err := CreateRun(t.TempDir(), tiny(), []string{"/ip4/127.0.0.1/tcp/1"}) // where nobody listens
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, stop := serve(t, link.String(), local(t.TempDir()))
+	r := reports(t, d, "the reason", func(r Report) bool { return len(r.Trouble) > 0 })
+	if r.Phase != phaseManifest || !strings.Contains(r.Counts(), "manifest") || !strings.Contains(r.Trouble[0], "/ip4/127.0.0.1/tcp/1") {
+		t.Errorf("%+v", r)
+	}
+	if _, err := LoadManifest(d.dir); err == nil || !strings.Contains(err.Error(), "not here yet") {
+		t.Errorf("manifest: %v", err)
+	}
+	c, err := Dial(d.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Order(t.Context(), "pause"); err == nil || !strings.Contains(err.Error(), "not ready") {
+		t.Errorf("pause: %v", err)
+	}
+	if err := c.Order(t.Context(), "leave"); err != nil {
+		t.Errorf("leave: %v", err)
+	}
+	if err := c.AwaitEnd(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -336,7 +379,7 @@ func TestADamagedCheckpointIsReportedAndTheOneBeforeUsed(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	list, err := ListCheckpoints(d.dir)
+	list, err := ListCheckpoints(t.Context(), d.dir)
 	if err != nil || len(list) < 2 {
 		t.Fatalf("%v %v", list, err)
 	}
@@ -367,7 +410,7 @@ func TestSettingsComeFromTheFileUnlessGiven(t *testing.T) {
 	if err := c.Load(func(name string) bool { return name == "threads" }); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.check(); err != nil {
+	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	if c.Threads != 1 || c.caps.upload != 500<<10 || c.MDNS || c.caps.disk != 8<<30 {
@@ -379,7 +422,7 @@ func TestSettingsComeFromTheFileUnlessGiven(t *testing.T) {
 	}
 	c = DefaultConfig()
 	c.Home, c.Threads, c.Upload, c.Disk, c.Listen = home, -1, "fast", "1KiB", nil
-	err := c.check()
+	err := c.Validate()
 	for _, field := range []string{"threads", "upload", "disk", "listen"} {
 		if err == nil || !strings.Contains(err.Error(), field+":") {
 			t.Errorf("%s is not among the problems: %v", field, err)

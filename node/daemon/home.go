@@ -54,9 +54,14 @@ func RunDir(home string, run gossip.RunID) string {
 	return filepath.Join(home, "runs", run.String())
 }
 
-const manifestFile = "manifest.cbor"
+// What a run's directory holds, beside the control file.
+const (
+	manifestFile = "manifest.cbor"
+	storeDir     = "store"
+)
 
-// FindRun returns the directory of the run in the home whose ID begins as given, or of the only run.
+// FindRun returns the directory of the run in the home whose ID begins as given. If nothing is given it is the only run, or
+// the only one with a daemon.
 func FindRun(home, prefix string) (string, error) {
 	home, err := Home(home)
 	if err != nil {
@@ -66,11 +71,18 @@ func FindRun(home, prefix string) (string, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	var found []string
+	var found, running []string
 	for _, e := range entries {
-		if e.IsDir() && strings.HasPrefix(e.Name(), prefix) {
-			found = append(found, e.Name())
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) {
+			continue
 		}
+		found = append(found, e.Name())
+		if storage.InUse(filepath.Join(home, "runs", e.Name(), storeDir)) {
+			running = append(running, e.Name())
+		}
+	}
+	if prefix == "" && len(running) == 1 {
+		found = running
 	}
 	switch {
 	case len(found) == 1:
@@ -87,6 +99,9 @@ func FindRun(home, prefix string) (string, error) {
 func LoadManifest(runDir string) (manifest.Manifest, error) {
 	path := filepath.Join(runDir, manifestFile)
 	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return manifest.Manifest{}, fmt.Errorf("the run's manifest is not here yet: a daemon gets it from the first peer that it reaches: %w", err)
+	}
 	if err != nil {
 		return manifest.Manifest{}, err
 	}
@@ -135,6 +150,9 @@ func CreateRun(home string, m manifest.Manifest, addrs []string) (gossip.Link, e
 	if err != nil {
 		return gossip.Link{}, err
 	}
+	if err := checkAddrs(addrs); err != nil {
+		return gossip.Link{}, err
+	}
 	key, err := loadKey(home)
 	if err != nil {
 		return gossip.Link{}, err
@@ -153,15 +171,41 @@ func CreateRun(home string, m manifest.Manifest, addrs []string) (gossip.Link, e
 		addrs = ownAddrs(defaultPort)
 	}
 	for _, a := range addrs {
-		if _, err := ma.NewMultiaddr(a); err != nil {
-			return gossip.Link{}, fmt.Errorf("address %q: %w: write it like /ip4/203.0.113.7/udp/4150/quic-v1", a, err)
-		}
 		link.Bootstrap = append(link.Bootstrap, a+"/p2p/"+m.Creator.String())
+	}
+	if _, err := gossip.ParseLink(link.String()); err != nil {
+		return gossip.Link{}, fmt.Errorf("%w: name fewer addresses", err)
 	}
 	if err := saveManifest(RunDir(home, link.Run), signed.Encode()); err != nil {
 		return gossip.Link{}, fmt.Errorf("keep manifest: %w", err)
 	}
 	return link, nil
+}
+
+// checkAddrs finds what would only be noticed by those who got the link.
+func checkAddrs(addrs []string) error {
+	var errs []error
+	for _, a := range addrs {
+		m, err := ma.NewMultiaddr(a)
+		why := ""
+		switch {
+		case err != nil:
+			why = err.Error()
+		case has(m, ma.P_P2P):
+			why = "it names a peer, which is added here"
+		case !has(m, ma.P_TCP) && !has(m, ma.P_QUIC_V1):
+			why = "it has no port of TCP or QUIC"
+		default:
+			continue
+		}
+		errs = append(errs, fmt.Errorf("address %q: %s: write it like /ip4/203.0.113.7/udp/4150/quic-v1 or /dns4/example.org/tcp/4150", a, why))
+	}
+	return errors.Join(errs...)
+}
+
+func has(m ma.Multiaddr, code int) bool {
+	_, err := m.ValueForProtocol(code)
+	return err == nil
 }
 
 // Identity returns the ID of the node of a home, which gets one if it has none.

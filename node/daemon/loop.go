@@ -25,6 +25,7 @@ type loop struct {
 	direct  chan directMail // sealed direct messages
 	jobs    chan job        // for the compute workers
 	ready   chan struct{}   // closed when the loop begins
+	left    chan struct{}   // closed when the node has left: what could be saved is saved
 	over    chan struct{}   // closed when the daemon stops
 	pool    *compute.Pool
 	arena   *compute.Arena
@@ -67,6 +68,7 @@ func (l *loop) init() {
 	l.direct = make(chan directMail, mailQueue)
 	l.jobs = make(chan job, jobQueue)
 	l.ready = make(chan struct{})
+	l.left = make(chan struct{})
 	l.over = make(chan struct{})
 	l.pool = compute.NewPool(keptVectors)
 	l.arena = compute.NewArena(l.pool)
@@ -150,6 +152,7 @@ func (l *loop) run(ctx, run context.Context, d *Daemon) error {
 			return run.Err()
 		}
 	}
+	close(l.left)
 	// The goodbye is in the outbox. When it has been handed to gossipsub, nothing tells when it is on the wire.
 	close(l.outbox)
 	select {
@@ -157,7 +160,7 @@ func (l *loop) run(ctx, run context.Context, d *Daemon) error {
 	case <-time.After(2 * time.Second):
 	}
 	time.Sleep(goodbye)
-	return nil
+	return d.unsaved()
 }
 
 // stepper is the state of one run of the loop.
@@ -193,10 +196,10 @@ func (s *stepper) step(ev node.Event) {
 			// What is not durable is not announced. The core's next message carries a higher number, so nothing is
 			// ever announced twice under one number.
 			durable = false
-			s.d.trouble.set("store", fmt.Sprintf("cannot write to disk: %v", err))
+			s.d.trouble.set(troubleStore, fmt.Errorf("cannot write to disk: %w", err))
 			s.d.log.Error("persist", "error", err)
 		} else {
-			s.d.trouble.clear("store")
+			s.d.trouble.clear(troubleStore)
 		}
 	}
 	if durable {
@@ -282,8 +285,10 @@ func (s *stepper) encode(j node.EncodeJob) {
 		p, stats, err := s.d.encodePayload(s.work, w, v)
 		if err != nil && s.work.Err() == nil {
 			// The vector came out of training and was finite then: a full disk is what is left.
-			s.d.trouble.set("encode", fmt.Sprintf("cannot prepare an announcement: %v", err))
+			s.d.trouble.set(troubleEncode, fmt.Errorf("cannot prepare an announcement: %w", err))
 			s.d.log.Error("encode", "error", err)
+		} else {
+			s.d.trouble.clear(troubleEncode)
 		}
 		s.report(node.Encoded{Job: j.Job, Payload: p, Stats: stats}, j.Vec)
 	})
@@ -305,10 +310,10 @@ func (s *stepper) save(j node.SaveJob) {
 		text := ""
 		if err != nil {
 			text = err.Error()
-			s.d.trouble.set("save", fmt.Sprintf("cannot save: %v; nothing new is announced until it works", err))
+			s.d.trouble.set(troubleSave, fmt.Errorf("%w; nothing new is announced until it is saved", err))
 			s.d.log.Error("save checkpoint", "round", j.State.Round, "error", err)
 		} else {
-			s.d.trouble.clear("save")
+			s.d.trouble.clear(troubleSave)
 		}
 		s.report(node.Saved{Job: j.Job, Err: text}, j.State.Params, j.State.Opt)
 	})

@@ -93,6 +93,8 @@ type DialReport struct {
 // Counts says in plain words whether this node's work counts.
 func (r Report) Counts() string {
 	switch {
+	case r.Phase == phaseManifest:
+		return "nothing announced yet: the run's manifest comes from the first peer that is reached"
 	case r.Published == 0 && r.Phase == "paused":
 		return "nothing announced yet: the node is paused; go on with `starling resume`"
 	case r.Published == 0:

@@ -7,15 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"time"
 
 	"starling/gossip"
 	"starling/mixing"
 	"starling/node"
 	"starling/node/compute"
-	"starling/node/model/safetensors"
 	"starling/storage"
 )
 
@@ -88,7 +85,7 @@ func (d *Daemon) loadState(ctx context.Context) (node.State, error) {
 	c, damaged, err := d.store.Latest(ctx)
 	for _, bad := range damaged {
 		d.log.Error("checkpoint is damaged and was skipped", "checkpoint", bad)
-		d.trouble.set("checkpoint", fmt.Sprintf("checkpoint %s is damaged and was skipped; an older one is used", bad))
+		d.trouble.set(troubleCheckpoint, fmt.Errorf("a checkpoint was skipped, and an older one is used: %s", bad))
 	}
 	if errors.Is(err, storage.ErrNotFound) {
 		params, opt := make([]float32, d.program.Len()), make([]float32, d.program.OptLen())
@@ -164,126 +161,4 @@ func floatBytes(v []float32) []byte {
 		binary.LittleEndian.PutUint32(b[4*i:], math.Float32bits(x))
 	}
 	return b
-}
-
-// A CheckpointInfo describes a checkpoint in a run's directory.
-type CheckpointInfo struct {
-	Number  uint64
-	Round   uint64
-	Age     uint64
-	Size    int64
-	Written time.Time
-}
-
-// openStore opens the store of a run whose daemon is not running.
-func openStore(runDir string) (*storage.Store, error) {
-	path := filepath.Join(runDir, "store")
-	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("no checkpoints in %s: the run has not been joined from this home", runDir)
-	}
-	s, err := storage.Open(path, storage.Options{})
-	if errors.Is(err, storage.ErrLocked) {
-		return nil, fmt.Errorf("%w: stop it with `starling leave` first", err)
-	}
-	return s, err
-}
-
-// ListCheckpoints lists the checkpoints of a run, the newest first. The run's daemon must not be running.
-func ListCheckpoints(runDir string) ([]CheckpointInfo, error) {
-	s, err := openStore(runDir)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
-	list, err := s.List()
-	if err != nil {
-		return nil, err
-	}
-	var out []CheckpointInfo
-	for _, c := range list {
-		info := CheckpointInfo{Number: c.Seq, Size: c.Size}
-		if meta, err := readMeta(storage.Checkpoint{Seq: c.Seq, Meta: c.Meta}); err == nil {
-			info.Round, info.Age, info.Written = meta.Round, meta.Age, meta.Written
-		}
-		out = append(out, info)
-	}
-	return out, nil
-}
-
-// VerifyCheckpoints reads all checkpoints of a run and returns a line for each damage. The run's daemon must not be
-// running.
-func VerifyCheckpoints(runDir string) ([]string, error) {
-	s, err := openStore(runDir)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
-	list, err := s.List()
-	if err != nil {
-		return nil, err
-	}
-	var bad []string
-	for _, c := range list {
-		damage, err := s.Verify(c.Seq)
-		if err != nil {
-			return nil, err
-		}
-		for _, d := range damage {
-			bad = append(bad, d.String())
-		}
-	}
-	return bad, nil
-}
-
-// ExportCheckpoint writes the model of a checkpoint, or of the newest whole one if number is 0, as safetensors. The run's
-// daemon must not be running. The file appears only when it is whole.
-func ExportCheckpoint(runDir string, number uint64, path string) (CheckpointInfo, error) {
-	m, err := LoadManifest(runDir)
-	if err != nil {
-		return CheckpointInfo{}, err
-	}
-	s, err := openStore(runDir)
-	if err != nil {
-		return CheckpointInfo{}, err
-	}
-	defer s.Close()
-	var c storage.Checkpoint
-	if number != 0 {
-		c, err = s.Load(number)
-	} else {
-		c, _, err = s.Latest(context.Background())
-	}
-	if errors.Is(err, storage.ErrNotFound) {
-		return CheckpointInfo{}, errors.New("there is no such checkpoint: see `starling checkpoint list`")
-	}
-	if err != nil {
-		return CheckpointInfo{}, err
-	}
-	meta, err := readMeta(c)
-	if err != nil {
-		return CheckpointInfo{}, err
-	}
-	layout, err := meta.layout()
-	if err != nil {
-		return CheckpointInfo{}, fmt.Errorf("checkpoint %d: %w", c.Seq, err)
-	}
-	params, err := section(c, sectionParams, layout.Len())
-	if err != nil {
-		return CheckpointInfo{}, err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
-		return CheckpointInfo{}, err
-	}
-	defer os.Remove(f.Name())
-	err = safetensors.Write(f, layout, params, map[string]string{
-		"format": "pt", "run": meta.Run, "model": m.Model, "round": fmt.Sprint(meta.Round),
-	})
-	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
-		return CheckpointInfo{}, err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return CheckpointInfo{}, err
-	}
-	return CheckpointInfo{Number: c.Seq, Round: meta.Round, Age: meta.Age, Written: meta.Written}, nil
 }

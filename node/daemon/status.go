@@ -3,6 +3,7 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -12,44 +13,70 @@ import (
 	"sync"
 
 	"starling/node"
+	"starling/storage"
+)
+
+// What may be in trouble.
+const (
+	troubleCheckpoint = "checkpoint" // the newest one was damaged
+	troubleEncode     = "encode"     // an announcement could not be prepared
+	troubleSave       = "save"       // the newest state could not be saved
+	troubleStore      = "store"      // a record could not be written
 )
 
 // troubles are what the owner should know, by what is troubled.
 type troubles struct {
-	mu   sync.Mutex
-	text map[string]string // guarded by mu
+	mu  sync.Mutex
+	why map[string]error // guarded by mu
 }
 
-func (t *troubles) set(what, text string) {
+func (t *troubles) set(what string, why error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.text == nil {
-		t.text = make(map[string]string)
+	if t.why == nil {
+		t.why = make(map[string]error)
 	}
-	t.text[what] = text
+	t.why[what] = why
+}
+
+func (t *troubles) of(what string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.why[what]
 }
 
 func (t *troubles) clear(what string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.text, what)
+	delete(t.why, what)
 }
 
+// list puts them into words. That the disk is full is said once, whatever it keeps from being done.
 func (t *troubles) list() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out := make([]string, 0, len(t.text))
-	for _, k := range slices.Sorted(maps.Keys(t.text)) {
-		out = append(out, t.text[k])
+	out := make([]string, 0, len(t.why))
+	full := false
+	for _, k := range slices.Sorted(maps.Keys(t.why)) {
+		if errors.Is(t.why[k], storage.ErrDiskFull) {
+			if full {
+				continue
+			}
+			full = true
+		}
+		out = append(out, t.why[k].Error())
 	}
 	return out
 }
+
+// phaseManifest is what a node does before it can train.
+const phaseManifest = "looking for the manifest"
 
 // report answers /status.
 func (d *Daemon) report(ctx context.Context) (Report, error) {
 	r := Report{
 		Run: d.link.Run.String(), Peer: d.self.String(), Version: Version(), PID: os.Getpid(), Home: d.cfg.Home,
-		Addrs: d.swarm.Addrs(), Started: d.started, Phase: "looking for the manifest",
+		Addrs: d.swarm.Addrs(), Started: d.started, Phase: phaseManifest,
 		Rejected: d.metrics.refusals(), Trouble: d.trouble.list(), Memory: residentMemory(), Disk: d.store.Usage(),
 		Goroutines: runtime.NumGoroutine(),
 	}
@@ -106,16 +133,38 @@ func (d *Daemon) order(ctx context.Context, name string) error {
 	select {
 	case <-d.loop.ready:
 	default:
+		if op == node.Leave { // there is nothing to save and nobody to say goodbye to
+			d.stop()
+			return nil
+		}
 		return errNotReady
 	}
 	select {
 	case d.loop.orders <- op:
-		return nil
 	case <-d.loop.over:
 		return errStopping
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if op != node.Leave {
+		return nil
+	}
+	select {
+	case <-d.loop.left:
+		return d.unsaved()
+	case <-d.loop.over:
+		return errStopping
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// unsaved says why a node that has left could not save its newest state; nil if it could.
+func (d *Daemon) unsaved() error {
+	if err := d.trouble.of(troubleSave); err != nil {
+		return fmt.Errorf("left, but the newest state is lost: %w", errors.Unwrap(err))
+	}
+	return nil
 }
 
 // residentMemory returns the bytes of this process in memory, as the system counts them, or the Go runtime's figure

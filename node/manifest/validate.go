@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -9,6 +10,8 @@ import (
 
 	"starling/gossip"
 	"starling/gossip/codec"
+	"starling/mixing"
+	"starling/mixing/spelling"
 	"starling/node/manifest/strictyaml"
 )
 
@@ -38,7 +41,11 @@ func (m Manifest) problems(by owners) Problems {
 		if s == PushSum {
 			return nil
 		}
-		return by.mix(s)
+		err := by.mix(s)
+		if rules := append(mixing.RuleNames(), PushSum); err != nil && !slices.Contains(rules, firstWord(s)) {
+			return fmt.Errorf("%s is not known; there are %s%s", quote(s), strings.Join(rules, ", "), spelling.Hint(firstWord(s), rules))
+		}
+		return err
 	})
 	checkText(&ps, "optimizer", m.Optimizer, by.optimizer)
 	checkText(&ps, "codec", m.Codec, by.codec)
@@ -138,6 +145,14 @@ func checkCreated(ps *Problems, t time.Time) {
 	case t.Unix() <= 0 || t.Year() > 9999:
 		ps.add("created", "%s is not between the years 1970 and 9999", t.Format(time.RFC3339))
 	}
+}
+
+// firstWord is what comes before the settings of a rule.
+func firstWord(spec string) string {
+	if i := strings.IndexAny(spec, ":,"); i >= 0 {
+		return spec[:i]
+	}
+	return spec
 }
 
 // cutSpec splits "kind:arguments" at the first colon.

@@ -68,7 +68,7 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"too much of all", head + "evaluate: {nodes: 101%}\n", `x.yaml:3:19: evaluate.nodes: "101%" is not a share; want above 0% to 100%`},
 		{"more than there are", head + "nodes: 4\nevaluate: {nodes: 5}\n", `x.yaml:4:19: evaluate.nodes: is 5, more than nodes, which is 4`},
 		{"cadence", head + "evaluate: {every: often}\n", `x.yaml:3:19: evaluate.every: "often" is not a duration; write a number with ns, us, ms, s, m or h, such as 100ms or 1h30m`},
-		{"rule that there is not", head + "method: {mix: maen}\n", `x.yaml:3:15: method.mix: unknown mixing rule "maen": there are *; did you mean "mean"?`},
+		{"rule that there is not", head + "method: {mix: maen}\n", `x.yaml:3:15: method.mix: "maen" is not known; there are *; did you mean "mean"?`},
 		{"graph that there is not", head + "overlay: rign\n", `x.yaml:3:10: overlay: unknown topology "rign": there are *; did you mean "ring"?`},
 		{"graph of too few", "name: x\nstop: {rounds: 1}\nnodes: 3\noverlay: hypercube\n", `x.yaml:4:10: overlay: topology "hypercube": *`},
 		{"word that there is not", head + "method: {exchange: pull}\n", `x.yaml:3:20: method.exchange: "pull" is not known; did you mean "push"?`},

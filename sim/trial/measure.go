@@ -38,7 +38,7 @@ func (m *measure) tick(w *sim.World) report.Tick {
 	accuracy, loss := make([]float64, len(scores)), make([]float64, len(scores))
 	models := make([][]float32, len(scores))
 	for i, s := range scores {
-		accuracy[i], loss[i], models[i] = s.Accuracy, s.Loss, w.Params(m.chosen[i])
+		accuracy[i], loss[i], models[i] = s.Accuracy, s.Loss, w.Model(m.chosen[i])
 	}
 	return report.Tick{
 		Accuracy: report.Accuracies(accuracy), Loss: report.Losses(loss), ConsensusDistance: report.Real(spread(models)), Evaluated: len(scores),

@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"starling/gossip"
@@ -32,6 +33,9 @@ type Config struct {
 	Args     []string // further arguments of `starling join`, for every node
 }
 
+// MaxNodes is the largest swarm that is started on one machine.
+const MaxNodes = 256
+
 // Swarm is a running demo. It must not be used concurrently.
 type Swarm struct {
 	cfg   Config
@@ -46,6 +50,7 @@ type Node struct {
 	Home   string
 	Report daemon.Report
 	Seen   bool // Report is from the process that runs now
+	Silent bool // the process did not answer when it was asked last
 
 	listen string // with port 0 until the first process has got one
 	cmd    *exec.Cmd
@@ -56,8 +61,8 @@ type Node struct {
 // Prepare creates the run, an identity for each node, and the link, which names the first bootstraps nodes and the ports
 // that they will have. It starts nothing.
 func Prepare(cfg Config, bootstraps int) (*Swarm, error) {
-	if cfg.Nodes < 1 {
-		return nil, fmt.Errorf("%d nodes: at least 1 is needed", cfg.Nodes)
+	if cfg.Nodes < 1 || cfg.Nodes > MaxNodes {
+		return nil, fmt.Errorf("%d nodes: want 1 to %d, each of which is a process of about 80 MiB", cfg.Nodes, MaxNodes)
 	}
 	s := &Swarm{cfg: cfg}
 	var addrs []string
@@ -152,7 +157,7 @@ func (s *Swarm) Launch(i int) error {
 		return fmt.Errorf("start node %d: %w", n.Index, err)
 	}
 	done := make(chan struct{})
-	n.cmd, n.done, n.Seen = cmd, done, false
+	n.cmd, n.done, n.Seen, n.Silent = cmd, done, false, false
 	go func() {
 		n.err = cmd.Wait()
 		close(done)
@@ -160,8 +165,11 @@ func (s *Swarm) Launch(i int) error {
 	return nil
 }
 
-// Poll asks every node for its report. A node that does not answer yet keeps the old one; one whose process has ended
-// is an error that quotes the end of its log.
+// pollTimeout is how long a node may take to answer before it counts as silent.
+const pollTimeout = 2 * time.Second
+
+// Poll asks every node for its report, all at the same time. A node that does not answer keeps the old one; one whose process
+// has ended is an error that quotes the end of its log.
 func (s *Swarm) Poll(ctx context.Context) error {
 	for _, n := range s.nodes {
 		if n.cmd == nil {
@@ -172,23 +180,32 @@ func (s *Swarm) Poll(ctx context.Context) error {
 			return fmt.Errorf("node %d stopped: %w\n%s", n.Index, n.err, n.logTail())
 		default:
 		}
-		c, err := daemon.Dial(daemon.RunDir(n.Home, s.run))
-		if err != nil || c.PID() != n.cmd.Process.Pid {
-			continue // not up yet, or the file is that of a process before this one
-		}
-		r, err := c.Status(ctx)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil {
-			continue
-		}
-		n.Report, n.Seen = r, true
-		if port, ok := tcpPort(r.Addrs); ok {
-			n.listen = "127.0.0.1:" + port
+	}
+	short, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
+	var polls sync.WaitGroup
+	for _, n := range s.nodes {
+		if n.cmd != nil {
+			polls.Go(func() { n.poll(short, s.run) })
 		}
 	}
-	return nil
+	polls.Wait()
+	return ctx.Err()
+}
+
+func (n *Node) poll(ctx context.Context, run gossip.RunID) {
+	c, err := daemon.Dial(daemon.RunDir(n.Home, run))
+	if err != nil || c.PID() != n.cmd.Process.Pid {
+		return // not up yet, or the file is that of a process before this one
+	}
+	r, err := c.Status(ctx)
+	if n.Silent = err != nil; n.Silent {
+		return
+	}
+	n.Report, n.Seen = r, true
+	if port, ok := tcpPort(r.Addrs); ok {
+		n.listen = "127.0.0.1:" + port
+	}
 }
 
 // tcpPort finds the port in the first TCP multiaddr, so that a restarted node is found where it was.
@@ -204,12 +221,13 @@ func tcpPort(addrs []string) (string, bool) {
 
 // logTail returns the last lines of a node's log.
 func (n *Node) logTail() string {
-	const most = 2000
+	const most = 8
 	b, err := os.ReadFile(n.logFile())
 	if err != nil {
 		return err.Error()
 	}
-	return strings.TrimSpace(string(b[max(0, len(b)-most):]))
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	return strings.Join(lines[max(0, len(lines)-most):], "\n")
 }
 
 // Kill ends a node's process as a power cut would, and waits until it is gone.

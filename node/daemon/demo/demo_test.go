@@ -170,7 +170,7 @@ func components(s *Swarm) int {
 }
 
 func TestInterruptLeavesNoProcessBehind(t *testing.T) {
-	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGKILL} {
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGHUP, syscall.SIGKILL} {
 		t.Run(sig.String(), func(t *testing.T) {
 			home := t.TempDir()
 			var out bytes.Buffer
@@ -183,7 +183,7 @@ func TestInterruptLeavesNoProcessBehind(t *testing.T) {
 			cmd.Process.Signal(sig)
 			err := cmd.Wait()
 			var exit *exec.ExitError
-			if sig == syscall.SIGINT && (!errors.As(err, &exit) || exit.ExitCode() != 130) {
+			if sig != syscall.SIGKILL && (!errors.As(err, &exit) || exit.ExitCode() != 130) {
 				t.Errorf("exit: %v, want code 130\n%s", err, out.String())
 			}
 			wait(t, "all processes to end", func() bool { return len(processes(t, home)) == 0 })

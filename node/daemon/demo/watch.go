@@ -55,30 +55,33 @@ const pollEvery = 500 * time.Millisecond
 // ends. It returns only when no process is left. The result is filled in as far as things got.
 func (d *Demo) Run(ctx context.Context) (Result, error) {
 	r := Result{Nodes: d.Nodes, Method: d.Manifest.Method.Name, Mix: d.Manifest.Method.Mix, Init: d.Manifest.Init, Split: d.Manifest.Data.Split}
-	fmt.Fprintf(d.Out, "starting %d daemons; %s on %s split %s, target %.0f %%\n", d.Nodes, d.Manifest.Model, d.Manifest.Data.Source,
-		d.Manifest.Data.Split, 100*d.Manifest.Evaluate.Target)
 	began := time.Now()
 	s, err := Start(d.Config)
 	if err != nil {
 		return r, err
 	}
+	target := fmt.Sprintf("%.4g %%", 100*d.Manifest.Evaluate.Target)
+	fmt.Fprintf(d.Out, "%s; %s on %s split %s, target %s\n", count(uint64(d.Nodes), "daemon"), d.Manifest.Model, d.Manifest.Data.Source,
+		d.Manifest.Data.Split, target)
 	err = d.watch(ctx, s, began, &r)
 	r.measure(s)
 	err = errors.Join(err, s.Stop())
 	for _, n := range s.Nodes() {
-		bad, verr := daemon.VerifyCheckpoints(daemon.RunDir(n.Home, s.run))
+		bad, verr := daemon.VerifyCheckpoints(context.WithoutCancel(ctx), daemon.RunDir(n.Home, s.run))
 		r.Corrupted += len(bad)
-		err = errors.Join(err, verr)
+		if !errors.Is(verr, daemon.ErrNotJoined) { // it was stopped before it began
+			err = errors.Join(err, verr)
+		}
 	}
 	if r.Corrupted > 0 {
 		err = errors.Join(err, fmt.Errorf("%d checkpoints are damaged", r.Corrupted))
 	}
 	if r.Reached {
-		fmt.Fprintf(d.Out, "all %d nodes reached %.0f %% after %.1f s: mean %.2f %%, worst %.2f %%; %.1f MB sent and %.1f MB received per node\n",
-			r.Nodes, 100*d.Manifest.Evaluate.Target, r.Seconds, 100*r.Accuracy.Mean, 100*r.Accuracy.Worst,
+		fmt.Fprintf(d.Out, "all %d nodes reached %s after %.1f s: mean %.2f %%, worst %.2f %%; %.1f MB sent and %.1f MB received per node\n",
+			r.Nodes, target, r.Seconds, 100*r.Accuracy.Mean, 100*r.Accuracy.Worst,
 			float64(r.BytesSentPerNode)/1e6, float64(r.BytesReceivedPerNode)/1e6)
 		if r.Kills > 0 {
-			fmt.Fprintf(d.Out, "%d kills: at most %d round lost each time, no damaged checkpoint\n", r.Kills, r.MostLost)
+			fmt.Fprintf(d.Out, "%d kills: at most %s lost each time, no damaged checkpoint\n", r.Kills, count(r.MostLost, "round"))
 		}
 	}
 	return r, err
@@ -126,7 +129,7 @@ func (d *Demo) watch(ctx context.Context, s *Swarm, began time.Time, r *Result) 
 
 func reached(s *Swarm) bool {
 	for _, n := range s.Nodes() {
-		if !n.Seen || !n.Report.Reached {
+		if !n.Seen || n.Silent || !n.Report.Reached {
 			return false
 		}
 	}
@@ -138,7 +141,7 @@ func shortfall(s *Swarm) string {
 	var short []string
 	for _, n := range s.Nodes() {
 		switch {
-		case !n.Seen:
+		case !n.Seen || n.Silent:
 			short = append(short, fmt.Sprintf("node %d does not answer", n.Index))
 		case !n.Report.Reached:
 			short = append(short, fmt.Sprintf("node %d is at %.2f %%", n.Index, 100*n.Report.Accuracy))
@@ -147,47 +150,91 @@ func shortfall(s *Swarm) string {
 	return strings.Join(short, ", ")
 }
 
-// table draws one line for each node and returns how many lines it drew.
+// The table fits a small terminal: what would wrap or scroll could not be drawn over.
+const (
+	tableRows  = 20
+	tableWidth = 79
+)
+
+// table draws one line for each node, or for the first ones, and returns how many lines it drew.
 func table(w io.Writer, s *Swarm, seconds float64) int {
-	fmt.Fprintf(w, "%4.0f s  node     round  accuracy    loss  peers      sent  received\n", seconds)
-	for _, n := range s.Nodes() {
-		r := n.Report
-		if !n.Seen && r.Peer == "" {
-			fmt.Fprintf(w, "        %-8d starting\n", n.Index)
-			continue
+	lines := []string{fmt.Sprintf("%4.0f s  node  round  accuracy    loss  peers       sent  received", seconds)}
+	for i, n := range s.Nodes() {
+		if i == tableRows && len(s.Nodes()) > tableRows+1 {
+			var r Result
+			r.measure(s)
+			lines = append(lines, fmt.Sprintf("        and %d more; of all, the worst is at %s", len(s.Nodes())-i, percent(r.Accuracy.Worst)))
+			break
 		}
-		acc := "      –"
-		if r.EvalAt > 0 {
-			acc = fmt.Sprintf("%5.2f %%", 100*r.Accuracy)
-		}
-		note := ""
-		switch {
-		case !n.Seen:
-			note = "  restarting"
-		case r.Reached:
-			note = "  reached"
-		}
-		for _, t := range r.Trouble {
-			note += "  " + t
-		}
-		fmt.Fprintf(w, "        %-8d %5d   %s  %6.3f  %5d  %6.1f MB %6.1f MB%s\n", n.Index, r.Round, acc, r.Loss, len(r.Peers),
-			float64(r.Sent)/1e6, float64(r.Received)/1e6, note)
+		lines = append(lines, "        "+n.row())
 	}
-	return len(s.Nodes()) + 1
+	for _, l := range lines {
+		if runes := []rune(l); len(runes) > tableWidth {
+			l = string(runes[:tableWidth-1]) + "…"
+		}
+		fmt.Fprintln(w, l)
+	}
+	return len(lines)
+}
+
+// row is the node's line in the table.
+func (n *Node) row() string {
+	r := n.Report
+	if !n.Seen && r.Peer == "" {
+		return fmt.Sprintf("%-5d starting", n.Index)
+	}
+	acc := "–"
+	if r.EvalAt > 0 {
+		acc = percent(r.Accuracy)
+	}
+	note := ""
+	switch {
+	case !n.Seen:
+		note = "  restarting"
+	case n.Silent:
+		note = "  no answer"
+	case r.Reached:
+		note = "  reached"
+	}
+	for _, t := range r.Trouble {
+		note += "  " + t
+	}
+	return fmt.Sprintf("%-5d %5d  %8s  %6.3f  %5d  %6.1f MB %6.1f MB%s", n.Index, r.Round, acc, r.Loss, len(r.Peers),
+		float64(r.Sent)/1e6, float64(r.Received)/1e6, note)
+}
+
+func percent(x float64) string { return fmt.Sprintf("%.2f %%", 100*x) }
+
+func count(n uint64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // summary is the table in one line, for logs.
 func summary(w io.Writer, s *Swarm, seconds float64) {
 	var r Result
 	r.measure(s)
-	fmt.Fprintf(w, "%4.0f s  rounds %d to %d, accuracy mean %.2f %% worst %.2f %%, sent %.1f MB per node\n", seconds, r.RoundsMin, r.RoundsMax,
-		100*r.Accuracy.Mean, 100*r.Accuracy.Worst, float64(r.BytesSentPerNode)/1e6)
+	accuracy := fmt.Sprintf("accuracy mean %s worst %s", percent(r.Accuracy.Mean), percent(r.Accuracy.Worst))
+	silent := ""
+	for _, n := range s.Nodes() {
+		if n.Report.EvalAt == 0 {
+			accuracy = "accuracy not measured on every node yet"
+		}
+		if n.Silent {
+			silent += fmt.Sprintf(", node %d does not answer", n.Index)
+		}
+	}
+	fmt.Fprintf(w, "%4.0f s  rounds %d to %d, %s, sent %.1f MB per node%s\n", seconds, r.RoundsMin, r.RoundsMax, accuracy,
+		float64(r.BytesSentPerNode)/1e6, silent)
 }
 
 func (r *Result) measure(s *Swarm) {
 	n := float64(len(s.Nodes()))
 	r.Accuracy.Mean, r.Accuracy.Worst = 0, 1
-	r.RoundsMin, r.Rounds, r.RoundsMax = ^uint64(0), 0, 0
+	r.RoundsMin, r.RoundsMax = ^uint64(0), 0
+	var rounds uint64
 	var sent, received int64
 	for _, node := range s.Nodes() {
 		rep := node.Report
@@ -195,10 +242,11 @@ func (r *Result) measure(s *Swarm) {
 		r.Accuracy.Worst = min(r.Accuracy.Worst, rep.Accuracy)
 		r.RoundsMin = min(r.RoundsMin, rep.Round)
 		r.RoundsMax = max(r.RoundsMax, rep.Round)
-		r.Rounds += float64(rep.Round) / n
+		rounds += rep.Round
 		sent += rep.Sent
 		received += rep.Received
 	}
+	r.Rounds = float64(rounds) / n
 	r.BytesSentPerNode, r.BytesReceivedPerNode = sent/int64(len(s.Nodes())), received/int64(len(s.Nodes()))
 }
 
