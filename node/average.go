@@ -94,7 +94,7 @@ const (
 )
 
 // phaseNames are for the status.
-var phaseNames = [...]string{"paused", "waiting", "training", "mixing", "encoding", "saving", "mixing", "leaving", "waiting", "mixing"}
+var phaseNames = [...]string{"paused", "waiting", "training", "mixing", "encoding", "saving", "mixing", "leaving", "waiting for a model", "mixing"}
 
 // average is gossip averaging. A round is: local steps, announce the result, mix in what has arrived from others by then.
 // Nobody is waited for. Checkpoint and evaluation see the model after mixing. With the exchange Push rounds are different: see

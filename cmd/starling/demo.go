@@ -30,6 +30,7 @@ MNIST, joined by a link over loopback, and watch them until every node reaches t
 Ctrl-C stops all of them.`,
 		Example: `  starling demo
   starling demo --nodes 4 --mix mean --init common --split iid
+  starling demo --exchange push --wake 500ms --steps epoch --target 0.9
   starling demo --home ./demo --json result.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -75,7 +76,9 @@ Ctrl-C stops all of them.`,
 	f.StringVar(&m.Data.Split, "split", m.Data.Split, "how MNIST is divided: iid, dirichlet:A, shards:K, contiguous")
 	f.StringVar(&m.Model, "model", m.Model, "softmax, or mlp: and the widths of the hidden layers")
 	f.StringVar(&m.Init, "init", m.Init, "independent: every node starts from its own parameters; common: all from the same")
-	f.IntVar(&m.Method.Steps, "steps", m.Method.Steps, "local steps a round")
+	f.StringVar(&m.Method.Exchange, "exchange", m.Method.Exchange, "announce: nodes tell all, who pull what they want; push: they send to one peer at a time")
+	f.DurationVar(&m.Method.Wake.Period, "wake", m.Method.Wake.Period, "mean time between two pushes of a node; only with --exchange push")
+	f.Var(stepsFlag{&m.Method.Steps}, "steps", "local steps a round, or epoch: one pass over the node's data")
 	f.StringVar(&m.Optimizer, "optimizer", m.Optimizer, "of the local steps")
 	f.StringVar(&m.Codec, "codec", m.Codec, "how vectors are compressed")
 	f.Uint64Var(&m.Seed, "seed", m.Seed, "seed of the run")
@@ -87,10 +90,23 @@ Ctrl-C stops all of them.`,
 	return cmd
 }
 
+// stepsFlag makes the steps of a manifest a flag.
+type stepsFlag struct{ *manifest.Steps }
+
+// Set reads the flag.
+func (f stepsFlag) Set(text string) (err error) {
+	*f.Steps, err = manifest.ParseSteps(text)
+	return err
+}
+
+// Type is what --help says of the value.
+func (f stepsFlag) Type() string { return "steps" }
+
 // checkDemo names problems by the flags that are to blame.
 func checkDemo(m manifest.Manifest, nodes, kills int, timeout time.Duration) error {
 	flags := map[string]string{
-		"method.name": "method", "method.mix": "mix", "method.steps": "steps", "data.split": "split", "evaluate.target": "target",
+		"method.name": "method", "method.mix": "mix", "method.steps": "steps", "method.exchange": "exchange",
+		"method.wake.period": "wake", "data.split": "split", "evaluate.target": "target",
 	}
 	var errs []error
 	if nodes < 1 || nodes > demo.MaxNodes {

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 
 func tiny() manifest.Manifest {
 	m := manifest.Default()
-	m.Model, m.Data.Shards, m.Method.Steps, m.Method.Batch = "softmax", 2, 2, 8
+	m.Model, m.Data.Shards, m.Method.Steps.Count, m.Method.Batch = "softmax", 2, 2, 8
 	m.Evaluate.Target = 0
 	return m
 }
@@ -148,6 +148,89 @@ func TestTwoDaemonsTrainTogetherAndGoOnAfterARestart(t *testing.T) {
 	}
 	if size, err := os.Stat(out); err != nil || size.Size() < 4*7850 {
 		t.Errorf("exported file: %v %v", size, err)
+	}
+}
+
+// pushing is a run of the exchange push with models too large for an update, so that they travel as blobs, or without.
+func pushing(blobs bool) manifest.Manifest {
+	m := tiny()
+	m.Data.Shards = 3
+	m.Method.Exchange, m.Method.Wake = manifest.Push, manifest.Wake{Period: 200 * time.Millisecond, Deviation: 50 * time.Millisecond}
+	m.Method.Mix = "mean"
+	if blobs {
+		m.Limits.Inline = 1000
+	}
+	return m
+}
+
+func TestThreeDaemonsTrainByPushing(t *testing.T) {
+	for name, m := range map[string]manifest.Manifest{"inline": pushing(false), "as blobs": pushing(true)} {
+		t.Run(name, func(t *testing.T) {
+			homes := []string{t.TempDir(), t.TempDir(), t.TempDir()}
+			link, err := CreateRun(homes[0], m, []string{"/ip4/127.0.0.1/tcp/1"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, _ := serve(t, link.String(), local(homes[0]))
+			r := reports(t, first, "the end of its own training", func(r Report) bool { return r.Round == 1 && r.Phase == "waiting for a model" })
+			if !strings.Contains(r.Counts(), "nobody is connected") || r.Method != "average, mean, push" {
+				t.Errorf("alone: %s; %s", r.Counts(), r.Method)
+			}
+			link.Bootstrap = first.Addrs()
+			daemons := []*Daemon{first}
+			var stop func() error
+			for i := 1; i < 3; i++ {
+				cfg := local(homes[i])
+				cfg.Shard = i
+				var d *Daemon
+				d, stop = serve(t, link.String(), cfg)
+				daemons = append(daemons, d)
+			}
+			for _, d := range daemons {
+				r := reports(t, d, "models taken and given", func(r Report) bool {
+					mixed := 0
+					for _, m := range r.Members {
+						if m.Mixed > 0 {
+							mixed++
+						}
+					}
+					return mixed == 2 && r.Counted > 1 && r.EvalAt > 1 && r.Accuracy > 0.5
+				})
+				if !strings.HasPrefix(r.Counts(), "yes: at least ") || len(r.Rejected) > 0 || len(r.Trouble) > 0 {
+					t.Errorf("%s, not taken: %v, trouble: %v", r.Counts(), r.Rejected, r.Trouble)
+				}
+			}
+			if err := stop(); err != nil {
+				t.Fatal(err)
+			}
+			left := daemons[2].self.String()
+			reports(t, first, "the goodbye of the last", func(r Report) bool {
+				for _, m := range r.Members {
+					if m.Peer == left {
+						return m.Gone
+					}
+				}
+				return false
+			})
+		})
+	}
+}
+
+func TestARunMayTrainForAPassOverTheDataInEachRound(t *testing.T) {
+	m := tiny()
+	m.Model, m.Optimizer = "svm", "pegasos"
+	m.Data = manifest.Data{Source: "pegasos:seed=3", Split: "contiguous", Shards: 7}
+	m.Method.Steps, m.Method.Batch = manifest.Steps{Epoch: true}, 100
+	home := t.TempDir()
+	link, err := CreateRun(home, m, []string{"/ip4/127.0.0.1/tcp/1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, _ := serve(t, link.String(), local(home))
+	r := reports(t, d, "two rounds", func(r Report) bool { return r.Round >= 2 })
+	pass := uint64((d.node.Rows() + 99) / 100)
+	if pass < 2 || r.Age%pass != 0 || r.Age < 2*pass {
+		t.Errorf("at age %d with %d steps a pass", r.Age, pass)
 	}
 }
 
@@ -440,6 +523,14 @@ func TestCountsSayInPlainWordsWhetherWorkCounts(t *testing.T) {
 		{Report{Published: 1, Peers: make([]PeerReport, 1)}, "not yet: 1 round announced"},
 		{Report{Published: 3, Peers: make([]PeerReport, 1), Refused: map[string]uint64{"stale": 2}}, "refused as stale (2)"},
 		{Report{Published: 9, Counted: 7, NewestBy: 4}, "yes: 7 of 9 rounds mixed in by peers, the newest by 4"},
+		{Report{Exchange: "push", Phase: phaseManifest}, "manifest"},
+		{Report{Exchange: "push", Phase: "paused"}, "the node is paused"},
+		{Report{Exchange: "push"}, "no: nobody is connected to send a model to"},
+		{Report{Exchange: "push", Peers: make([]PeerReport, 1)}, "nothing sent yet: the first round is still under way"},
+		{Report{Exchange: "push", Round: 1, Peers: make([]PeerReport, 1)}, "nothing sent yet: the first time to send has not come"},
+		{Report{Exchange: "push", Round: 1, Published: 1, Peers: make([]PeerReport, 1)}, "not known yet: 1 model sent"},
+		{Report{Exchange: "push", Round: 3, Published: 9, Counted: 4, Peers: make([]PeerReport, 2)}, "yes: at least 4 of 9 models sent"},
+		{Report{Exchange: "push", Round: 3, Published: 9, Refused: map[string]uint64{"stale": 2}, Peers: make([]PeerReport, 2)}, "refused as stale (2)"},
 	} {
 		if got := c.r.Counts(); !strings.Contains(got, c.want) {
 			t.Errorf("%q does not say %q", got, c.want)

@@ -206,9 +206,9 @@ func (s *stepper) step(ev node.Event) {
 		for _, m := range b.Publish {
 			s.seal(m)
 		}
-	}
-	for i := range b.Send {
-		s.mail(&b.Send[i])
+		for i := range b.Send {
+			s.mail(&b.Send[i])
+		}
 	}
 	for _, j := range b.Fetch {
 		s.fetch(j)

@@ -6,6 +6,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"starling/node/manifest"
 )
 
 // A Report is what a daemon tells its owner: the answer to /status, and what `starling status` and `starling peers`
@@ -21,6 +23,7 @@ type Report struct {
 	Started time.Time `json:"started"`
 
 	Method   string  `json:"method"`
+	Exchange string  `json:"exchange"` // of the manifest: announce or push
 	Phase    string  `json:"phase"`
 	Round    uint64  `json:"round"`
 	Age      uint64  `json:"age"`
@@ -97,6 +100,8 @@ func (r Report) Counts() string {
 		return "nothing announced yet: the run's manifest comes from the first peer that is reached"
 	case r.Published == 0 && r.Phase == "paused":
 		return "nothing announced yet: the node is paused; go on with `starling resume`"
+	case r.Exchange == manifest.Push:
+		return r.countsOfPush()
 	case r.Published == 0:
 		return "nothing announced yet: the first round is still under way"
 	case r.Counted == 0 && len(r.Peers) == 0:
@@ -109,6 +114,27 @@ func (r Report) Counts() string {
 		return s
 	}
 	s := fmt.Sprintf("yes: %d of %s mixed in by peers, the newest by %d", r.Counted, plural(r.Published, "round"), r.NewestBy)
+	if len(r.Refused) > 0 {
+		s += "; refused as " + Reasons(r.Refused)
+	}
+	return s
+}
+
+// countsOfPush is Counts for the exchange push, where what became of a model is known only from those of its takers who
+// later happen to send a model of theirs to this node.
+func (r Report) countsOfPush() string {
+	switch {
+	case len(r.Peers) == 0 && r.Counted == 0:
+		return "no: nobody is connected to send a model to"
+	case r.Round == 0:
+		return "nothing sent yet: the first round is still under way"
+	case r.Published == 0:
+		return "nothing sent yet: the first time to send has not come"
+	}
+	s := fmt.Sprintf("not known yet: %s sent, and no peer that took one has sent this node one of its own", plural(r.Published, "model"))
+	if r.Counted > 0 {
+		s = fmt.Sprintf("yes: at least %d of %s sent mixed in by peers, as far as these have told", r.Counted, plural(r.Published, "model"))
+	}
 	if len(r.Refused) > 0 {
 		s += "; refused as " + Reasons(r.Refused)
 	}

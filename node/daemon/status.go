@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"starling/node"
+	"starling/node/manifest"
 	"starling/storage"
 )
 
@@ -109,7 +110,10 @@ func (d *Daemon) report(ctx context.Context) (Report, error) {
 		return r, err
 	}
 	m := d.manifest
-	r.Name, r.Method, r.Target = m.Name, m.Method.Name+", "+m.Method.Mix, m.Evaluate.Target
+	r.Name, r.Method, r.Exchange, r.Target = m.Name, m.Method.Name+", "+m.Method.Mix, m.Method.Exchange, m.Evaluate.Target
+	if r.Exchange != manifest.Announce {
+		r.Method += ", " + r.Exchange
+	}
 	r.Phase, r.Round, r.Age, r.Loss = s.Phase, s.Round, s.Age, finite(s.Loss)
 	r.Accuracy, r.EvalLoss, r.EvalAt = finite(s.Accuracy), finite(s.EvalLoss), s.EvaluatedAt
 	r.Reached = r.Target > 0 && r.EvalAt > 0 && r.Accuracy >= r.Target

@@ -40,8 +40,14 @@ type wireData struct {
 
 type wireMethod struct {
 	_                    struct{} `cbor:",toarray"`
-	Name, Mix            string
-	Steps, Batch, Degree int32
+	Name, Mix, Exchange  string
+	Steps, Batch, Degree int32 // Steps 0 is one pass over the node's data
+	Wake                 wireWake
+}
+
+type wireWake struct {
+	_                 struct{} `cbor:",toarray"`
+	Period, Deviation int64    // nanoseconds
 }
 
 type wireCheckpoint struct {
@@ -96,8 +102,9 @@ func (m Manifest) Encode() []byte {
 		Version: int32(m.Version), Name: m.Name, Seed: m.Seed, Model: m.Model, Init: m.Init,
 		Data: wireData{Source: m.Data.Source, Split: m.Data.Split, Shards: int32(m.Data.Shards)},
 		Method: wireMethod{
-			Name: m.Method.Name, Mix: m.Method.Mix,
-			Steps: int32(m.Method.Steps), Batch: int32(m.Method.Batch), Degree: int32(m.Method.Degree),
+			Name: m.Method.Name, Mix: m.Method.Mix, Exchange: m.Method.Exchange,
+			Steps: int32(m.Method.Steps.Count), Batch: int32(m.Method.Batch), Degree: int32(m.Method.Degree),
+			Wake: wireWake{Period: int64(m.Method.Wake.Period), Deviation: int64(m.Method.Wake.Deviation)},
 		},
 		Optimizer: m.Optimizer, Codec: m.Codec,
 		Checkpoint: wireCheckpoint{Every: int32(m.Checkpoint.Every), Keep: int32(m.Checkpoint.Keep)},
@@ -152,8 +159,9 @@ func (w wireManifest) manifest() Manifest {
 		Version: int(w.Version), Name: w.Name, Seed: w.Seed, Model: w.Model, Init: w.Init,
 		Data: Data{Source: w.Data.Source, Split: w.Data.Split, Shards: int(w.Data.Shards)},
 		Method: Method{
-			Name: w.Method.Name, Mix: w.Method.Mix,
-			Steps: int(w.Method.Steps), Batch: int(w.Method.Batch), Degree: int(w.Method.Degree),
+			Name: w.Method.Name, Mix: w.Method.Mix, Exchange: w.Method.Exchange,
+			Steps: Steps{Count: int(w.Method.Steps), Epoch: w.Method.Steps == 0}, Batch: int(w.Method.Batch), Degree: int(w.Method.Degree),
+			Wake: Wake{Period: time.Duration(w.Method.Wake.Period), Deviation: time.Duration(w.Method.Wake.Deviation)},
 		},
 		Optimizer: w.Optimizer, Codec: w.Codec,
 		Checkpoint: Checkpoint{Every: int(w.Checkpoint.Every), Keep: int(w.Checkpoint.Keep)},

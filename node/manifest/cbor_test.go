@@ -22,8 +22,8 @@ func TestIDsNeverChange(t *testing.T) {
 		m  Manifest
 		id string
 	}{
-		"default": {Default(), "59b91cb22903b832f524576d9b898c95bdab2bfa9519e1644b41bf63ad4f67db"},
-		"full":    {full(), "7ef0caa6961741c41cec509e4b27a0aabeb53b8ee7ccf204b74912a1058ba362"},
+		"default": {Default(), "194984d93998487663cd5ce94e002b472c51e759bd056eac3690bd2f4d0c6075"},
+		"full":    {full(), "e5143a0050f697f9192306606aa170beb969bbbd6d4319e87a3cfe44f45f7257"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if have := hexID(test.m.ID()); have != test.id {
@@ -66,6 +66,10 @@ func TestEverySettingChangesTheID(t *testing.T) {
 			*to = *s.to.(*float64)
 		case *Size:
 			*to = *s.to.(*Size)
+		case *Steps:
+			*to = *s.to.(*Steps)
+		case *time.Duration:
+			*to = *s.to.(*time.Duration)
 		case *gossip.PeerID:
 			*to = *s.to.(*gossip.PeerID)
 		case *time.Time:
@@ -115,7 +119,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"text that is not UTF-8", replace("mnist-demo", "mnist\xffdemo"), "UTF-8"},
 		{"a tag", append([]byte{0xc1}, good...), "tag"},
 		{"too many bytes", make([]byte, MaxBytes+1), "at most 65536"},
-		{"settings that are not valid", change(func(m *Manifest) { m.Method.Steps = 0; m.Name = "" }), "method.steps: is 0"},
+		{"settings that are not valid", change(func(m *Manifest) { m.Method.Steps.Count = -1; m.Name = "" }), "method.steps: is -1"},
 		{"a long string", change(func(m *Manifest) { m.Data.Source = "csv:" + strings.Repeat("x", maxSpec) }), "has 260 bytes"},
 		{"a target that is not a number", change(func(m *Manifest) { m.Evaluate.Target = math.NaN() }), "is NaN"},
 		{"a target of negative zero", change(func(m *Manifest) { m.Evaluate.Target = math.Copysign(0, -1) }), "is -0"},

@@ -60,11 +60,30 @@ func (d Data) NamesFiles() bool {
 
 // Method says how the nodes train together.
 type Method struct {
-	Name   string // "average"
-	Mix    string // a rule of package mixing, "variance-corrected", or "push-sum"
-	Steps  int    // local steps a round, 1 to 1,000,000
-	Batch  int    // training examples a step, 1 to 65536
-	Degree int    // peers that a node mixes with in a round, 1 to 64 and at most Limits.Peers
+	Name string // "average"
+	Mix  string // a rule of package mixing, "variance-corrected", or "push-sum"
+	// Exchange is how models get about: [Announce] or [Push].
+	Exchange string
+	Steps    Steps // local steps a round, 1 to 1,000,000, or one pass over the node's data
+	Batch    int   // training examples a step, 1 to 65536
+	// Degree is the number of peers that a node mixes with in a round, 1 to 64 and at most Limits.Peers. With the exchange
+	// push it bounds the models that may be waiting while a node trains.
+	Degree int
+	// Wake says when nodes send, with the exchange push. It must be that of [Default] with announce, where it has no effect:
+	// two runs that train the same are one.
+	Wake Wake
+}
+
+// The values of [Method.Exchange].
+const (
+	Announce = "announce" // tell all what was trained; whoever wants it pulls it
+	Push     = "push"     // wake up at times of one's own and send the model to one connected member
+)
+
+// Wake says how the pauses between two wake-ups of a node are distributed: normally, cut off at a tenth of the mean.
+type Wake struct {
+	Period    time.Duration // their mean, 100ms to 24h
+	Deviation time.Duration // their standard deviation, 0s to Period
 }
 
 // PushSum is the value of [Method.Mix] that selects push-sum, which is a protocol of its own and not a mixing rule.
@@ -101,6 +120,8 @@ const (
 	maxKeep   = 10_000
 	maxPeers  = 4096
 	maxDegree = 64 // what an announcement can say about others' updates
+	minPeriod = 100 * time.Millisecond
+	maxPeriod = 24 * time.Hour
 	// maxInline leaves a quarter of an announcement of 64 KiB to the envelope and to tensor statistics.
 	maxInline = 48 * KiB
 	minBlob   = KiB
@@ -118,8 +139,8 @@ func Default() Manifest {
 		Init:    "common",
 		Data:    Data{Source: "mnist", Split: "dirichlet:0.3", Shards: 8},
 		Method: Method{
-			Name: "average", Mix: "variance-corrected",
-			Steps: 50, Batch: 32, Degree: 8,
+			Name: "average", Mix: "variance-corrected", Exchange: Announce,
+			Steps: Steps{Count: 50}, Batch: 32, Degree: 8, Wake: Wake{Period: time.Second},
 		},
 		Optimizer:  "sgd:lr=0.05,momentum=0.9",
 		Codec:      "bf16",

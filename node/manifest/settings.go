@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -12,8 +11,8 @@ import (
 
 // A setting binds one key of the YAML form to its place in a Manifest.
 type setting struct {
-	path string // "method.steps"; at most two levels
-	to   any    // *string, *int, *uint64, *float64, *Size, *gossip.PeerID or *time.Time
+	path string // "method.steps"
+	to   any    // *string, *int, *uint64, *float64, *Size, *Steps, *time.Duration, *gossip.PeerID or *time.Time
 	help string // comment in the file that [Manifest.YAML] writes
 }
 
@@ -30,9 +29,12 @@ func settings(m *Manifest) []setting {
 		{"data.shards", &m.Data.Shards, "parts that the data is split into"},
 		{"method.name", &m.Method.Name, "how the nodes train together"},
 		{"method.mix", &m.Method.Mix, "a mixing rule such as mean or variance-corrected, or push-sum"},
-		{"method.steps", &m.Method.Steps, "local steps a round"},
+		{"method.exchange", &m.Method.Exchange, "announce: tell all, who pull what they want; push: send to one peer at a time"},
+		{"method.steps", &m.Method.Steps, "local steps a round, or epoch: one pass over the node's data"},
 		{"method.batch", &m.Method.Batch, "examples a step"},
 		{"method.degree", &m.Method.Degree, "peers that a node mixes with in a round"},
+		{"method.wake.period", &m.Method.Wake.Period, "only with push: mean time between two pushes of a node"},
+		{"method.wake.deviation", &m.Method.Wake.Deviation, "only with push: its standard deviation"},
 		{"optimizer", &m.Optimizer, "of the local steps"},
 		{"codec", &m.Codec, "how vectors are compressed on the wire"},
 		{"checkpoint.every", &m.Checkpoint.Every, "rounds"},
@@ -50,27 +52,15 @@ func settings(m *Manifest) []setting {
 
 // YAML returns the manifest as a commented file that [ParseYAML] reads back as the same manifest, if it is valid.
 func (m Manifest) YAML() []byte {
-	var b strings.Builder
-	b.WriteString("# A run of starling. Sizes carry a unit: B, KiB, MiB or GiB.\n")
-	section := ""
+	var lines []strictyaml.Line
 	for _, s := range settings(&m) {
-		value := render(s.to)
-		if value == "" {
-			continue
+		if value := render(s.to); value != "" {
+			lines = append(lines, strictyaml.Line{Path: s.path, Value: value, Help: s.help})
 		}
-		indent, key := "", s.path
-		if parent, name, ok := strings.Cut(s.path, "."); ok {
-			if parent != section {
-				b.WriteString(parent + ":\n")
-			}
-			indent, key, section = "  ", name, parent
-		}
-		line := indent + key + ": " + value
-		if s.help != "" {
-			line = fmt.Sprintf("%-32s # %s", line, s.help)
-		}
-		b.WriteString(line + "\n")
 	}
+	var b strings.Builder
+	b.WriteString("# A run of starling. Sizes carry a unit, B, KiB, MiB or GiB, and so do durations: ms, s, m or h.\n")
+	strictyaml.Write(&b, lines, 32)
 	return []byte(b.String())
 }
 
@@ -87,6 +77,10 @@ func render(v any) string {
 		return strconv.FormatFloat(*v, 'f', -1, 64)
 	case *Size:
 		return v.String()
+	case *Steps:
+		return v.String()
+	case *time.Duration:
+		return DurationText(*v)
 	case *gossip.PeerID:
 		if hasCreator(*v) {
 			return v.String()

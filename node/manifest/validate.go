@@ -51,7 +51,7 @@ func (m Manifest) problems(by owners) Problems {
 	checkText(&ps, "codec", m.Codec, by.codec)
 
 	checkRange(&ps, "data.shards", m.Data.Shards, 1, maxShards)
-	checkRange(&ps, "method.steps", m.Method.Steps, 1, maxSteps)
+	checkSteps(&ps, m.Method.Steps)
 	checkRange(&ps, "method.batch", m.Method.Batch, 1, maxBatch)
 	checkRange(&ps, "limits.peers", m.Limits.Peers, 1, maxPeers)
 	if checkRange(&ps, "method.degree", m.Method.Degree, 1, maxDegree) && m.Method.Degree > m.Limits.Peers {
@@ -65,6 +65,7 @@ func (m Manifest) problems(by owners) Problems {
 	if checkSize(&ps, "limits.blob", m.Limits.Blob, minBlob, maxBlob) && m.Limits.Blob < m.Limits.Inline {
 		ps.add("limits.blob", "is %s, less than limits.inline, which is %s", m.Limits.Blob, m.Limits.Inline)
 	}
+	checkExchange(&ps, m.Method)
 	checkCreated(&ps, m.Created)
 	if c, err := codec.Parse(m.Codec); err == nil && c.Lossy() && m.Method.Mix == PushSum {
 		ps.add("codec", "is %s, which loses some of a vector: with push-sum that would be mass; write codec: fp32", m.Codec)
@@ -125,6 +126,35 @@ func checkSize(ps *Problems, field string, have, low, high Size) bool {
 		return false
 	}
 	return true
+}
+
+func checkSteps(ps *Problems, s Steps) {
+	switch {
+	case !s.Epoch:
+		checkRange(ps, "method.steps", s.Count, 1, maxSteps)
+	case s.Count != 0:
+		ps.add("method.steps", "is both %d and one pass over the data", s.Count)
+	}
+}
+
+// checkExchange looks at the exchange and at what is said of it alone.
+func checkExchange(ps *Problems, m Method) {
+	checkWord(ps, "method.exchange", m.Exchange, []string{Announce, Push}, nil)
+	unused := Default().Method.Wake
+	switch w := m.Wake; {
+	case m.Exchange == Announce && w.Period != unused.Period:
+		ps.add("method.wake.period", "is %s, and has no effect with method.exchange: announce; leave it out, or choose push", DurationText(w.Period))
+	case m.Exchange == Announce && w.Deviation != unused.Deviation:
+		ps.add("method.wake.deviation", "is %s, and has no effect with method.exchange: announce; leave it out, or choose push", DurationText(w.Deviation))
+	case m.Exchange != Push:
+	case w.Period < minPeriod || w.Period > maxPeriod:
+		ps.add("method.wake.period", "is %s; want %s to %s", DurationText(w.Period), DurationText(minPeriod), DurationText(maxPeriod))
+	case w.Deviation < 0 || w.Deviation > w.Period:
+		ps.add("method.wake.deviation", "is %s; want 0s to method.wake.period, which is %s", DurationText(w.Deviation), DurationText(w.Period))
+	}
+	if m.Exchange == Push && m.Mix == PushSum {
+		ps.add("method.exchange", "is push, but push-sum sends to fixed neighbours; write exchange: announce")
+	}
 }
 
 func checkTarget(ps *Problems, e Evaluate) {

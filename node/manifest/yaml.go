@@ -8,7 +8,7 @@ import (
 	"starling/node/manifest/strictyaml"
 )
 
-// form is what a manifest is as a document: settings at most two levels deep.
+// form is what a manifest is as a document.
 func form() strictyaml.Form {
 	return strictyaml.Form{Noun: "a manifest", Needs: "version and name", MaxBytes: MaxBytes, MaxDepth: 8}
 }
@@ -62,6 +62,10 @@ func target(to any) any {
 	switch to := to.(type) {
 	case *Size:
 		return func(n *strictyaml.Node) error { return ReadSize(to, n) }
+	case *Steps:
+		return func(n *strictyaml.Node) error { return ReadSteps(to, n) }
+	case *time.Duration:
+		return func(n *strictyaml.Node) error { return ReadDuration(to, n) }
 	case *gossip.PeerID:
 		return func(n *strictyaml.Node) error {
 			text, err := n.Line()

@@ -35,8 +35,11 @@ func golden(t *testing.T, name, have string) {
 func full() Manifest {
 	m := Manifest{
 		Version: 1, Name: "wide-run-7", Seed: 1<<64 - 1, Model: "mlp:128,64", Init: "independent",
-		Data:      Data{Source: "csv:my data/räume #1: \"a\".csv", Split: "shards:2", Shards: 17},
-		Method:    Method{Name: "average", Mix: "push-sum", Steps: 51, Batch: 33, Degree: 9},
+		Data: Data{Source: "csv:my data/räume #1: \"a\".csv", Split: "shards:2", Shards: 17},
+		Method: Method{
+			Name: "average", Mix: "age", Exchange: Push, Steps: Steps{Epoch: true}, Batch: 33, Degree: 9,
+			Wake: Wake{Period: 90 * time.Second, Deviation: 250 * time.Millisecond},
+		},
 		Optimizer: "sgd:lr=0.05", Codec: "fp32",
 		Checkpoint: Checkpoint{Every: 2, Keep: 4}, Evaluate: Evaluate{Every: 5, Target: 0.875},
 		Limits:    Limits{Inline: 1000, Blob: 3 * GiB, Peers: 65},
@@ -80,7 +83,7 @@ func TestFullDiffersFromDefaultEverywhere(t *testing.T) {
 func TestKeysLeftOutTakeTheirDefaults(t *testing.T) {
 	have, err := ParseYAML([]byte("version: 1\nname: tiny\nmethod: {steps: 7}\n"), "run.yaml")
 	want := Default()
-	want.Name, want.Method.Steps = "tiny", 7
+	want.Name, want.Method.Steps.Count = "tiny", 7
 	if err != nil || have != want {
 		t.Errorf("%v\n%s", err, cmp.Diff(want, have))
 	}
@@ -99,8 +102,8 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"number as key", head + "12: 3\n", `run.yaml:3:1: unknown key "12"; known are ` + "*"},
 		{"repeated key", head + "seed: 3\nseed: 4\n", `run.yaml:4:1: key "seed" is given twice, first in line 3`},
 		{"repeated section", head + "data: {shards: 3}\ndata: {shards: 4}\n", `run.yaml:4:1: key "data" is given twice, first in line 3`},
-		{"text for number", head + "method: {steps: many}\n", `run.yaml:3:17: method.steps: want a whole number, have the text "many"`},
-		{"fraction for whole number", head + "method: {steps: 1.5}\n", `run.yaml:3:17: method.steps: want a whole number, have the number 1.5`},
+		{"text for number", head + "method: {steps: many}\n", `run.yaml:3:17: method.steps: want a whole number or epoch, have the text "many"`},
+		{"fraction for whole number", head + "method: {steps: 1.5}\n", `run.yaml:3:17: method.steps: want a whole number or epoch, have the number 1.5`},
 		{"number for text", head + "codec: 16\n", `run.yaml:3:8: codec: want text, have the number 16; if it is meant as text, put it in quotes`},
 		{"truth value for text", head + "codec: true\n", `run.yaml:3:8: codec: want text, have the truth value true; if it is meant as text, put it in quotes`},
 		{"list for text", head + "codec: [bf16]\n", `run.yaml:3:8: codec: want text, have a list`},
@@ -118,6 +121,16 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"size in powers of ten", head + "limits: {inline: 32kB}\n", `run.yaml:3:18: limits.inline: "32kB" is not a size; write a whole number with B, KiB, MiB or GiB, such as 32KiB`},
 		{"size above 63 bits", head + "limits: {blob: 9999999999GiB}\n", `run.yaml:3:16: limits.blob: "9999999999GiB" is not a size; write a whole number with B, KiB, MiB or GiB, such as 32KiB`},
 		{"out of range", head + "method:\n  steps: 0\n", `run.yaml:4:10: method.steps: is 0; want 1 to 1000000`},
+		{"steps of another kind", head + "method: {steps: epochs}\n", `run.yaml:3:17: method.steps: want a whole number or epoch, have the text "epochs"`},
+		{"key three levels deep", head + "method:\n  exchange: push\n  wake:\n    peroid: 1s\n", `run.yaml:6:5: unknown key "peroid"; did you mean "period"?`},
+		{"key two levels too high", head + "period: 1s\n", `run.yaml:3:1: unknown key "period"; did you mean "period" inside "method.wake"?`},
+		{"exchange that there is not", head + "method: {exchange: pul}\n", `run.yaml:3:20: method.exchange: "pul" is not known; did you mean "push"?`},
+		{"pauses without pushes", head + "method: {wake: {period: 2s}}\n", `run.yaml:3:25: method.wake.period: is 2s, and has no effect with method.exchange: announce; leave it out, or choose push`},
+		{"deviation without pushes", head + "method: {wake: {deviation: 1ms}}\n", `run.yaml:3:28: method.wake.deviation: is 1ms, and has no effect with method.exchange: announce; leave it out, or choose push`},
+		{"a flood of pushes", head + "method: {exchange: push, wake: {period: 99ms}}\n", `run.yaml:3:41: method.wake.period: is 99ms; want 100ms to 24h`},
+		{"pauses that vary too much", head + "method: {exchange: push, wake: {deviation: 2s}}\n", `run.yaml:3:44: method.wake.deviation: is 2s; want 0s to method.wake.period, which is 1s`},
+		{"duration without unit", head + "method: {exchange: push, wake: {period: 2}}\n", `run.yaml:3:41: method.wake.period: 2 has no unit; write 2s, 2ms or 2m`},
+		{"push-sum by push", head + "codec: fp32\nmethod: {mix: push-sum, exchange: push}\n", `run.yaml:4:35: method.exchange: is push, but push-sum sends to fixed neighbours; write exchange: announce`},
 		{"infinite target", head + "evaluate: {target: .inf}\n", `run.yaml:3:20: evaluate.target: want a number, have .inf`},
 		{"negative zero target", head + "evaluate: {target: -0.0}\n", `run.yaml:3:20: evaluate.target: is -0; want an accuracy from 0 to 1, 0 for none`},
 		{"target without evaluation", head + "evaluate: {every: 0}\n", `run.yaml: evaluate.target: is 0.95, but evaluate.every is 0, so that nothing is measured`},
@@ -207,6 +220,40 @@ func TestSizesAreReadAsTheyAreWritten(t *testing.T) {
 		if s, err := ParseSize(bad); err == nil {
 			t.Errorf("%q is read as %s", bad, s)
 		}
+	}
+}
+
+func TestDurationsAreReadAsTheyAreWritten(t *testing.T) {
+	for d, text := range map[time.Duration]string{
+		0: "0s", time.Minute: "1m", time.Hour: "1h", 90 * time.Minute: "1h30m", 3 * time.Microsecond: "3us", 3601 * time.Second: "1h0m1s",
+		10 * time.Second: "10s", -time.Second: "-1s", 1<<63 - 1: "2562047h47m16.854775807s",
+	} {
+		have, err := ParseDuration(text)
+		if DurationText(d) != text || have != d || err != nil {
+			t.Errorf("%v is written %s and read %v, %v", d, DurationText(d), have, err)
+		}
+	}
+	for _, bad := range []string{"", "0", "1", "+1s", "1 s", "1d", "s", "1e3s"} {
+		if d, err := ParseDuration(bad); err == nil {
+			t.Errorf("%q is read as %v", bad, d)
+		}
+	}
+}
+
+func TestStepsAreReadAsTheyAreWritten(t *testing.T) {
+	for text, s := range map[string]Steps{"1": {Count: 1}, "1000000": {Count: 1000000}, "epoch": {Epoch: true}} {
+		if have, err := ParseSteps(text); err != nil || have != s || s.String() != text {
+			t.Errorf("%s is read as %+v, %v, and written %s", text, have, err, s)
+		}
+	}
+	for _, bad := range []string{"", "epochs", "1.5", "many"} {
+		if s, err := ParseSteps(bad); err == nil {
+			t.Errorf("%q is read as %s", bad, s)
+		}
+	}
+	m := Default()
+	if m.Method.Steps.Epoch = true; m.Validate() == nil {
+		t.Error("50 steps and one pass at once are valid")
 	}
 }
 

@@ -105,7 +105,7 @@ func (c *checker) count(path string, have, low, high int) bool {
 
 func (c *checker) duration(path string, have, low time.Duration) bool {
 	if have < low || have > longest {
-		c.add(path, "is %s; want %s to %s", durationText(have), durationText(low), durationText(longest))
+		c.add(path, "is %s; want %s to %s", manifest.DurationText(have), manifest.DurationText(low), manifest.DurationText(longest))
 		return false
 	}
 	return true
@@ -164,9 +164,10 @@ func (e Experiment) Shared() manifest.Manifest {
 	if m.Data.Shards == 0 {
 		m.Data.Shards = 1
 	}
-	m.Method = manifest.Method{Name: e.Method.Name, Mix: e.Method.Mix, Steps: e.Method.Steps.Count, Batch: e.Method.Batch, Degree: e.Method.Degree}
-	if e.Method.Steps.Epoch {
-		m.Method.Steps = 1
+	// The pauses of pushes have other bounds here, and may be given where they have no effect.
+	m.Method = manifest.Method{
+		Name: e.Method.Name, Mix: e.Method.Mix, Exchange: e.Method.Exchange, Steps: e.Method.Steps, Batch: e.Method.Batch,
+		Degree: e.Method.Degree, Wake: m.Method.Wake,
 	}
 	return m
 }
@@ -222,7 +223,7 @@ func (c *checker) network() {
 	c.duration("compute.epoch", c.e.Compute.Epoch, 0)
 	c.duration("compute.other", c.e.Compute.Other, 0)
 	if c.e.Compute.Step > 0 && c.e.Compute.Epoch > 0 {
-		c.add("compute.epoch", "is %s, but compute.step is %s; give one of them", durationText(c.e.Compute.Epoch), durationText(c.e.Compute.Step))
+		c.add("compute.epoch", "is %s, but compute.step is %s; give one of them", manifest.DurationText(c.e.Compute.Epoch), manifest.DurationText(c.e.Compute.Step))
 	}
 }
 
@@ -239,7 +240,7 @@ func (c *checker) partitions() {
 	for i, p := range n.Partitions {
 		at := fmt.Sprintf("%s[%d]", partitionsPath, i)
 		if c.duration(at+".from", p.From, 0) && c.duration(at+".until", p.Until, 0) && p.Until != 0 && p.Until <= p.From {
-			c.add(at+".until", "is %s, which is not after from, %s", durationText(p.Until), durationText(p.From))
+			c.add(at+".until", "is %s, which is not after from, %s", manifest.DurationText(p.Until), manifest.DurationText(p.From))
 		}
 		c.spec(at+".groups", "groups with latency "+n.Latency, p.Groups, c.e.Seed, check)
 	}
@@ -248,13 +249,9 @@ func (c *checker) partitions() {
 // training checks what a manifest does not have of a method.
 func (c *checker) training() {
 	m := c.e.Method
-	c.word("method.exchange", m.Exchange, Announce, Push)
 	c.duration("method.wake.period", m.Wake.Period, time.Microsecond)
 	if c.duration("method.wake.deviation", m.Wake.Deviation, 0) && m.Wake.Deviation > m.Wake.Period {
-		c.add("method.wake.deviation", "is %s, more than method.wake.period, which is %s", durationText(m.Wake.Deviation), durationText(m.Wake.Period))
-	}
-	if m.Exchange == Push && m.Mix == manifest.PushSum {
-		c.add("method.exchange", "is push, but push-sum sends to fixed neighbours; write exchange: announce")
+		c.add("method.wake.deviation", "is %s, more than method.wake.period, which is %s", manifest.DurationText(m.Wake.Deviation), manifest.DurationText(m.Wake.Period))
 	}
 	c.duration("method.announce_every", m.AnnounceEvery, 0)
 	c.duration("method.repair_every", m.RepairEvery, time.Millisecond)

@@ -17,8 +17,6 @@ func (e Experiment) Manifest() (manifest.Manifest, error) {
 			cannot = append(cannot, fmt.Sprintf(format, args...))
 		}
 	}
-	no(e.Method.Steps.Epoch, "method.steps: epoch")
-	no(e.Method.Exchange == Push, "method.exchange: push")
 	no(e.Reference.Name == FedAvg, "reference.name: fedavg")
 	no(len(e.Adversaries) > 0, "adversaries")
 	no(e.Overlay != Mesh, "overlay: %s", e.Overlay)
@@ -27,7 +25,9 @@ func (e Experiment) Manifest() (manifest.Manifest, error) {
 	if len(cannot) > 0 {
 		return manifest.Manifest{}, errors.New("a run of real nodes cannot have " + strings.Join(cannot, ", "))
 	}
+	e = e.effective() // what has no effect does not tell runs apart
 	m := e.Shared()
+	m.Method.Wake = e.Method.Wake
 	if e.Data.Shards == 0 {
 		m.Data.Shards = e.Nodes
 	}

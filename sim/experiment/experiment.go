@@ -9,10 +9,10 @@ import (
 // Mesh is the value of [Experiment.Overlay] that connects the nodes as gossipsub does.
 const Mesh = "mesh"
 
-// The values of [Method.Exchange].
+// The values of [Method.Exchange], as in a manifest.
 const (
-	Announce = "announce" // publish what was trained; whoever wants it pulls it
-	Push     = "push"     // wake up at times of one's own and send the model to one neighbour
+	Announce = manifest.Announce // publish what was trained; whoever wants it pulls it
+	Push     = manifest.Push     // wake up at times of one's own and send the model to one neighbour
 )
 
 // The values of [Reference.Name].
@@ -129,8 +129,8 @@ type Method struct {
 	Name string // "average", which is the default
 	// Mix is a rule of package mixing, or "push-sum". Default "variance-corrected".
 	Mix string
-	// Exchange is how models get about: "announce", the default, as real nodes do it, or "push", the plain model of the
-	// gossip learning literature.
+	// Exchange is how models get about: "announce", the default, or "push", the plain model of the gossip learning
+	// literature.
 	Exchange string
 	// Steps is how many local steps a round has: a number from 1 to 1,000,000, or "epoch" for one pass over the node's data.
 	// Default 50.
@@ -149,17 +149,12 @@ type Method struct {
 	RepairEvery time.Duration
 }
 
-// Wake says how the pauses between two wake-ups of a node are distributed: normally, cut off at 0.
-type Wake struct {
-	Period    time.Duration // their mean, above 0. Default 1s
-	Deviation time.Duration // their standard deviation. Default 0s
-}
+// Wake says how the pauses between two wake-ups of a node are distributed, as in a manifest. Default one of exactly 1s.
+// Unlike there, the period may be anything above 0.
+type Wake = manifest.Wake
 
-// Steps is a number of local steps, or one pass over the node's data.
-type Steps struct {
-	Count int  // steps; 0 if Epoch
-	Epoch bool // one pass over the node's data
-}
+// Steps is a number of local steps, or one pass over the node's data, as in a manifest.
+type Steps = manifest.Steps
 
 // Checkpoint says when a node saves its state.
 type Checkpoint struct {
@@ -243,8 +238,8 @@ func Default() Experiment {
 		Data:    data, Model: m.Model, Optimizer: m.Optimizer, Init: m.Init, Codec: m.Codec,
 		Method: Method{
 			Name: m.Method.Name, Mix: m.Method.Mix, Exchange: Announce,
-			Steps: Steps{Count: m.Method.Steps}, Batch: m.Method.Batch, Degree: m.Method.Degree,
-			Wake: Wake{Period: time.Second}, AnnounceEvery: 200 * time.Millisecond, RepairEvery: 10 * time.Second,
+			Steps: m.Method.Steps, Batch: m.Method.Batch, Degree: m.Method.Degree,
+			Wake: m.Method.Wake, AnnounceEvery: 200 * time.Millisecond, RepairEvery: 10 * time.Second,
 		},
 		Limits:     m.Limits,
 		Checkpoint: Checkpoint{Every: m.Checkpoint.Every},

@@ -220,18 +220,12 @@ func TestYAMLRoundTripKeepsEverySetting(t *testing.T) {
 	}
 }
 
-func TestPortionsAndDurationsAreWrittenAsTheyAreRead(t *testing.T) {
+func TestPortionsAreWrittenAsTheyAreRead(t *testing.T) {
 	for text, of := range map[string]int{"all": 30, "10%": 3, "33.3%": 10, "0.001%": 1, "7": 7, "1": 1, "1000": 30} {
 		f := load(t, head+"nodes: 1000\nevaluate: {nodes: "+text+"}\n")
 		p := f.Points[0].Experiment.Evaluate.Nodes
 		if p.String() != text || p.Of(30) != of {
 			t.Errorf("%s is written %s, and %d of 30", text, p, p.Of(30))
-		}
-	}
-	for d, text := range map[time.Duration]string{0: "0s", time.Minute: "1m", time.Hour: "1h", 90 * time.Minute: "1h30m", 3 * time.Microsecond: "3us", 3601 * time.Second: "1h0m1s", 10 * time.Second: "10s"} {
-		have, err := ParseDuration(text)
-		if durationText(d) != text || have != d || err != nil {
-			t.Errorf("%v is written %s and read %v, %v", d, durationText(d), have, err)
 		}
 	}
 }
@@ -241,12 +235,26 @@ func TestManifestHasWhatTheExperimentSays(t *testing.T) {
 	e.Name, e.Nodes, e.Method.Steps.Count, e.Stop.Worst, e.Evaluate.Every.Rounds, e.Init = "x", 12, 77, 0.5, 3, "independent"
 	m, err := e.Manifest()
 	want := manifest.Default()
-	want.Name, want.Data.Shards, want.Method.Steps, want.Evaluate, want.Init = "x", 12, 77, manifest.Evaluate{Every: 3, Target: 0.5}, "independent"
+	want.Name, want.Data.Shards, want.Method.Steps.Count, want.Evaluate, want.Init = "x", 12, 77, manifest.Evaluate{Every: 3, Target: 0.5}, "independent"
 	if err != nil || m != want {
 		t.Errorf("%v\n%s", err, cmp.Diff(want, m))
 	}
-	e.Method.Exchange, e.Cells.Size = Push, 4
-	if _, err := e.Manifest(); err == nil || err.Error() != "a run of real nodes cannot have method.exchange: push, cells.size: 4" {
+	e.Method.Wake = Wake{Period: time.Minute}
+	if m, err := e.Manifest(); err != nil || m != want {
+		t.Errorf("with pauses that have no effect: %v\n%s", err, cmp.Diff(want, m))
+	}
+	e.Method.Exchange, e.Method.Steps, e.Method.Degree = Push, Steps{Epoch: true}, 3
+	m, err = e.Manifest()
+	want.Method.Exchange, want.Method.Steps, want.Method.Wake = Push, Steps{Epoch: true}, Wake{Period: time.Minute}
+	if err != nil || m != want {
+		t.Errorf("%v\n%s", err, cmp.Diff(want, m))
+	}
+	e.Method.Wake.Period = time.Microsecond
+	if _, err := e.Manifest(); err == nil || !strings.Contains(err.Error(), "method.wake.period: is 1us; want 100ms to 24h") {
+		t.Error(err)
+	}
+	e.Overlay, e.Cells.Size = "complete", 4
+	if _, err := e.Manifest(); err == nil || err.Error() != "a run of real nodes cannot have overlay: complete, cells.size: 4" {
 		t.Error(err)
 	}
 }

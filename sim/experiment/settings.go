@@ -126,27 +126,17 @@ func (e Experiment) Hash() string {
 }
 
 func (e Experiment) write(b *strings.Builder, help bool, want func(path string) bool) {
-	var open []string
+	var out []strictyaml.Line
 	for _, s := range settings(&e) {
-		value := render(s.to)
-		if value == "" || !want(s.path) {
-			continue
-		}
-		parts := strings.Split(s.path, ".")
-		sections := parts[:len(parts)-1]
-		for i, name := range sections {
-			if i >= len(open) || open[i] != name {
-				open = append(open[:min(i, len(open))], name)
-				fmt.Fprintf(b, "%s%s:\n", strings.Repeat("  ", i), name)
+		if value := render(s.to); value != "" && want(s.path) {
+			l := strictyaml.Line{Path: s.path, Value: value}
+			if help {
+				l.Help = s.help
 			}
+			out = append(out, l)
 		}
-		open = open[:len(sections)]
-		line := strings.Repeat("  ", len(sections)) + parts[len(sections)] + ": " + value
-		if help && s.help != "" {
-			line = fmt.Sprintf("%-40s # %s", line, s.help)
-		}
-		b.WriteString(line + "\n")
 	}
+	strictyaml.Write(b, out, 40)
 }
 
 // ineffective reports whether a setting has no effect because of others.

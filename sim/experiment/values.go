@@ -43,11 +43,11 @@ func target(to any) any {
 			return err
 		}
 	case *time.Duration:
-		return func(n *node) (err error) { return readInto(to, n, readDuration) }
+		return func(n *node) error { return manifest.ReadDuration(to, n) }
 	case *manifest.Size:
 		return func(n *node) error { return manifest.ReadSize(to, n) }
 	case *Steps:
-		return func(n *node) error { return readInto(to, n, readSteps) }
+		return func(n *node) error { return manifest.ReadSteps(to, n) }
 	case *Portion:
 		return func(n *node) error { return readInto(to, n, readPortion) }
 	case *Cadence:
@@ -72,58 +72,6 @@ func readInto[T any](to *T, n *strictyaml.Node, read func(*strictyaml.Node) (T, 
 		*to = v
 	}
 	return err
-}
-
-func readDuration(n *strictyaml.Node) (time.Duration, error) {
-	switch n.Kind {
-	case strictyaml.Integer, strictyaml.Float:
-		return 0, fmt.Errorf("%s has no unit; write %ss, %sms or %sm", n.Literal, n.Literal, n.Literal, n.Literal)
-	case strictyaml.Text:
-		if text, err := n.Line(); err == nil {
-			return ParseDuration(text)
-		}
-	}
-	return 0, fmt.Errorf("want a duration such as 100ms or 1h, have %s", n)
-}
-
-// ParseDuration reads a duration such as 100ms, 1.5s or 1h30m. A number without a unit is refused.
-func ParseDuration(text string) (time.Duration, error) {
-	d, err := time.ParseDuration(text)
-	if err != nil || text == "0" || strings.HasPrefix(text, "+") {
-		return 0, fmt.Errorf("%s is not a duration; write a number with ns, us, ms, s, m or h, such as 100ms or 1h30m", strictyaml.Quote(text))
-	}
-	return d, nil
-}
-
-// durationText writes a duration without units that are 0: 1m and not 1m0s.
-func durationText(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return strings.Replace(s, "µs", "us", 1)
-}
-
-func readSteps(n *strictyaml.Node) (Steps, error) {
-	switch {
-	case n.Kind == strictyaml.Text && n.Literal == "epoch":
-		return Steps{Epoch: true}, nil
-	case n.Kind != strictyaml.Integer:
-		return Steps{}, fmt.Errorf("want a whole number or epoch, have %s", n)
-	}
-	count, err := n.Int()
-	return Steps{Count: count}, err
-}
-
-// String returns what a file says: "50" or "epoch".
-func (s Steps) String() string {
-	if s.Epoch {
-		return "epoch"
-	}
-	return strconv.Itoa(s.Count)
 }
 
 func readPortion(n *strictyaml.Node) (Portion, error) {
@@ -186,7 +134,7 @@ func readCadence(n *strictyaml.Node) (Cadence, error) {
 		return Cadence{Rounds: rounds}, err
 	case strictyaml.Text:
 		if text, err := n.Line(); err == nil {
-			d, err := ParseDuration(text)
+			d, err := manifest.ParseDuration(text)
 			if err == nil && d <= 0 {
 				err = fmt.Errorf("is %s; want a duration above 0s, or 0 for never", text)
 			}
@@ -199,7 +147,7 @@ func readCadence(n *strictyaml.Node) (Cadence, error) {
 // String returns what a file says: "1" for every round, "10s", or "0" for never.
 func (c Cadence) String() string {
 	if c.Time != 0 {
-		return durationText(c.Time)
+		return manifest.DurationText(c.Time)
 	}
 	return strconv.Itoa(c.Rounds)
 }
@@ -223,7 +171,7 @@ func render(v any) string {
 	case *float64:
 		return floatText(*v)
 	case *time.Duration:
-		return durationText(*v)
+		return manifest.DurationText(*v)
 	case *manifest.Size:
 		return v.String()
 	case *[]string:
@@ -232,7 +180,7 @@ func render(v any) string {
 		return renderList(*v, floatText)
 	case *[]Partition:
 		return renderList(*v, func(p Partition) string {
-			return fmt.Sprintf("{from: %s, until: %s, groups: %q}", durationText(p.From), durationText(p.Until), p.Groups)
+			return fmt.Sprintf("{from: %s, until: %s, groups: %q}", manifest.DurationText(p.From), manifest.DurationText(p.Until), p.Groups)
 		})
 	case fmt.Stringer:
 		return v.String()

@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 
 func small(nodes int) manifest.Manifest {
 	m := manifest.Default()
-	m.Model, m.Data.Shards, m.Method.Steps = "softmax", nodes, 20
+	m.Model, m.Data.Shards, m.Method.Steps.Count = "softmax", nodes, 20
 	return m
 }
 

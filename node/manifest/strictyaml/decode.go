@@ -103,11 +103,8 @@ func (d *Decoded) nested(path string, value *Node, all []Setting) {
 	d.Problems.Add(value.At, path, "want the keys %s, have %s", strings.Join(Keys(path+".", all), ", "), value)
 }
 
-// advice says what an unknown key was probably meant to be: a near word, or a key that belongs elsewhere.
+// advice says what an unknown key was probably meant to be: a key that belongs elsewhere, or a near word.
 func advice(prefix, key string, keys []string, all []Setting) string {
-	if near := spelling.Nearest(key, keys); near != "" {
-		return fmt.Sprintf("did you mean %q?", near)
-	}
 	for _, s := range all {
 		section, name := "", s.Path
 		if at := strings.LastIndexByte(s.Path, '.'); at >= 0 {
@@ -120,6 +117,9 @@ func advice(prefix, key string, keys []string, all []Setting) string {
 		default:
 			return fmt.Sprintf("did you mean %q inside %q?", name, section)
 		}
+	}
+	if near := spelling.Nearest(key, keys); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return "known are " + strings.Join(keys, ", ")
 }

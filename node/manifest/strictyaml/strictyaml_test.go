@@ -195,3 +195,19 @@ func TestKeysAreInOrderAndOnce(t *testing.T) {
 		t.Error(have)
 	}
 }
+
+func TestSectionsAreWrittenOnceAndReadBack(t *testing.T) {
+	var b strings.Builder
+	Write(&b, []Line{
+		{"soup", "pea", "of the day"}, {"order.guests", "3", ""}, {"order.bill.price", "1.5", "in all"}, {"order.bill.tips", "[1]", ""},
+		{"sides", "[rice]", ""},
+	}, 20)
+	want := "soup: pea            # of the day\norder:\n  guests: 3\n  bill:\n    price: 1.5       # in all\n    tips: [1]\nsides: [rice]\n"
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Error(diff)
+	}
+	have, d := decode(t, b.String())
+	if diff := cmp.Diff(menu{Soup: "pea", Guests: 3, Price: 1.5, Tips: []float64{1}, Sides: []string{"rice"}, Length: have.Length}, have); diff != "" || len(d.Problems) > 0 {
+		t.Errorf("%s\n%v", diff, d.Problems)
+	}
+}
