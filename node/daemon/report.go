@@ -133,7 +133,7 @@ func (r Report) countsOfPush() string {
 	}
 	s := fmt.Sprintf("not known yet: %s sent, and no peer that took one has sent this node one of its own", plural(r.Published, "model"))
 	if r.Counted > 0 {
-		s = fmt.Sprintf("yes: at least %d of %s sent mixed in by peers, as far as these have told", r.Counted, plural(r.Published, "model"))
+		s = fmt.Sprintf("yes: at least %d of %s sent were mixed in by peers; there may be more that did not tell", r.Counted, plural(r.Published, "model"))
 	}
 	if len(r.Refused) > 0 {
 		s += "; refused as " + Reasons(r.Refused)
