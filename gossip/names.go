@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/mr-tron/base58"
@@ -22,6 +23,16 @@ const (
 
 // Topic names the gossipsub topic of one cell of a run.
 func Topic(run RunID, cell uint32) string { return fmt.Sprintf("/starling/%x/%d", run[:16], cell) }
+
+// MaxCells is how many cells a run may be divided into.
+const MaxCells = 1 << 16
+
+// IsTopic reports whether [Topic] gives a name to some cell of the run.
+func IsTopic(run RunID, topic string) bool {
+	number, ok := strings.CutPrefix(topic, fmt.Sprintf("/starling/%x/", run[:16]))
+	cell, err := strconv.ParseUint(number, 10, 32)
+	return ok && err == nil && cell < MaxCells && Topic(run, uint32(cell)) == topic
+}
 
 // Cell returns which of a run's cells a peer belongs to in an epoch: every node computes the same one, and all cells
 // reshuffle with the epoch.

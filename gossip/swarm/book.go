@@ -63,6 +63,7 @@ type target struct {
 	upSince  time.Time // when it last came up
 	losses   int       // connections in a row that soon went again, while there were peers enough
 	urgent   bool      // dial even though there are peers enough
+	mate     bool      // belongs to this node's topic
 }
 
 const (
@@ -120,19 +121,20 @@ func (s *Swarm) learn(source string, info peer.AddrInfo) bool {
 	}
 	s.book[info.ID] = &target{
 		id: info.ID, source: source, state: StateWaiting, addrs: slices.Clone(info.Addrs[:min(len(info.Addrs), maxAddrs)]),
+		mate: s.mateLocked(info.ID),
 	}
 	wake(s.dialNow)
 	return true
 }
 
-// evictLocked makes room: failing peers go first, then any that is neither a bootstrap nor connected.
+// evictLocked makes room: failing peers go first, then any that is neither a bootstrap nor connected, mates last.
 func (s *Swarm) evictLocked() bool {
 	var victim *target
 	for _, t := range s.book {
 		if t.source == fromBootstrap || t.state == StateDialling || s.peers[t.id].live() {
 			continue
 		}
-		if victim == nil || t.attempts > victim.attempts {
+		if victim == nil || t.attempts > victim.attempts || t.attempts == victim.attempts && victim.mate && !t.mate {
 			victim = t
 		}
 	}
@@ -174,7 +176,7 @@ type dialJob struct {
 
 // due picks the peers to dial now, marks them, and says when to look again. Bootstrap peers are always wanted, also
 // when there are peers enough: that is what joins a swarm again that has split. Others are wanted until half of
-// MaxPeers are connected.
+// MaxPeers are connected, and mates until there are enough of these.
 func (s *Swarm) due(now time.Time) (jobs []dialJob, wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -200,22 +202,25 @@ func (s *Swarm) due(now time.Time) (jobs []dialJob, wait time.Duration) {
 		switch {
 		case t.urgent:
 			return 0
+		case t.mate:
+			return 1
 		case t.source == fromMemory && t.attempts == 0:
-			return 1 // good once: tried first
+			return 2 // good once: tried first
 		}
-		return 2
+		return 3
 	}
 	slices.SortStableFunc(rest, func(a, b *target) int { return rank(a) - rank(b) })
-	want := s.cfg.low - up - dialling
+	want, mates := s.cfg.low-up-dialling, s.wantedMates()-s.matesLocked()
 	for i, t := range append(boots, rest...) {
 		if dialling >= maxDials {
 			break
 		}
 		if i >= len(boots) && !t.urgent {
-			if want <= 0 {
+			if want <= 0 && (mates <= 0 || !t.mate) {
 				break
 			}
 			want--
+			mates--
 		}
 		dialling++
 		t.state, t.urgent = StateDialling, false

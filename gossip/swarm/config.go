@@ -79,7 +79,10 @@ type Config struct {
 	// Admit, when set, is asked before a connection is made or taken; false refuses the peer. It must not block.
 	Admit func(gossip.PeerID) bool
 
-	Topic       string  // gossipsub topic; default "/starling/<run>/1"
+	Topic string // gossipsub topic; default "/starling/<run>/1"
+	// Topics says which other topics belong to the run: those that this node may move to, and that peers may be in.
+	// Default: none.
+	Topics      func(topic string) bool
 	MaxMessage  int     // bytes of one broadcast message; default and at most 64 KiB
 	MaxDirect   int     // bytes of one direct message; default 1 MiB, at most 4 MiB
 	Queue       int     // length of each of the outbound, validation and delivery queues; default 256

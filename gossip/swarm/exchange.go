@@ -82,10 +82,12 @@ func (s *Swarm) acceptable(a, remote ma.Multiaddr) bool {
 	}
 }
 
-// roster is what this node tells about others: itself, a random sample of the peers that are up, and the bootstraps.
+// roster is what this node tells about others: itself, the bootstraps, and a random sample of the peers that are up, mates of
+// the other side first.
 func (s *Swarm) roster(to peer.ID) peerList {
 	peers := s.upPeers()
 	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
+	s.matesFirst(to, peers)
 	up := make(map[peer.ID]bool, len(peers))
 	for _, p := range peers {
 		up[p] = true

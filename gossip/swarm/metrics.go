@@ -25,7 +25,7 @@ type metrics struct {
 	lowest                                          prometheus.Gauge
 
 	mu     sync.Mutex
-	meshed map[peer.ID]struct{} // guarded by mu
+	meshed map[string]map[peer.ID]struct{} // guarded by mu; by topic: the one that is being left counts, too
 }
 
 func newMetrics(reg prometheus.Registerer, peers func() float64) *metrics {
@@ -55,7 +55,7 @@ func newMetrics(reg prometheus.Registerer, peers func() float64) *metrics {
 		lowest: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "starling", Subsystem: "swarm", Name: "peer_score_lowest", Help: "Lowest score of a connected peer.",
 		}),
-		meshed: make(map[peer.ID]struct{}),
+		meshed: make(map[string]map[peer.ID]struct{}),
 	}
 	if reg == nil {
 		return m
@@ -65,7 +65,7 @@ func newMetrics(reg prometheus.Registerer, peers func() float64) *metrics {
 	}
 	reg.MustRegister(m.published, m.delivered, m.duplicates, m.undeliverable, m.dropped, m.throttled, m.peersGreeted,
 		m.redials, m.rejected, m.hellosRefused, m.directs, m.rpcBytes, m.scores, m.lowest,
-		gauge("mesh_peers", "Peers in this node's mesh of the topic.", func() float64 { return float64(len(m.mesh())) }),
+		gauge("mesh_peers", "Peers in this node's mesh of its topic.", func() float64 { return float64(len(m.mesh())) }),
 		gauge("peers", "Peers that are connected and passed the handshake.", peers))
 	return m
 }
@@ -74,28 +74,41 @@ func newMetrics(reg prometheus.Registerer, peers func() float64) *metrics {
 func (m *metrics) mesh() map[peer.ID]struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return maps.Clone(m.meshed)
+	all := make(map[peer.ID]struct{})
+	for _, peers := range m.meshed {
+		maps.Copy(all, peers)
+	}
+	return all
 }
 
-func (m *metrics) Graft(p peer.ID, _ string) {
+func (m *metrics) Graft(p peer.ID, topic string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.meshed[p] = struct{}{}
+	if m.meshed[topic] == nil {
+		m.meshed[topic] = make(map[peer.ID]struct{})
+	}
+	m.meshed[topic][p] = struct{}{}
 }
 
-func (m *metrics) Prune(p peer.ID, _ string) {
+func (m *metrics) Prune(p peer.ID, topic string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.meshed, p)
+	delete(m.meshed[topic], p)
 }
 
 // OnClosedOutboundStream ends a peer's place in the mesh: gossipsub traces no Prune for a peer that disconnects.
-func (m *metrics) OnClosedOutboundStream(p peer.ID) { m.Prune(p, "") }
-
-func (m *metrics) Leave(string) {
+func (m *metrics) OnClosedOutboundStream(p peer.ID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	clear(m.meshed)
+	for _, peers := range m.meshed {
+		delete(peers, p)
+	}
+}
+
+func (m *metrics) Leave(topic string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.meshed, topic)
 }
 
 func (m *metrics) OnNewOutboundStream(peer.ID, protocol.ID) {}

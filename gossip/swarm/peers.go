@@ -89,6 +89,7 @@ func (s *Swarm) disconnected(n network.Network, c network.Conn) {
 	}
 	s.lostLocked(p, was)
 	s.mu.Unlock()
+	s.filter.drop(p)
 	if was {
 		s.cfg.Logger.Debug("peer down", "peer", short(p))
 		wake(s.changed)
@@ -307,7 +308,7 @@ func (s *Swarm) sweepLoop(ctx context.Context) error {
 
 // makeRoom sends peers away while more than three quarters of MaxPeers are up: what is above is the lobby, where a
 // newcomer learns of other peers. Whom somebody protects stays: bootstraps, peers of the mesh, the links chosen at
-// random, peers with a transfer. The connection manager does the same by the minute and with no regard to learning.
+// random, peers with a transfer. Mates go last. The connection manager does the same by the minute and with no regard to learning.
 func (s *Swarm) makeRoom(now time.Time) {
 	s.mu.Lock()
 	over := s.countUpLocked() - s.cfg.high
@@ -321,7 +322,8 @@ func (s *Swarm) makeRoom(now time.Time) {
 	}
 	s.mu.Unlock()
 	rand.Shuffle(len(guests), func(i, j int) { guests[i], guests[j] = guests[j], guests[i] })
-	for _, p := range guests[:max(0, min(over, len(guests)))] {
+	s.matesFirst(s.host.ID(), guests)
+	for _, p := range guests[len(guests)-max(0, min(over, len(guests))):] {
 		s.cfg.Logger.Debug("peer sent away", "peer", short(p), "reason", "too many peers")
 		s.host.Network().ClosePeer(p)
 	}
@@ -360,11 +362,13 @@ func (s *Swarm) sweep(now time.Time) {
 		s.noteRefusal(p, nil, "banned: its score stayed below the graylist threshold", true)
 		s.host.Network().ClosePeer(p)
 	}
-	s.traffic.forget(func(p peer.ID) bool {
+	known := func(p peer.ID) bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.peers[p] != nil
-	})
+	}
+	s.traffic.forget(known)
+	s.filter.forget(known)
 }
 
 // Traffic returns the bytes received and sent on all streams since the start, framing of libp2p's own protocols

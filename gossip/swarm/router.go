@@ -38,12 +38,12 @@ func GossipParams() pubsub.GossipSubParams {
 // them a bare host sends what a Swarm of default Config would. The model of package sim/mesh is measured against it.
 func GossipOptions(topic string) []pubsub.Option {
 	cfg := &settings{Config: Config{Topic: topic, MaxMessage: maxMessage, Queue: defaultQueue}}
-	return gossipOptions(cfg, func(peer.ID) float64 { return 0 })
+	return gossipOptions(cfg, newTopicFilter(cfg), func(peer.ID) float64 { return 0 })
 }
 
 // gossipOptions returns what decides a node's gossip. Messages carry their authors' signatures inside and stay verifiable
 // wherever they come from, so gossipsub itself neither signs nor names authors.
-func gossipOptions(cfg *settings, app func(peer.ID) float64) []pubsub.Option {
+func gossipOptions(cfg *settings, filter *topicFilter, app func(peer.ID) float64) []pubsub.Option {
 	return []pubsub.Option{
 		pubsub.WithGossipSubParams(GossipParams()),
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
@@ -55,9 +55,7 @@ func gossipOptions(cfg *settings, app func(peer.ID) float64) []pubsub.Option {
 		pubsub.WithValidateQueueSize(cfg.Queue),
 		pubsub.WithValidateThrottle(1024),
 		pubsub.WithSeenMessagesTTL(seenTTL),
-		// Without this a peer could make this node remember any number of topics (go-libp2p-pubsub#705).
-		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(
-			pubsub.NewAllowlistSubscriptionFilter(cfg.Topic), 16)),
+		pubsub.WithSubscriptionFilter(filter),
 		pubsub.WithFloodPublish(true),
 		pubsub.WithPeerScore(scoreParams(cfg.Topic, cfg.TrustedPrefixes, app), ScoreThresholds()),
 		pubsub.WithPeerGater(pubsub.DefaultPeerGaterParams()),
@@ -66,7 +64,8 @@ func gossipOptions(cfg *settings, app func(peer.ID) float64) []pubsub.Option {
 
 // newPubSub starts gossipsub on the host.
 func (s *Swarm) newPubSub() (*pubsub.PubSub, error) {
-	return pubsub.NewGossipSub(s.ctx, s.gossipHost(), append(gossipOptions(s.cfg, s.appScore),
+	return pubsub.NewGossipSub(s.ctx, s.gossipHost(), append(gossipOptions(s.cfg, s.filter, s.appScore),
+		pubsub.WithDefaultValidator(pubsub.ValidatorEx(s.judgeMessage), pubsub.WithValidatorInline(true)),
 		pubsub.WithPeerScoreInspect(s.inspect, s.cfg.timing.inspect),
 		pubsub.WithRawTracer(s.metrics),
 		pubsub.WithLogger(quiet(s.cfg.Logger)),

@@ -29,6 +29,8 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
+
+	"starling/gossip"
 )
 
 // A Swarm is one node's place in the network of one run. All methods are safe for concurrent use.
@@ -49,11 +51,13 @@ type Swarm struct {
 	closer sync.Once
 	ran    atomic.Bool
 
-	joinMu   sync.Mutex // held while Join runs; guards nothing else
-	topic    atomic.Pointer[pubsub.Topic]
-	joined   chan struct{} // closed by Join, after sub and handlers are set
-	sub      *pubsub.Subscription
-	handlers Handlers
+	filter   *topicFilter
+	handlers Handlers              // written by Join, before gossipsub knows of any topic
+	joined   chan struct{}         // closed by Join, after place and handlers are set
+	place    atomic.Pointer[place] // nil before Join
+
+	joinMu sync.Mutex // held while Join and Move run; mu is taken within it
+	want   string     // guarded by joinMu: the topic to be in
 
 	dialNow     chan struct{} // wakes the dialler
 	exchangeNow chan struct{} // wakes the peer exchange
@@ -62,20 +66,21 @@ type Swarm struct {
 	work sync.WaitGroup // streams being served and handshakes; Add only through enter
 
 	mu        sync.Mutex
-	closed    bool                  // guarded by mu, as all below
-	peers     map[peer.ID]*member   // connected peers, and those whose going was not announced yet
-	book      map[peer.ID]*target   // peers to dial
-	refusals  []DialStatus          // newest last: peers that came by themselves and were refused
-	toMeet    map[peer.ID]struct{}  // peers to exchange peers with soon
-	fresh     []peer.ID             // links held to randomly chosen peers, oldest first
-	good      []goodPeer            // newest first
-	goodDirty bool                  // good changed since the last save
-	scores    map[peer.ID]float64   // of the last inspection; replaced, never changed
-	appScores map[peer.ID]float64   // set by SetScore
-	graySince map[peer.ID]time.Time // when a peer fell below the graylist threshold
-	banned    map[peer.ID]time.Time // until when
-	manifest  []byte                // what FetchManifest of others gets
-	rotated   time.Time             // when the oldest fresh link was last replaced
+	closed    bool                          // guarded by mu, as all below
+	peers     map[peer.ID]*member           // connected peers, and those whose going was not announced yet
+	book      map[peer.ID]*target           // peers to dial
+	refusals  []DialStatus                  // newest last: peers that came by themselves and were refused
+	toMeet    map[peer.ID]struct{}          // peers to exchange peers with soon
+	fresh     []peer.ID                     // links held to randomly chosen peers, oldest first
+	good      []goodPeer                    // newest first
+	goodDirty bool                          // good changed since the last save
+	scores    map[peer.ID]float64           // of the last inspection; replaced, never changed
+	appScores map[peer.ID]float64           // set by SetScore
+	graySince map[peer.ID]time.Time         // when a peer fell below the graylist threshold
+	banned    map[peer.ID]time.Time         // until when
+	manifest  []byte                        // what FetchManifest of others gets
+	rotated   time.Time                     // when the oldest fresh link was last replaced
+	together  func(a, b gossip.PeerID) bool // who belongs to one topic; nil: everybody
 }
 
 // New creates the host and begins to listen and to answer; it dials nobody until Run. Errors say what to do.
@@ -95,6 +100,7 @@ func New(cfg Config) (*Swarm, error) {
 		peers: make(map[peer.ID]*member), book: make(map[peer.ID]*target), toMeet: make(map[peer.ID]struct{}),
 		scores: make(map[peer.ID]float64), appScores: make(map[peer.ID]float64),
 		graySince: make(map[peer.ID]time.Time), banned: make(map[peer.ID]time.Time),
+		filter: newTopicFilter(set), want: set.Topic,
 	}
 	for _, b := range set.bootstrap {
 		s.bootIDs[b.info.ID] = true
