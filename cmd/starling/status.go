@@ -58,6 +58,9 @@ func printStatus(w io.Writer, r daemon.Report) {
 	} else {
 		line("doing", "%s, round %d of %s", r.Phase, r.Round, r.Method)
 	}
+	if r.Cells > 1 {
+		line("cell", "%d of %d until %s, with %d of the peers", r.Cell, r.Cells, r.CellUntil.Local().Format(time.DateTime), r.CellPeers)
+	}
 	if r.EvalAt > 0 {
 		goal := ""
 		if r.Target > 0 {

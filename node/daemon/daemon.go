@@ -50,6 +50,7 @@ type Daemon struct {
 
 	// What follows exists once the manifest is known.
 	manifest manifest.Manifest
+	cells    cells
 	program  *compute.Program
 	node     *compute.Node
 	limits   gossip.Limits
@@ -100,6 +101,7 @@ func Open(text string, cfg Config) (_ *Daemon, err error) {
 	d.swarm, err = swarm.New(swarm.Config{
 		Key: d.key, Run: link.Run, UserAgent: "starling/" + Version(), Listen: cfg.listen, Bootstrap: others(link.Bootstrap, d.self),
 		MDNS: cfg.MDNS, DHT: cfg.DHT, NATPortMap: cfg.NAT, Relay: cfg.NAT, Topic: gossip.Topic(link.Run, 0),
+		Topics:    func(topic string) bool { return gossip.IsTopic(link.Run, topic) },
 		PeerEvent: d.peerEvent, Store: peerStore{d.store}, Upload: d.up, Download: d.down, Registry: reg, Logger: d.log,
 	})
 	if err != nil {
@@ -227,7 +229,7 @@ func (d *Daemon) learnManifest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.manifest = m
+	d.manifest, d.cells = m, cellsOf(d.link.Run, m)
 	return d.swarm.SetManifest(b)
 }
 
@@ -253,6 +255,10 @@ func (d *Daemon) prepare(ctx context.Context) error {
 	d.server = blob.NewServer(d.swarm.Host(), d.blobs, blob.ServerOptions{Limiter: d.up, Count: d.metrics.count})
 	d.fetcher = blob.NewFetcher(d.swarm.Host(), d.blobs, blob.FetcherOptions{Limiter: d.down, Count: d.metrics.count})
 	if err := d.restore(ctx); err != nil {
+		return err
+	}
+	now := d.cells.epoch(time.Now())
+	if err := d.swarm.Move(d.cells.topic(d.self, now), d.cells.together(now)); err != nil {
 		return err
 	}
 	return d.swarm.Join(swarm.Handlers{Validate: d.validate, Deliver: d.deliver, Direct: d.direct})
@@ -290,7 +296,8 @@ func (d *Daemon) restore(ctx context.Context) error {
 			SaveEvery: uint64(m.Checkpoint.Every), EvaluateEvery: uint64(m.Evaluate.Every),
 		},
 		Codec: d.program.Codec(), Len: d.program.Len(), Tensors: d.program.Tensors(), MaxPayload: d.program.MaxPayload(),
-		Self: d.self, Seq: seq, AnnounceEvery: announceEvery, MaxMembers: m.Limits.Peers, Paused: d.cfg.Paused,
+		Cells: d.cells.count,
+		Self:  d.self, Seq: seq, AnnounceEvery: announceEvery, MaxMembers: m.Limits.Peers, Paused: d.cfg.Paused,
 		Rand: rand.New(rand.NewPCG(d.nodeSeed(), seq)),
 	}
 	core, err := node.New(cfg, state)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -114,6 +113,9 @@ func (l *loop) run(ctx, run context.Context, d *Daemon) error {
 	s.step(node.Tick{})
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
+	s.turn()
+	epochs := time.NewTimer(d.cells.wait(time.Now()))
+	defer epochs.Stop()
 	leaving := ctx.Done()
 	var late <-chan time.Time
 	for !s.left {
@@ -131,7 +133,10 @@ func (l *loop) run(ctx, run context.Context, d *Daemon) error {
 		case r := <-l.results:
 			s.finish(r)
 		case ev := <-l.members:
-			s.step(ev)
+			s.member(ev)
+		case <-epochs.C: // with one cell, in which nothing changes, a look at the clock a minute
+			s.turn()
+			epochs.Reset(d.cells.wait(time.Now()))
 		case ev := <-l.wire:
 			s.step(ev)
 		case ask := <-l.asks:
@@ -170,6 +175,7 @@ type stepper struct {
 	core    *node.Core
 	work    context.Context
 	epoch   time.Time
+	era     uint64 // the epoch of the run's cells, once the core was told of it
 	fetches *sync.WaitGroup
 	left    bool
 }
@@ -186,6 +192,9 @@ func (s *stepper) finish(r result) {
 // step hands an event to the core and carries out the batch, in the order of its fields.
 func (s *stepper) step(ev node.Event) {
 	b := s.core.Step(s.now(), ev)
+	if b.Cell != nil {
+		s.move(*b.Cell)
+	}
 	durable := true
 	if len(b.Persist) > 0 {
 		records := make([]storage.Record, len(b.Persist))
@@ -345,11 +354,10 @@ func (s *stepper) seal(m *gossip.Message) {
 func (s *stepper) mail(e *node.Envelope) {
 	to := e.To
 	if to == (gossip.PeerID{}) {
-		peers := s.d.swarm.Peers()
-		if len(peers) == 0 {
+		var ok bool
+		if to, ok = s.anyMember(); !ok {
 			return
 		}
-		to = peers[rand.IntN(len(peers))].ID
 	}
 	msg := *e.Msg
 	if _, ok := msg.Body.(*gossip.Repair); ok {

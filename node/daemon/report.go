@@ -34,6 +34,11 @@ type Report struct {
 	Target   float64 `json:"target"`             // 0: none
 	Reached  bool    `json:"reached"`            // the newest evaluation is at or above the target
 
+	Cells     int       `json:"cells"`                // that the run is divided into; 1: it is not
+	Cell      int       `json:"cell"`                 // of this node
+	CellUntil time.Time `json:"cell_until,omitzero"`  // when all are divided anew; zero if never
+	CellPeers int       `json:"cell_peers_connected"` // peers of the same cell that this node is connected to
+
 	Resumed   uint64            `json:"resumed_at_round"` // round of the checkpoint this process started from; 0: fresh
 	Announced uint64            `json:"announced_round"`  // newest round that was announced by this process
 	Published uint64            `json:"published"`        // rounds announced by this process
@@ -104,6 +109,8 @@ func (r Report) Counts() string {
 		return r.countsOfPush()
 	case r.Published == 0:
 		return "nothing announced yet: the first round is still under way"
+	case r.Counted == 0 && len(r.Peers) > 0 && r.CellPeers == 0 && r.Cells > 1:
+		return fmt.Sprintf("not yet: %s announced, but no peer of this node's cell is connected", plural(r.Published, "round"))
 	case r.Counted == 0 && len(r.Peers) == 0:
 		return fmt.Sprintf("no: %s announced, but nobody is connected to hear it", plural(r.Published, "round"))
 	case r.Counted == 0:
@@ -126,6 +133,8 @@ func (r Report) countsOfPush() string {
 	switch {
 	case len(r.Peers) == 0 && r.Counted == 0:
 		return "no: nobody is connected to send a model to"
+	case r.CellPeers == 0 && r.Cells > 1 && r.Counted == 0:
+		return "not yet: no peer of this node's cell is connected to send a model to"
 	case r.Round == 0:
 		return "nothing sent yet: the first round is still under way"
 	case r.Published == 0:

@@ -11,7 +11,9 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
+	"starling/gossip"
 	"starling/node"
 	"starling/node/manifest"
 	"starling/storage"
@@ -20,6 +22,7 @@ import (
 // What may be in trouble.
 const (
 	troubleCheckpoint = "checkpoint" // the newest one was damaged
+	troubleClock      = "clock"      // it went back
 	troubleEncode     = "encode"     // an announcement could not be prepared
 	troubleSave       = "save"       // the newest state could not be saved
 	troubleStore      = "store"      // a record could not be written
@@ -119,6 +122,7 @@ func (d *Daemon) report(ctx context.Context) (Report, error) {
 	r.Reached = r.Target > 0 && r.EvalAt > 0 && r.Accuracy >= r.Target
 	r.Resumed, r.Announced = d.resumed, s.Announced
 	r.Published, r.Counted, r.NewestSeq, r.NewestBy, r.Refused = s.Published, s.Counted, s.NewestSeq, s.NewestBy, s.Refused
+	d.reportCell(&r)
 	for _, m := range s.Members {
 		r.Members = append(r.Members, MemberReport{
 			Peer: m.Peer.String(), Connected: m.Connected, Gone: m.Gone, Round: m.Round, Age: m.Age, Loss: finite(m.Loss),
@@ -126,6 +130,24 @@ func (d *Daemon) report(ctx context.Context) (Report, error) {
 		})
 	}
 	return r, nil
+}
+
+// reportCell says which cell the node is in, and with how many of its peers.
+func (d *Daemon) reportCell(r *Report) {
+	now := time.Now()
+	epoch := d.cells.epoch(now)
+	r.Cells, r.Cell, r.CellPeers = int(d.cells.count), int(gossip.Cell(d.self, epoch, d.cells.count)), len(r.Peers)
+	together := d.cells.together(epoch)
+	if together == nil {
+		return
+	}
+	r.CellUntil = d.cells.created.Add(time.Duration(epoch+1) * d.cells.length)
+	r.CellPeers = 0
+	for _, p := range d.swarm.Peers() {
+		if together(d.self, p.ID) {
+			r.CellPeers++
+		}
+	}
 }
 
 // order carries out what the owner asks.

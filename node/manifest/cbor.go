@@ -22,6 +22,7 @@ type wireManifest struct {
 	Init       string
 	Data       wireData
 	Method     wireMethod
+	Cells      wireCells
 	Optimizer  string
 	Codec      string
 	Checkpoint wireCheckpoint
@@ -48,6 +49,12 @@ type wireMethod struct {
 type wireWake struct {
 	_                 struct{} `cbor:",toarray"`
 	Period, Deviation int64    // nanoseconds
+}
+
+type wireCells struct {
+	_     struct{} `cbor:",toarray"`
+	Count int32
+	Epoch int64 // nanoseconds
 }
 
 type wireCheckpoint struct {
@@ -106,6 +113,7 @@ func (m Manifest) Encode() []byte {
 			Steps: int32(m.Method.Steps.Count), Batch: int32(m.Method.Batch), Degree: int32(m.Method.Degree),
 			Wake: wireWake{Period: int64(m.Method.Wake.Period), Deviation: int64(m.Method.Wake.Deviation)},
 		},
+		Cells:     wireCells{Count: int32(m.Cells.Count), Epoch: int64(m.Cells.Epoch)},
 		Optimizer: m.Optimizer, Codec: m.Codec,
 		Checkpoint: wireCheckpoint{Every: int32(m.Checkpoint.Every), Keep: int32(m.Checkpoint.Keep)},
 		Evaluate:   wireEvaluate{Every: int32(m.Evaluate.Every), Target: m.Evaluate.Target},
@@ -163,6 +171,7 @@ func (w wireManifest) manifest() Manifest {
 			Steps: Steps{Count: int(w.Method.Steps), Epoch: w.Method.Steps == 0}, Batch: int(w.Method.Batch), Degree: int(w.Method.Degree),
 			Wake: Wake{Period: time.Duration(w.Method.Wake.Period), Deviation: time.Duration(w.Method.Wake.Deviation)},
 		},
+		Cells:     Cells{Count: int(w.Cells.Count), Epoch: time.Duration(w.Cells.Epoch)},
 		Optimizer: w.Optimizer, Codec: w.Codec,
 		Checkpoint: Checkpoint{Every: int(w.Checkpoint.Every), Keep: int(w.Checkpoint.Keep)},
 		Evaluate:   Evaluate{Every: int(w.Evaluate.Every), Target: w.Evaluate.Target},

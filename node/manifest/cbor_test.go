@@ -22,8 +22,8 @@ func TestIDsNeverChange(t *testing.T) {
 		m  Manifest
 		id string
 	}{
-		"default": {Default(), "194984d93998487663cd5ce94e002b472c51e759bd056eac3690bd2f4d0c6075"},
-		"full":    {full(), "e5143a0050f697f9192306606aa170beb969bbbd6d4319e87a3cfe44f45f7257"},
+		"default": {Default(), "00c7fb4d7d1ac1d215da06c3779acfe9c8e1396d695072890b96bb29baedcf8f"},
+		"full":    {full(), "0c920e082b328e121d772f5a202e118347dc27ef96597c765cc5ae41fea1bf82"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if have := hexID(test.m.ID()); have != test.id {

@@ -26,6 +26,7 @@ type Manifest struct {
 
 	Data      Data
 	Method    Method
+	Cells     Cells
 	Optimizer string // "sgd:lr=0.1"; see package optim
 	Codec     string // "bf16"; see package codec
 
@@ -86,6 +87,15 @@ type Wake struct {
 	Deviation time.Duration // their standard deviation, 0s to Period
 }
 
+// Cells divides the nodes of a large run into groups, drawn anew from epoch to epoch: what a node announces is heard by its cell
+// alone, and what is learned comes around because cells change. See [gossip.Cell] for who is in which.
+type Cells struct {
+	Count int // 1, for one cell of all, to 65536
+	// Epoch is how long a cell stays together, 1s to 720h. Epochs are counted from the second in which the run was made. It must be
+	// that of [Default] if Count is 1, where it has no effect.
+	Epoch time.Duration
+}
+
 // PushSum is the value of [Method.Mix] that selects push-sum, which is a protocol of its own and not a mixing rule.
 const PushSum = "push-sum"
 
@@ -122,6 +132,8 @@ const (
 	maxDegree = 64 // what an announcement can say about others' updates
 	minPeriod = 100 * time.Millisecond
 	maxPeriod = 24 * time.Hour
+	minEpoch  = time.Second
+	maxEpoch  = 720 * time.Hour
 	// maxInline leaves a quarter of an announcement of 64 KiB to the envelope and to tensor statistics.
 	maxInline = 48 * KiB
 	minBlob   = KiB
@@ -142,6 +154,7 @@ func Default() Manifest {
 			Name: "average", Mix: "variance-corrected", Exchange: Announce,
 			Steps: Steps{Count: 50}, Batch: 32, Degree: 8, Wake: Wake{Period: time.Second},
 		},
+		Cells:      Cells{Count: 1, Epoch: 10 * time.Minute},
 		Optimizer:  "sgd:lr=0.05,momentum=0.9",
 		Codec:      "bf16",
 		Checkpoint: Checkpoint{Every: 1, Keep: 3},

@@ -35,6 +35,8 @@ func settings(m *Manifest) []setting {
 		{"method.degree", &m.Method.Degree, "peers that a node mixes with in a round"},
 		{"method.wake.period", &m.Method.Wake.Period, "only with push: mean time between two pushes of a node"},
 		{"method.wake.deviation", &m.Method.Wake.Deviation, "only with push: its standard deviation"},
+		{"cells.count", &m.Cells.Count, "groups that nodes are divided into; 1: one of all"},
+		{"cells.epoch", &m.Cells.Epoch, "only with several cells: time after which they are drawn anew"},
 		{"optimizer", &m.Optimizer, "of the local steps"},
 		{"codec", &m.Codec, "how vectors are compressed on the wire"},
 		{"checkpoint.every", &m.Checkpoint.Every, "rounds"},

@@ -66,6 +66,7 @@ func (m Manifest) problems(by owners) Problems {
 		ps.add("limits.blob", "is %s, less than limits.inline, which is %s", m.Limits.Blob, m.Limits.Inline)
 	}
 	checkExchange(&ps, m.Method)
+	checkCells(&ps, m)
 	checkCreated(&ps, m.Created)
 	if c, err := codec.Parse(m.Codec); err == nil && c.Lossy() && m.Method.Mix == PushSum {
 		ps.add("codec", "is %s, which loses some of a vector: with push-sum that would be mass; write codec: fp32", m.Codec)
@@ -154,6 +155,21 @@ func checkExchange(ps *Problems, m Method) {
 	}
 	if m.Exchange == Push && m.Mix == PushSum {
 		ps.add("method.exchange", "is push, but push-sum sends to fixed neighbours; write exchange: announce")
+	}
+}
+
+func checkCells(ps *Problems, m Manifest) {
+	c := m.Cells
+	switch {
+	case !checkRange(ps, "cells.count", c.Count, 1, gossip.MaxCells):
+		return
+	case c.Count == 1 && c.Epoch != Default().Cells.Epoch:
+		ps.add("cells.epoch", "is %s, and has no effect with cells.count: 1; leave it out, or choose more cells", DurationText(c.Epoch))
+	case c.Epoch < minEpoch || c.Epoch > maxEpoch:
+		ps.add("cells.epoch", "is %s; want %s to %s", DurationText(c.Epoch), DurationText(minEpoch), DurationText(maxEpoch))
+	}
+	if c.Count > 1 && m.Method.Mix == PushSum {
+		ps.add("cells.count", "is %d, but push-sum sends to fixed neighbours, which cells part; write count: 1", c.Count)
 	}
 }
 

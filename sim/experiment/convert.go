@@ -20,7 +20,6 @@ func (e Experiment) Manifest() (manifest.Manifest, error) {
 	no(e.Reference.Name == FedAvg, "reference.name: fedavg")
 	no(len(e.Adversaries) > 0, "adversaries")
 	no(e.Overlay != Mesh, "overlay: %s", e.Overlay)
-	no(e.Cells.Size != 0, "cells.size: %d", e.Cells.Size)
 	no(e.Evaluate.Every.Time != 0, "evaluate.every: %s", e.Evaluate.Every)
 	if len(cannot) > 0 {
 		return manifest.Manifest{}, errors.New("a run of real nodes cannot have " + strings.Join(cannot, ", "))
@@ -28,6 +27,12 @@ func (e Experiment) Manifest() (manifest.Manifest, error) {
 	e = e.effective() // what has no effect does not tell runs apart
 	m := e.Shared()
 	m.Method.Wake = e.Method.Wake
+	if size := e.Cells.Size; size > 0 && size < e.Nodes {
+		m.Cells.Count = max(1, (e.Nodes+size/2)/size) // as many as the simulator makes of so many nodes
+	}
+	if m.Cells.Count > 1 {
+		m.Cells.Epoch = e.Cells.Epoch
+	}
 	if e.Data.Shards == 0 {
 		m.Data.Shards = e.Nodes
 	}

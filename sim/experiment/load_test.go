@@ -253,8 +253,23 @@ func TestManifestHasWhatTheExperimentSays(t *testing.T) {
 	if _, err := e.Manifest(); err == nil || !strings.Contains(err.Error(), "method.wake.period: is 1us; want 100ms to 24h") {
 		t.Error(err)
 	}
-	e.Overlay, e.Cells.Size = "complete", 4
-	if _, err := e.Manifest(); err == nil || err.Error() != "a run of real nodes cannot have overlay: complete, cells.size: 4" {
+	e.Method.Wake.Period, e.Cells = time.Minute, Cells{Size: 5, Epoch: time.Hour}
+	m, err = e.Manifest()
+	if want.Cells = (manifest.Cells{Count: 2, Epoch: time.Hour}); err != nil || m != want {
+		t.Errorf("12 nodes in cells of 5: %v\n%s", err, cmp.Diff(want, m))
+	}
+	for _, size := range []int{8, 12, 20} {
+		e.Cells.Size = size
+		m, err = e.Manifest()
+		if want.Cells = manifest.Default().Cells; size == 8 {
+			want.Cells = manifest.Cells{Count: 2, Epoch: time.Hour}
+		}
+		if err != nil || m != want {
+			t.Errorf("12 nodes in cells of %d: %v\n%s", size, err, cmp.Diff(want, m))
+		}
+	}
+	e.Overlay, e.Adversaries = "complete", []string{"sign-flip:share=0.1"}
+	if _, err := e.Manifest(); err == nil || err.Error() != "a run of real nodes cannot have adversaries, overlay: complete" {
 		t.Error(err)
 	}
 }
