@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"maps"
 	"slices"
 	"sync"
 
@@ -23,7 +24,7 @@ type topicFilter struct {
 	first string
 	more  func(topic string) bool // nil: first is the only one
 
-	mu sync.Mutex           // Swarm.mu is taken within it
+	mu sync.Mutex
 	of map[peer.ID][]string // guarded by mu: what peers are subscribed to
 }
 
@@ -79,10 +80,11 @@ func (f *topicFilter) drop(p peer.ID) {
 // forget drops every peer that keep does not want: gossipsub may have taken a last packet of one after it was gone.
 func (f *topicFilter) forget(keep func(peer.ID) bool) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	for p := range f.of {
+	known := slices.Collect(maps.Keys(f.of))
+	f.mu.Unlock()
+	for _, p := range known {
 		if !keep(p) {
-			delete(f.of, p)
+			f.drop(p)
 		}
 	}
 }
