@@ -194,6 +194,7 @@ func (s *stepper) step(ev node.Event) {
 		for i, r := range b.Persist {
 			records[i] = storage.Record{Key: r.Key, Value: r.Value}
 		}
+		began := time.Now()
 		if err := s.d.store.Put(records); err != nil {
 			// What is not durable is not announced. The core's next message carries a higher number, so nothing is
 			// ever announced twice under one number.
@@ -203,6 +204,7 @@ func (s *stepper) step(ev node.Event) {
 		} else {
 			s.d.trouble.clear(troubleStore)
 		}
+		s.d.metrics.worked(jobPersist, time.Since(began))
 	}
 	if durable {
 		for _, m := range b.Publish {

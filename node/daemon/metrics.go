@@ -42,6 +42,7 @@ const (
 	jobEvaluate = "evaluate"
 	jobSave     = "save"
 	jobFetch    = "fetch"
+	jobPersist  = "persist" // what has to be on disk before an announcement
 )
 
 func newMetrics(reg *prometheus.Registry, d *Daemon) *metrics {

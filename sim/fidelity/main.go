@@ -61,21 +61,22 @@ const baseNodes = 8
 
 func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	flags := flag.NewFlagSet("fidelity", flag.ContinueOnError)
-	runs := flags.Int("runs", 5, "runs of each setting, real and simulated")
+	runs := flags.Int("runs", 5, "demos of each setting")
+	seeds := flags.Int("seeds", 4, "simulations of each demo")
 	binary := flags.String("starling", "", "the program (default: built from the current directory's module)")
 	keep := flags.String("demos", "", "file of the demos' results: taken from there if it exists, and written otherwise")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if *runs < 1 || flags.NArg() > 0 {
-		return errors.New("want -runs of at least 1 and no arguments")
+	if *runs < 1 || *seeds < 1 || flags.NArg() > 0 {
+		return errors.New("want -runs and -seeds of at least 1, and no arguments")
 	}
 	dir, err := os.MkdirTemp("", "starling-fidelity-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := bench{dir: dir, starling: *binary, progress: progress}
+	b := bench{dir: dir, starling: *binary, seeds: *seeds, progress: progress}
 	if b.starling == "" {
 		b.starling = filepath.Join(dir, "starling")
 		if err := b.command(ctx, "go", "build", "-o", b.starling, "./cmd/starling"); err != nil {
@@ -103,6 +104,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 type bench struct {
 	dir      string // for files of no use afterwards
 	starling string
+	seeds    int
 	progress io.Writer
 }
 
@@ -153,31 +155,40 @@ func (b *bench) demos(ctx context.Context, keep string, runs int) (all [][]demo,
 	return all, os.WriteFile(keep, text, 0o644)
 }
 
-// simulate foretells demos. Each simulation has a seed of its own, and nodes that began when those of one demo did.
+// simulate foretells demos: each several times, with nodes that begin when its nodes did. Every simulation has a seed of its own.
 func (b *bench) simulate(ctx context.Context, s setting, c durations, demos []demo) ([]outcome, error) {
 	var all []outcome
-	for i, d := range demos {
-		trace := filepath.Join(b.dir, "began.csv")
-		if err := os.WriteFile(trace, d.sessions(), 0o644); err != nil {
-			return nil, err
+	for _, d := range demos {
+		for range b.seeds {
+			o, err := b.simulateOne(ctx, s, c, &d, len(all)+1)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, o)
 		}
-		dir := filepath.Join(b.dir, "simulated")
-		args := []string{"sim", "run", "demo-8", "--out", dir, "--seed", strconv.Itoa(i + 1), "--set", "churn.sessions=trace:" + trace}
-		for _, set := range append(c.sets(s.nodes), s.sets...) {
-			args = append(args, "--set", set)
-		}
-		if err := b.command(ctx, b.starling, args...); err != nil {
-			return nil, err
-		}
-		var r result
-		if err := readJSON(filepath.Join(dir, "result.json"), &r); err != nil {
-			return nil, err
-		}
-		o := r.outcome(c.at(s.nodes).evaluate)
-		fmt.Fprintf(b.progress, "simulated %s, seed %d: %.2f s, %.1f rounds, %.2f MB sent; %s\n", s.name, i+1, o.seconds, o.rounds, o.sent/1e6, r.Stopped)
-		all = append(all, o)
 	}
 	return all, nil
+}
+
+func (b *bench) simulateOne(ctx context.Context, s setting, c durations, d *demo, seed int) (outcome, error) {
+	trace, dir := filepath.Join(b.dir, "began.csv"), filepath.Join(b.dir, "simulated")
+	if err := os.WriteFile(trace, d.sessions(), 0o644); err != nil {
+		return outcome{}, err
+	}
+	args := []string{"sim", "run", "demo-8", "--out", dir, "--seed", strconv.Itoa(seed), "--set", "churn.sessions=trace:" + trace}
+	for _, set := range append(c.sets(s.nodes), s.sets...) {
+		args = append(args, "--set", set)
+	}
+	if err := b.command(ctx, b.starling, args...); err != nil {
+		return outcome{}, err
+	}
+	var r result
+	if err := readJSON(filepath.Join(dir, "result.json"), &r); err != nil {
+		return outcome{}, err
+	}
+	o := r.outcome(c.at(s.nodes).evaluate)
+	fmt.Fprintf(b.progress, "simulated %s, seed %d: %.2f s, %.1f rounds, %.2f MB sent; %s\n", s.name, seed, o.seconds, o.rounds, o.sent/1e6, r.Stopped)
+	return o, nil
 }
 
 func readJSON(file string, v any) error {

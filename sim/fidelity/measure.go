@@ -54,7 +54,7 @@ func (r *result) outcome(evaluate time.Duration) outcome {
 // durations are how long jobs take on a machine whose cores the nodes share.
 type durations struct {
 	step     time.Duration // a local step
-	other    time.Duration // mixing or encoding
+	other    time.Duration // mixing or encoding; what goes to disk between the two is shared out among them
 	message  time.Duration // from one node to another: half of a pull, which is a question and an answer
 	evaluate time.Duration
 }
@@ -69,7 +69,7 @@ func calibrate(demos []demo, s setting) durations {
 		return sum / float64(len(demos))
 	}
 	return durations{
-		step: length(mean("train") / float64(s.steps)), other: length((mean("encode") + mean("mix")) / 2),
+		step: length(mean("train") / float64(s.steps)), other: length((mean("encode") + mean("persist") + mean("mix")) / 2),
 		message: length(mean("fetch") / 2), evaluate: length(mean("evaluate")),
 	}
 }
