@@ -89,11 +89,12 @@ const (
 	holding // encoded, but the checkpoint of the round before is not durable yet
 	mixingIn
 	closing
-	resting // push: waiting for a model of another node
+	resting   // push: waiting for a model of another node
+	gathering // announced, waiting for updates that are due
 )
 
 // phaseNames are for the status.
-var phaseNames = [...]string{"paused", "waiting", "training", "mixing", "encoding", "saving", "mixing", "leaving", "waiting"}
+var phaseNames = [...]string{"paused", "waiting", "training", "mixing", "encoding", "saving", "mixing", "leaving", "waiting", "mixing"}
 
 // average is gossip averaging. A round is: local steps, announce the result, mix in what has arrived from others by then.
 // Nobody is waited for. Checkpoint and evaluation see the model after mixing. With the exchange Push rounds are different: see
@@ -122,7 +123,9 @@ type average struct {
 	payload     Encoded
 	announced   uint64 // newest round announced in this life
 	announcedAt Instant
-	slots       []*slot // ascending by peer
+	slots       []*slot   // ascending by peer
+	awaited     []*member // in the phase gathering
+	gatherEnd   Instant   // of that phase, at the latest; 0 is none
 	inMix       []*slot
 	mixOut      VecRef
 	marks       []gossip.Mark
@@ -181,7 +184,7 @@ func (a *average) start(c *Core) {
 	a.beginRound(c)
 }
 
-// alarm asks for wake at the given instant, in place of any earlier wish but the rhythm of pushes.
+// alarm asks for retry at the given instant, in place of any earlier wish.
 func (a *average) alarm(c *Core, at Instant) {
 	a.retryAt = at
 	a.rearm(c)
@@ -189,6 +192,9 @@ func (a *average) alarm(c *Core, at Instant) {
 
 func (a *average) rearm(c *Core) {
 	at := a.retryAt
+	if a.gatherEnd != 0 && (at == 0 || a.gatherEnd < at) {
+		at = a.gatherEnd
+	}
 	if a.push != nil && (at == 0 || a.push.wakeAt < at) {
 		at = a.push.wakeAt
 	}
@@ -339,7 +345,7 @@ func (a *average) announceWhenSaved(c *Core) {
 	a.announced, a.announcedAt = a.round, c.now
 	a.payload = Encoded{}
 	c.observe(Stat{Kind: StatPublished, Round: a.round, Value: float64(u.Size)})
-	a.mix(c)
+	a.gather(c)
 }
 
 // describe makes the update of this round, with what became of others' updates since the last one.
@@ -434,6 +440,9 @@ func (a *average) endSave(c *Core, ev Saved) {
 func (a *average) wake(c *Core) {
 	if a.push != nil {
 		a.push.wake(c, a)
+	}
+	if a.gatherEnd != 0 && c.now >= a.gatherEnd {
+		a.endGather(c)
 	}
 	if a.retryAt != 0 && c.now >= a.retryAt {
 		a.retryAt = 0

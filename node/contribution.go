@@ -23,7 +23,7 @@ type slot struct {
 func (a *average) takeFromRoster(c *Core) {
 	var fresh []*member
 	for _, m := range c.roster.list {
-		if a.wants(m) {
+		if a.wants(m) && !a.postpones(c, m) {
 			fresh = append(fresh, m)
 		}
 	}
@@ -41,9 +41,13 @@ func (a *average) heard(c *Core, m *member) {
 			c.observe(Stat{Kind: StatRefused, Peer: m.id, Round: a.round, Text: "this node is busy"})
 		}
 	}
-	if a.phase != idle && a.phase != closing && a.free() > 0 && a.wants(m) {
+	if a.phase == gathering && !a.expected(m) {
+		return
+	}
+	if a.phase != idle && a.phase != closing && a.free() > 0 && a.wants(m) && !a.postpones(c, m) {
 		a.take(c, m)
 	}
+	a.gathered(c)
 }
 
 // free is how many more updates this round may take.
@@ -105,6 +109,7 @@ func (a *average) fetched(c *Core, ev Fetched) {
 		if a.push != nil {
 			a.push.arrived(c, a)
 		}
+		a.gathered(c)
 		return
 	}
 	a.slots = slices.Delete(a.slots, i, i+1)
@@ -116,6 +121,7 @@ func (a *average) fetched(c *Core, ev Fetched) {
 	case FetchUnavailable:
 		a.refuse(c, s, gossip.RefusedUnavailable, "no holder served its payload")
 	}
+	a.gathered(c)
 }
 
 // mix combines the own model with what has arrived.

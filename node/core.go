@@ -96,6 +96,7 @@ type Core struct {
 
 	repairs  bool    // broadcasts that gossip has lost are fetched from others
 	repairAt Instant // next digest exchange; 0 is none
+	greeted  int     // digests sent to peers that came up since the last exchange
 	alarmAt  Instant // what the method asked for; 0 is none
 
 	out Batch
@@ -288,8 +289,10 @@ func (c *Core) peerUp(id PeerID) {
 	if m.heardAt == 0 {
 		m.heardAt = c.now
 	}
-	if c.repairs {
-		// A newcomer learns the state of the run from the first peer it meets, not from the next broadcasts.
+	if c.repairs && c.greeted < maxGreeted {
+		// A newcomer learns the state of the run from the first peers it meets, not from the next broadcasts. One that meets
+		// everybody at once, at the start or in a new cell, needs to be told only once or twice.
+		c.greeted++
 		c.sendDigest(id, false)
 	}
 }
@@ -302,6 +305,7 @@ func (c *Core) enter(epoch uint64) {
 	}
 	cell := gossip.Cell(c.cfg.Self, epoch, c.cfg.Cells)
 	c.cell.Store(epoch<<32 | uint64(cell))
+	c.greeted = 0
 	for _, m := range c.roster.list {
 		if gossip.Cell(m.id, epoch, c.cfg.Cells) != cell {
 			m.up, m.update, m.last = false, nil, nil

@@ -10,7 +10,11 @@ import (
 // largest direct message. What is left out comes with the next exchange.
 const maxRepair = 64
 
+// maxGreeted is how many peers that come up between two exchanges are sent a digest.
+const maxGreeted = 3
+
 func (c *Core) scheduleRepair() {
+	c.greeted = 0
 	// Uniform in [1/2, 3/2) of the interval, so that the nodes of a run do not fall into step.
 	half := int64(c.cfg.RepairEvery / 2)
 	c.repairAt = c.now + Instant(half+c.cfg.Rand.Int64N(2*half+1))
