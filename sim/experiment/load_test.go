@@ -186,7 +186,7 @@ func full() Experiment {
 			[]Partition{{0, time.Second, "regions"}, {time.Hour, 2 * time.Hour, "a, b: {}"}},
 		},
 		Churn:   Churn{"weibull:1,2", "slow"},
-		Compute: Compute{0, 1500 * time.Microsecond, 7},
+		Compute: Compute{0, 1500 * time.Microsecond, 7, 0},
 		Data:    manifest.Data{Source: "csv:my data/räume #1.csv", Split: "shards:2", Shards: 17}, Model: "mlp:128,64", Optimizer: "adamw:lr=0.1",
 		Init: "independent", Codec: "fp32",
 		Method: Method{

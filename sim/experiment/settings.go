@@ -41,6 +41,7 @@ func settings(e *Experiment) []setting {
 		{"compute.step", &e.Compute.Step, "duration of a local step"},
 		{"compute.epoch", &e.Compute.Epoch, "duration of a pass over a node's data, instead of step; 0s: step counts"},
 		{"compute.other", &e.Compute.Other, "duration of any other job"},
+		{"compute.evaluate", &e.Compute.Evaluate, "how long after a goal is reached the run ends, because evaluating takes time"},
 		{"data.source", &e.Data.Source, "mnist, pegasos, idx:DIR or csv:FILE"},
 		{"data.split", &e.Data.Split, "iid, dirichlet:A, shards:K or contiguous"},
 		{"data.shards", &e.Data.Shards, "parts that the data is split into; 0: one for each node"},

@@ -186,7 +186,7 @@ func (b *bench) simulateOne(ctx context.Context, s setting, c durations, d *demo
 	if err := readJSON(filepath.Join(dir, "result.json"), &r); err != nil {
 		return outcome{}, err
 	}
-	o := r.outcome(c.at(s.nodes).evaluate)
+	o := r.outcome()
 	fmt.Fprintf(b.progress, "simulated %s, seed %d: %.2f s, %.1f rounds, %.2f MB sent; %s\n", s.name, seed, o.seconds, o.rounds, o.sent/1e6, r.Stopped)
 	return o, nil
 }

@@ -15,6 +15,7 @@ type demo struct {
 	Received        float64            `json:"bytes_received_per_node"`
 	Rounds          float64            `json:"rounds"`
 	TrainingSeconds float64            `json:"training_seconds"`
+	PollSeconds     float64            `json:"poll_seconds"`
 	BeganAfter      []float64          `json:"began_after"`
 	Steps           float64            `json:"steps"`
 	JobSeconds      map[string]float64 `json:"job_seconds"`
@@ -46,9 +47,8 @@ type outcome struct{ sent, received, rounds, seconds float64 }
 
 func (d *demo) outcome() outcome { return outcome{d.Sent, d.Received, d.Rounds, d.TrainingSeconds} }
 
-// outcome of a simulation, which looks at models as they come to be. The demo hears of them one evaluation later.
-func (r *result) outcome(evaluate time.Duration) outcome {
-	return outcome{r.Bytes.Sent / r.Nodes, r.Bytes.Delivered / r.Nodes, r.Rounds, r.Seconds + evaluate.Seconds()}
+func (r *result) outcome() outcome {
+	return outcome{r.Bytes.Sent / r.Nodes, r.Bytes.Delivered / r.Nodes, r.Rounds, r.Seconds}
 }
 
 // durations are how long jobs take on a machine whose cores the nodes share.
@@ -56,7 +56,8 @@ type durations struct {
 	step     time.Duration // a local step
 	other    time.Duration // mixing or encoding; what goes to disk between the two is shared out among them
 	message  time.Duration // from one node to another: half of a pull, which is a question and an answer
-	evaluate time.Duration
+	evaluate time.Duration // until what it finds is known
+	poll     time.Duration // between two looks at whether all nodes are at the target
 }
 
 // calibrate takes means over demos of the first setting.
@@ -68,9 +69,14 @@ func calibrate(demos []demo, s setting) durations {
 		}
 		return sum / float64(len(demos))
 	}
+	poll := 0.0
+	for _, d := range demos {
+		poll += d.PollSeconds
+	}
 	return durations{
 		step: length(mean("train") / float64(s.steps)), other: length((mean("encode") + mean("persist") + mean("mix")) / 2),
 		message: length(mean("fetch") / 2), evaluate: length(mean("evaluate")),
+		poll: length(poll / float64(len(demos))),
 	}
 }
 
@@ -82,14 +88,15 @@ func length(seconds float64) time.Duration {
 // cores that is the smaller the more they are.
 func (c durations) at(nodes int) durations {
 	scale := func(d time.Duration) time.Duration { return length(d.Seconds() * float64(nodes) / baseNodes) }
-	return durations{scale(c.step), scale(c.other), scale(c.message), scale(c.evaluate)}
+	return durations{scale(c.step), scale(c.other), scale(c.message), scale(c.evaluate), c.poll}
 }
 
 // sets returns the settings of the experiment for a number of nodes.
 func (c durations) sets(nodes int) []string {
 	c = c.at(nodes)
 	return []string{
-		"compute.step=" + micro(c.step), "compute.other=" + micro(c.other), "network.latency=constant:" + micro(c.message),
+		"compute.step=" + micro(c.step), "compute.other=" + micro(c.other), "compute.evaluate=" + micro(c.evaluate),
+		"network.latency=constant:" + micro(c.message), "evaluate.every=" + micro(c.poll),
 	}
 }
 
@@ -97,7 +104,8 @@ func micro(d time.Duration) string { return fmt.Sprintf("%dus", d.Microseconds()
 
 // String is for people.
 func (c durations) String() string {
-	return fmt.Sprintf("a local step %v, mixing or encoding %v, a message %v, an evaluation %v", c.step, c.other, c.message, c.evaluate)
+	return fmt.Sprintf("a local step %v, mixing or encoding %v, a message %v, an evaluation %v; a look at the nodes every %v",
+		c.step, c.other, c.message, c.evaluate, c.poll)
 }
 
 // How near the simulation has to come.

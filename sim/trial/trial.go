@@ -176,7 +176,12 @@ func (r *runner) tick(w *sim.World) {
 	t.SentPerNode, t.ReceivedPerNode = report.Real(float64(total.Bytes.Sent)/n), report.Real(float64(total.Bytes.Delivered)/n)
 	t.Online = w.Online()
 	r.online += float64(t.Online)
+	before := r.stopped
 	r.add(t)
+	if goal := r.stopped; before == "" && goal != "" && r.Compute.Evaluate > 0 {
+		r.stopped = "" // nobody knows yet
+		w.At(w.Now()+instant(r.Compute.Evaluate), func() { r.stopped = goal })
+	}
 }
 
 // rounds is how many rounds a node has behind it: those it finished, or, with the exchange push, the periods that are over.

@@ -45,6 +45,7 @@ type Result struct {
 
 	// What a simulation can foretell begins when nodes train, not when their processes are started.
 	TrainingSeconds float64     `json:"training_seconds"` // of Seconds, those since the first node began to train
+	PollSeconds     float64     `json:"poll_seconds"`     // between two looks at the nodes, in the mean
 	BeganAfter      []float64   `json:"began_after"`      // by node: when it began to train, in seconds after the first one
 	Steps           float64     `json:"steps"`            // local steps of a node, in the mean
 	JobSeconds      jobDuration `json:"job_seconds"`      // mean durations by kind of job; train is one of so many steps as --steps says
@@ -101,13 +102,15 @@ func (d *Demo) Run(ctx context.Context) (Result, error) {
 
 func (d *Demo) watch(ctx context.Context, s *Swarm, began time.Time, r *Result) error {
 	deadline := time.Now().Add(d.Timeout)
-	lines, printed := 0, time.Time{}
+	lines, polls, printed := 0, 0, time.Time{}
 	killer := newKiller(d.Kills, s)
 	for {
 		if err := s.Poll(ctx); err != nil {
 			return err
 		}
 		r.Seconds = time.Since(began).Seconds()
+		polls++
+		r.PollSeconds = r.Seconds / float64(polls)
 		done := killer.left() == 0 && reached(s)
 		switch {
 		case d.Terminal && (done || time.Since(printed) >= drawEvery):
