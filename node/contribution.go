@@ -27,11 +27,19 @@ func (a *average) takeFromRoster(c *Core) {
 			fresh = append(fresh, m)
 		}
 	}
-	for i := 0; i < len(fresh) && a.free() > 0; i++ {
-		j := i + c.cfg.Rand.IntN(len(fresh)-i)
-		fresh[i], fresh[j] = fresh[j], fresh[i]
-		a.take(c, fresh[i])
+	for _, m := range c.draw(fresh, a.free()) {
+		a.take(c, m)
 	}
+}
+
+// draw returns so many members at random, or all of them, and leaves the list in another order.
+func (c *Core) draw(from []*member, count int) []*member {
+	count = min(count, len(from))
+	for i := range count {
+		j := i + c.cfg.Rand.IntN(len(from)-i)
+		from[i], from[j] = from[j], from[i]
+	}
+	return from[:count]
 }
 
 func (a *average) heard(c *Core, m *member) {

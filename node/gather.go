@@ -42,20 +42,20 @@ func (a *average) gather(c *Core) {
 		a.mix(c)
 		return
 	}
-	var candidates []*member
+	var due, there []*member
 	for _, m := range c.roster.list {
-		if !a.holds(m) && (a.wants(m) || a.due(c, m, c.now+p)) {
-			candidates = append(candidates, m)
+		switch {
+		case a.holds(m):
+		case a.due(c, m, c.now+p):
+			due = append(due, m)
+		case a.wants(m):
+			there = append(there, m)
 		}
 	}
-	for i := 0; i < len(candidates) && a.free() > len(a.awaited); i++ {
-		j := i + c.cfg.Rand.IntN(len(candidates)-i)
-		candidates[i], candidates[j] = candidates[j], candidates[i]
-		if m := candidates[i]; a.due(c, m, c.now+p) {
-			a.awaited = append(a.awaited, m)
-		} else {
-			a.take(c, m)
-		}
+	// What comes now is fresher than what is there.
+	a.awaited = append(a.awaited, c.draw(due, a.free())...)
+	for _, m := range c.draw(there, a.free()-len(a.awaited)) {
+		a.take(c, m)
 	}
 	a.phase, a.gatherEnd = gathering, c.now+p
 	a.rearm(c)
