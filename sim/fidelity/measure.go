@@ -96,7 +96,7 @@ func (c durations) sets(nodes int) []string {
 	c = c.at(nodes)
 	return []string{
 		"compute.step=" + micro(c.step), "compute.other=" + micro(c.other), "compute.evaluate=" + micro(c.evaluate),
-		"network.latency=constant:" + micro(c.message), "evaluate.every=" + micro(c.poll),
+		"network.latency=constant:0s", "network.jitter=exponential:mean=" + micro(c.message), "evaluate.every=" + micro(c.poll),
 	}
 }
 
