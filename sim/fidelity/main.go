@@ -120,30 +120,23 @@ func (b *bench) command(ctx context.Context, name string, args ...string) error 
 // demos runs the real demos of all settings, or reads what they did once before.
 func (b *bench) demos(ctx context.Context, keep string, runs int) (all [][]demo, err error) {
 	if keep != "" {
-		if err := readJSON(keep, &all); err == nil && len(all) == len(settings()) {
+		if err = readJSON(keep, &all); err == nil && len(all) == len(settings()) {
 			return all, nil
 		} else if !errors.Is(err, os.ErrNotExist) {
 			return nil, errors.Join(fmt.Errorf("%s does not hold demos of all settings: remove it", keep), err)
 		}
 	}
-	for _, s := range settings() {
-		var real []demo
-		for i := range runs {
-			file := filepath.Join(b.dir, "demo.json")
-			if err := b.command(ctx, b.starling, append([]string{"demo", "--json", file}, s.demo...)...); err != nil {
+	// In turn, so that whatever else the machine does meanwhile meets all settings alike.
+	all = make([][]demo, len(settings()))
+	for i := range runs {
+		for k, s := range settings() {
+			d, err := b.demo(ctx, s)
+			if err != nil {
 				return nil, err
-			}
-			var d demo
-			if err := readJSON(file, &d); err != nil {
-				return nil, err
-			}
-			if d.TrainingSeconds <= 0 || len(d.BeganAfter) != s.nodes {
-				return nil, fmt.Errorf("%s: the demo does not say when its nodes began; build it from this version", s.name)
 			}
 			fmt.Fprintf(b.progress, "demo %s, %d of %d: %.2f s, %.1f rounds, %.2f MB sent\n", s.name, i+1, runs, d.TrainingSeconds, d.Rounds, d.Sent/1e6)
-			real = append(real, d)
+			all[k] = append(all[k], d)
 		}
-		all = append(all, real)
 	}
 	if keep == "" {
 		return all, nil
@@ -153,6 +146,21 @@ func (b *bench) demos(ctx context.Context, keep string, runs int) (all [][]demo,
 		return nil, err
 	}
 	return all, os.WriteFile(keep, text, 0o644)
+}
+
+// demo runs the real one once.
+func (b *bench) demo(ctx context.Context, s setting) (d demo, err error) {
+	file := filepath.Join(b.dir, "demo.json")
+	if err := b.command(ctx, b.starling, append([]string{"demo", "--json", file}, s.demo...)...); err != nil {
+		return d, err
+	}
+	if err := readJSON(file, &d); err != nil {
+		return d, err
+	}
+	if d.TrainingSeconds <= 0 || len(d.BeganAfter) != s.nodes {
+		return d, fmt.Errorf("%s: the demo does not say when its nodes began; build it from this version", s.name)
+	}
+	return d, nil
 }
 
 // simulate foretells demos: each several times, with nodes that begin when its nodes did. Every simulation has a seed of its own.
