@@ -324,6 +324,9 @@ func (w *World) Model(n int) []float32 {
 	return w.Params(n)
 }
 
+// Begun reports whether a node has been there at any time.
+func (w *World) Begun(n int) bool { return w.hosts[n].core != nil || w.hosts[n].life > 0 }
+
 // Vectors returns how many vectors a node holds.
 func (w *World) Vectors(n int) int { return w.hosts[n].arena.Live() }
 
