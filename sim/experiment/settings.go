@@ -221,9 +221,8 @@ type Value struct {
 	Key, Value string
 }
 
-// Resolved returns all settings that have an effect, but for name and about, in the order in which they are written.
+// Resolved returns all settings, but for name and about, in the order in which they are written.
 func (e Experiment) Resolved() []Value {
-	e = e.effective()
 	var all []Value
 	for _, s := range settings(&e) {
 		if value := render(s.to); value != "" && s.path != "name" && s.path != "about" {
