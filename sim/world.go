@@ -120,7 +120,7 @@ func New(cfg Config) (*World, error) {
 		w.cells = uint32(max(1, (cfg.Nodes+cfg.CellSize/2)/cfg.CellSize))
 	}
 	w.cfg.Node.Cells = w.cells
-	w.crew = newCrew(cfg.Task, max(1, cfg.Workers), cfg.CPU, cfg.Clock)
+	w.crew = newCrew(cfg.Task, max(1, cfg.Workers), cfg.CPU)
 	if a := cfg.Adversaries; a != nil && a.Sees() {
 		w.view, w.seen = adversary.NewView(cfg.Nodes), make([]*compute.Vector, cfg.Nodes)
 	}

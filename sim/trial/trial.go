@@ -71,9 +71,7 @@ type runner struct {
 
 	measure measure
 	series  report.Series
-	targets []report.Target
-	stopped string  // why the run is over, in words
-	share   float64 // of the way to the end
+	stopped string // why the run is over, in words
 
 	incomplete bool    // there are nodes that have yet to come for the first time: the worst is not known
 	accuracy   float64 // mean at the newest evaluation
