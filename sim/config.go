@@ -45,9 +45,8 @@ type Config struct {
 	// Workers is how many goroutines may compute at the same time, the caller's included. Default 1. It changes nothing but
 	// the time that a run takes.
 	Workers int
-	// CPU returns the processor time of the calling thread in nanoseconds, and Clock the time of a clock that is quick to read,
-	// for [World.Cost]. Nil counts nothing.
-	CPU, Clock func() int64
+	// CPU returns the processor time of the calling thread in nanoseconds, for [World.Cost]. Nil counts nothing.
+	CPU func() int64
 }
 
 // Network is how messages travel. Nil and zero parts ask for nothing.

@@ -13,7 +13,8 @@ type crew struct {
 	jobs    chan *job // nil without helpers
 	helpers sync.WaitGroup
 
-	cpu, clock  func() int64
+	cpu         func() int64
+	reading     int64        // what it takes to read the clock twice
 	train, eval atomic.Int64 // nanoseconds of processor time
 	skipped     uint32       // small jobs since the last one that was timed
 }
@@ -21,8 +22,11 @@ type crew struct {
 // waiting bounds the jobs that are handed to helpers. What finds no room is done by whoever waits for it.
 const waiting = 1 << 12
 
-func newCrew(task Task, workers int, cpu, clock func() int64) *crew {
-	c := &crew{mine: task.Worker(), cpu: cpu, clock: clock}
+func newCrew(task Task, workers int, cpu func() int64) *crew {
+	c := &crew{mine: task.Worker(), cpu: cpu}
+	if cpu != nil {
+		c.reading = readingTime(cpu)
+	}
 	if workers == 1 {
 		return c
 	}
@@ -32,7 +36,7 @@ func newCrew(task Task, workers int, cpu, clock func() int64) *crew {
 		c.helpers.Go(func() {
 			for j := range c.jobs {
 				if j.claim() {
-					c.do(j, worker)
+					c.do(j, worker, 1)
 					close(j.done)
 				}
 			}
@@ -80,33 +84,42 @@ func (c *crew) join(j *job) {
 			return
 		case other := <-c.jobs:
 			if other.claim() {
-				c.do(other, c.mine)
+				c.do(other, c.mine, 1)
 				close(other.done)
 			}
 		}
 	}
 }
 
-// sample is how many small jobs stand for one that is timed.
+// readingTime is the least that two readings of the clock are apart.
+func readingTime(cpu func() int64) int64 {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	least := int64(1 << 62)
+	for range 32 {
+		least = min(least, -cpu()+cpu())
+	}
+	return max(0, least)
+}
+
+// sample is how many small jobs stand for one that is timed: to read the clock takes as long as such a job.
 const sample = 16
 
 // mineDo does a job in the goroutine of the world.
 func (c *crew) mineDo(j *job) {
-	if !j.small {
-		c.do(j, c.mine)
-		return
+	times := int64(1)
+	if j.small {
+		if c.skipped++; c.skipped%sample != 0 {
+			j.run(c.mine)
+			return
+		}
+		times = sample
 	}
-	if c.skipped++; c.clock == nil || c.skipped%sample != 0 {
-		j.run(c.mine)
-		return
-	}
-	began := c.clock()
-	j.run(c.mine)
-	c.account(j, sample*(c.clock()-began))
+	c.do(j, c.mine, times)
 }
 
-// do does a job and takes its cost into the account.
-func (c *crew) do(j *job, w Worker) {
+// do does a job and takes its cost, so many times, into the account.
+func (c *crew) do(j *job, w Worker, times int64) {
 	if c.cpu == nil {
 		j.run(w)
 		return
@@ -114,7 +127,7 @@ func (c *crew) do(j *job, w Worker) {
 	runtime.LockOSThread() // the clock is the thread's
 	began := c.cpu()
 	j.run(w)
-	c.account(j, c.cpu()-began)
+	c.account(j, times*max(0, c.cpu()-began-c.reading))
 	runtime.UnlockOSThread()
 }
 
@@ -127,8 +140,8 @@ func (c *crew) account(j *job, cost int64) {
 	}
 }
 
-// A Cost is processor time in nanoseconds. That of small jobs is the time on the
-// wall of every sixteenth of them, since reading the thread's clock takes as long as such a job.
+// A Cost is processor time in nanoseconds. That of small jobs is measured on
+// every sixteenth of them.
 type Cost struct {
 	Train, Evaluate int64
 }

@@ -120,7 +120,7 @@ func New(cfg Config) (*World, error) {
 		w.cells = uint32(max(1, (cfg.Nodes+cfg.CellSize/2)/cfg.CellSize))
 	}
 	w.cfg.Node.Cells = w.cells
-	w.crew = newCrew(cfg.Task, max(1, cfg.Workers), cfg.CPU, cfg.Clock)
+	w.crew = newCrew(cfg.Task, max(1, cfg.Workers), cfg.CPU)
 	if a := cfg.Adversaries; a != nil && a.Sees() {
 		w.view, w.seen = adversary.NewView(cfg.Nodes), make([]*compute.Vector, cfg.Nodes)
 	}
@@ -323,6 +323,9 @@ func (w *World) Model(n int) []float32 {
 	}
 	return w.Params(n)
 }
+
+// Begun reports whether a node has been there at any time.
+func (w *World) Begun(n int) bool { return w.hosts[n].core != nil || w.hosts[n].life > 0 }
 
 // Vectors returns how many vectors a node holds.
 func (w *World) Vectors(n int) int { return w.hosts[n].arena.Live() }

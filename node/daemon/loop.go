@@ -26,6 +26,7 @@ type loop struct {
 	ready   chan struct{}   // closed when the loop begins
 	left    chan struct{}   // closed when the node has left: what could be saved is saved
 	over    chan struct{}   // closed when the daemon stops
+	began   time.Time       // set before ready is closed
 	pool    *compute.Pool
 	arena   *compute.Arena
 }
@@ -109,6 +110,7 @@ func (l *loop) run(ctx, run context.Context, d *Daemon) error {
 	})
 
 	s := &stepper{loop: l, d: d, core: d.core.Load(), work: work, epoch: time.Now(), fetches: &workers}
+	l.began = s.epoch
 	close(l.ready)
 	s.step(node.Tick{})
 	alarm := time.NewTimer(0)
@@ -201,6 +203,7 @@ func (s *stepper) step(ev node.Event) {
 		for i, r := range b.Persist {
 			records[i] = storage.Record{Key: r.Key, Value: r.Value}
 		}
+		began := time.Now()
 		if err := s.d.store.Put(records); err != nil {
 			// What is not durable is not announced. The core's next message carries a higher number, so nothing is
 			// ever announced twice under one number.
@@ -210,6 +213,7 @@ func (s *stepper) step(ev node.Event) {
 		} else {
 			s.d.trouble.clear(troubleStore)
 		}
+		s.d.metrics.worked(jobPersist, time.Since(began))
 	}
 	if durable {
 		for _, m := range b.Publish {
@@ -261,12 +265,18 @@ func (s *stepper) report(ev node.Event, drop ...node.VecRef) {
 	}
 }
 
-func (s *stepper) compute(j job) { s.jobs <- j }
+func (s *stepper) compute(kind string, j job) {
+	began := time.Now()
+	s.jobs <- func(w *compute.Worker) {
+		j(w)
+		s.d.metrics.worked(kind, time.Since(began))
+	}
+}
 
 func (s *stepper) train(j node.TrainJob) {
 	params, opt := s.arena.Hold(j.Params), s.arena.Hold(j.Opt)
 	out, outOpt := s.arena.Alloc(j.Out, s.d.program.Len()), s.arena.Alloc(j.OutOpt, s.d.program.OptLen())
-	s.compute(func(w *compute.Worker) {
+	s.compute(jobTrain, func(w *compute.Worker) {
 		s.report(w.Train(s.work, s.d.node, j, params, opt, out, outOpt), j.Params, j.Opt, j.Out, j.OutOpt)
 	})
 }
@@ -279,7 +289,7 @@ func (s *stepper) mix(j node.MixJob) {
 	}
 	out := s.arena.Alloc(j.Out, s.d.program.Len())
 	j.In, j.Terms = append([]node.MixInput(nil), j.In...), append([]node.Term(nil), j.Terms...)
-	s.compute(func(w *compute.Worker) {
+	s.compute(jobMix, func(w *compute.Worker) {
 		r, err := w.Mix(j, vecs, out)
 		if err != nil {
 			r.Rejected = err.Error()
@@ -290,7 +300,7 @@ func (s *stepper) mix(j node.MixJob) {
 
 func (s *stepper) encode(j node.EncodeJob) {
 	v := s.arena.Hold(j.Vec)
-	s.compute(func(w *compute.Worker) {
+	s.compute(jobEncode, func(w *compute.Worker) {
 		p, stats, err := s.d.encodePayload(s.work, w, v)
 		if err != nil && s.work.Err() == nil {
 			// The vector came out of training and was finite then: a full disk is what is left.
@@ -305,7 +315,7 @@ func (s *stepper) encode(j node.EncodeJob) {
 
 func (s *stepper) evaluate(j node.EvaluateJob) {
 	v := s.arena.Hold(j.Params)
-	s.compute(func(w *compute.Worker) {
+	s.compute(jobEvaluate, func(w *compute.Worker) {
 		accuracy, loss := w.Evaluate(s.work, v)
 		s.report(node.Evaluated{Job: j.Job, Accuracy: accuracy, Loss: loss}, j.Params)
 	})
@@ -313,6 +323,7 @@ func (s *stepper) evaluate(j node.EvaluateJob) {
 
 func (s *stepper) save(j node.SaveJob) {
 	params, opt := s.arena.Hold(j.State.Params), s.arena.Hold(j.State.Opt)
+	began := time.Now()
 	s.fetches.Go(func() {
 		// Not the loop's context: a node that leaves still saves.
 		err := s.d.saveState(context.WithoutCancel(s.work), j.State, params, opt)
@@ -324,14 +335,17 @@ func (s *stepper) save(j node.SaveJob) {
 		} else {
 			s.d.trouble.clear(troubleSave)
 		}
+		s.d.metrics.worked(jobSave, time.Since(began))
 		s.report(node.Saved{Job: j.Job, Err: text}, j.State.Params, j.State.Opt)
 	})
 }
 
 func (s *stepper) fetch(j node.FetchJob) {
 	out := s.arena.Alloc(j.Out, s.d.program.Len())
+	began := time.Now()
 	s.fetches.Go(func() {
 		err, bad := s.d.pull(s.work, j, out)
+		s.d.metrics.worked(jobFetch, time.Since(began))
 		s.report(node.Fetched{Job: j.Job, Err: err, Bad: bad}, j.Out)
 	})
 }

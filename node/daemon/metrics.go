@@ -3,7 +3,9 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -25,10 +27,23 @@ type metrics struct {
 	messages *prometheus.CounterVec // not taken, by verdict and reason
 	dropped  *prometheus.CounterVec // own messages, by queue
 	blobs    *prometheus.CounterVec // what blob.Counter says
+	jobs     *prometheus.SummaryVec // seconds, by kind
 
 	mu      sync.Mutex
 	reasons map[string]uint64 // guarded by mu: messages not taken, for the report
+	work    map[string]Work   // guarded by mu: jobs by kind, for the report
 }
+
+// The kinds of jobs.
+const (
+	jobTrain    = "train"
+	jobMix      = "mix"
+	jobEncode   = "encode"
+	jobEvaluate = "evaluate"
+	jobSave     = "save"
+	jobFetch    = "fetch"
+	jobPersist  = "persist" // what has to be on disk before an announcement
+)
 
 func newMetrics(reg *prometheus.Registry, d *Daemon) *metrics {
 	m := &metrics{
@@ -45,9 +60,12 @@ func newMetrics(reg *prometheus.Registry, d *Daemon) *metrics {
 			Help: "Own messages that found their queue full; anti-entropy makes up for them."}, []string{"queue"}),
 		blobs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "starling_blob_total", Help: "Blobs served and fetched: bytes, streams, failures."},
 			[]string{"what"}),
+		jobs: prometheus.NewSummaryVec(prometheus.SummaryOpts{Name: "starling_job_seconds",
+			Help: "How long jobs took, by kind, waiting for a free core included."}, []string{"kind"}),
 		reasons: make(map[string]uint64),
+		work:    make(map[string]Work),
 	}
-	reg.MustRegister(m.round, m.loss, m.accuracy, m.mixed, m.events, m.messages, m.dropped, m.blobs,
+	reg.MustRegister(m.round, m.loss, m.accuracy, m.mixed, m.events, m.messages, m.dropped, m.blobs, m.jobs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "starling_disk_bytes", Help: "Bytes of the run's store on disk."},
 			func() float64 { return float64(d.store.Usage()) }))
@@ -91,6 +109,21 @@ func (m *metrics) refusals() map[string]uint64 {
 		out[k] = v
 	}
 	return out
+}
+
+// worked takes note of a job that has ended, and how long after it was asked for.
+func (m *metrics) worked(kind string, took time.Duration) {
+	m.jobs.WithLabelValues(kind).Observe(took.Seconds())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w := m.work[kind]
+	m.work[kind] = Work{Done: w.Done + 1, Seconds: w.Seconds + took.Seconds()}
+}
+
+func (m *metrics) works() map[string]Work {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.work)
 }
 
 // count takes what the blob server and the fetcher report.

@@ -27,6 +27,7 @@ type Report struct {
 	Phase    string  `json:"phase"`
 	Round    uint64  `json:"round"`
 	Age      uint64  `json:"age"`
+	Steps    uint64  `json:"steps"` // local steps of this node alone, where age is that of what it has mixed in as well
 	Loss     float64 `json:"loss"`
 	Accuracy float64 `json:"accuracy"` // of the newest evaluation, 0 to 1
 	EvalLoss float64 `json:"eval_loss"`
@@ -54,11 +55,20 @@ type Report struct {
 	Disk     int64 `json:"bytes_on_disk"`
 	Memory   int64 `json:"bytes_of_memory"` // resident set
 
+	Began time.Time       `json:"began"` // when the node had all that it needs to train; zero: it has not yet
+	Work  map[string]Work `json:"work"`  // jobs by kind: train, mix, encode, evaluate, save, fetch
+
 	Goroutines int `json:"goroutines"`
 
 	Members []MemberReport `json:"members"`
 	Peers   []PeerReport   `json:"peers"`
 	Dials   []DialReport   `json:"dials"`
+}
+
+// Work is what this process has done of one kind of job.
+type Work struct {
+	Done    uint64  `json:"done"`
+	Seconds float64 `json:"seconds"` // from when they were asked for until they were done, all together
 }
 
 // A MemberReport is what is known of another member, connected or not.

@@ -82,7 +82,7 @@ func (d *Daemon) report(ctx context.Context) (Report, error) {
 		Run: d.link.Run.String(), Peer: d.self.String(), Version: Version(), PID: os.Getpid(), Home: d.cfg.Home,
 		Addrs: d.swarm.Addrs(), Started: d.started, Phase: phaseManifest,
 		Rejected: d.metrics.refusals(), Trouble: d.trouble.list(), Memory: residentMemory(), Disk: d.store.Usage(),
-		Goroutines: runtime.NumGoroutine(),
+		Goroutines: runtime.NumGoroutine(), Work: d.metrics.works(),
 	}
 	r.Received, r.Sent = d.swarm.Traffic()
 	for _, p := range d.swarm.Peers() {
@@ -117,7 +117,8 @@ func (d *Daemon) report(ctx context.Context) (Report, error) {
 	if r.Exchange != manifest.Announce {
 		r.Method += ", " + r.Exchange
 	}
-	r.Phase, r.Round, r.Age, r.Loss = s.Phase, s.Round, s.Age, finite(s.Loss)
+	r.Phase, r.Round, r.Age, r.Steps, r.Loss = s.Phase, s.Round, s.Age, s.Step, finite(s.Loss)
+	r.Began = d.loop.began
 	r.Accuracy, r.EvalLoss, r.EvalAt = finite(s.Accuracy), finite(s.EvalLoss), s.EvaluatedAt
 	r.Reached = r.Target > 0 && r.EvalAt > 0 && r.Accuracy >= r.Target
 	r.Resumed, r.Announced = d.resumed, s.Announced

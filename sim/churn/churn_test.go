@@ -421,3 +421,24 @@ func BenchmarkNext(b *testing.B) {
 		})
 	}
 }
+
+func TestASwarmComesTogetherAndStays(t *testing.T) {
+	const n = 2000
+	s := sessions(t, "arrive:from=1s,until=3s", n)
+	sum := 0.0
+	for i := range n {
+		l := live(s, i, hour)
+		switch {
+		case i == 0 && (!l.online || len(l.changes) != 1):
+			t.Errorf("the first node is not there from the beginning to the end: %v", l)
+		case i > 0 && (l.online || len(l.changes) != 2 || l.changes[1] < second || l.changes[1] > 3*second):
+			t.Fatalf("node %d: %v; want one arrival between 1 s and 3 s", i, l)
+		case i > 0:
+			sum += l.changes[1].Seconds() / (n - 1)
+		}
+	}
+	near(t, "the mean arrival", sum, 2, 0.03)
+	if _, err := ParseSessions("arrive:from=3s,until=1s", n, seed); err == nil {
+		t.Error("who comes from 3 s until 1 s is taken")
+	}
+}

@@ -55,10 +55,12 @@ const (
 //	                                             the share of nodes online goes up and down daily between low and high, with
 //	                                             its peak so long after the beginning; the day of each node is shifted
 //	                                             within spread, evenly; session is the mean time online at the mean share
+//	arrive:from=1s,until=3s                      node 0 is there from the beginning, each other one comes at a time between
+//	                                             these, evenly, and all stay
 //	trace:FILE                                   lines node,start,end in seconds: who is online when. A run with more nodes
 //	                                             than the file uses them again, in turn
 //
-// All but none take crash=0.5, the share of endings that are crashes and not sleep (0), and all but none and trace take
+// All but none take crash=0.5, the share of endings that are crashes and not sleep (0), and all but none, arrive and trace take
 // start=stationary, online or offline: whether nodes begin as if they had come and gone forever, or all alike.
 func ParseSessions(text string, n int, seed uint64) (*Sessions, error) {
 	if n < 1 || n > maxNodes {
@@ -80,13 +82,19 @@ func ParseSessions(text string, n int, seed uint64) (*Sessions, error) {
 		s.law = renewal{up: online / scale, down: offline / scale, shape: shape}
 	case "diurnal":
 		s.law = newDiurnal(sp, n, seed)
+	case "arrive":
+		a := arrivals{from: float64(sp.Duration("from", 0, 0, maxTime)), until: float64(sp.Duration("until", spec.Required, 0, maxTime))}
+		if a.from > a.until {
+			sp.Fail("from is after until")
+		}
+		s.law = a
 	case "trace":
 		trace = sp.Text("file", "")
 	default:
-		return nil, sp.Unknown("none", "exponential:online=A,offline=A", "weibull:shape=K,online=A,offline=A", "diurnal:low=S,high=S", "trace:FILE")
+		return nil, sp.Unknown("none", "exponential:online=A,offline=A", "weibull:shape=K,online=A,offline=A", "diurnal:low=S,high=S", "arrive:from=A,until=A", "trace:FILE")
 	}
 	s.crash = sp.Number("crash", 0, 0, 1)
-	if sp.Name != "trace" {
+	if sp.Name != "trace" && sp.Name != "arrive" {
 		s.start = sp.Word("start", "stationary", "online", "offline")
 	}
 	if err := sp.Done(); err != nil {

@@ -222,6 +222,7 @@ func (c *checker) network() {
 	c.duration("compute.step", c.e.Compute.Step, 0)
 	c.duration("compute.epoch", c.e.Compute.Epoch, 0)
 	c.duration("compute.other", c.e.Compute.Other, 0)
+	c.duration("compute.evaluate", c.e.Compute.Evaluate, 0)
 	if c.e.Compute.Step > 0 && c.e.Compute.Epoch > 0 {
 		c.add("compute.epoch", "is %s, but compute.step is %s; give one of them", manifest.DurationText(c.e.Compute.Epoch), manifest.DurationText(c.e.Compute.Step))
 	}

@@ -120,8 +120,11 @@ type Compute struct {
 	Step time.Duration
 	// Epoch is the duration of one pass over a node's data, however much it has; 0, the default, says that Step counts.
 	Epoch time.Duration
-	// Other is the duration of each other job: mixing, encoding, evaluating, saving. Default 1ms.
+	// Other is the duration of each other job: mixing, encoding, saving. Default 1ms.
 	Other time.Duration
+	// Evaluate is how long it takes until what an evaluation finds can end the run: who waits for a goal learns of it so much
+	// later. Default 0.
+	Evaluate time.Duration
 }
 
 // Method says how the nodes train together. Keys that a manifest has mean what they mean there.

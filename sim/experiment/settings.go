@@ -41,6 +41,7 @@ func settings(e *Experiment) []setting {
 		{"compute.step", &e.Compute.Step, "duration of a local step"},
 		{"compute.epoch", &e.Compute.Epoch, "duration of a pass over a node's data, instead of step; 0s: step counts"},
 		{"compute.other", &e.Compute.Other, "duration of any other job"},
+		{"compute.evaluate", &e.Compute.Evaluate, "how long after a goal is reached the run ends, because evaluating takes time"},
 		{"data.source", &e.Data.Source, "mnist, pegasos, idx:DIR or csv:FILE"},
 		{"data.split", &e.Data.Split, "iid, dirichlet:A, shards:K or contiguous"},
 		{"data.shards", &e.Data.Shards, "parts that the data is split into; 0: one for each node"},
@@ -210,9 +211,8 @@ type Value struct {
 	Key, Value string
 }
 
-// Resolved returns all settings that have an effect, but for name and about, in the order in which they are written.
+// Resolved returns all settings, but for name and about, in the order in which they are written.
 func (e Experiment) Resolved() []Value {
-	e = e.effective()
 	var all []Value
 	for _, s := range settings(&e) {
 		if value := render(s.to); value != "" && s.path != "name" && s.path != "about" {

@@ -33,8 +33,7 @@ func Build(e experiment.Experiment, workers int) (*Setup, error) {
 	s := &Setup{Experiment: e}
 	c := &s.Config
 	c.Seed, c.Nodes, c.Workers = e.Seed, e.Nodes, max(1, workers)
-	origin := time.Now()
-	c.CPU, c.Clock = threadTime, func() int64 { return int64(time.Since(origin)) }
+	c.CPU = threadTime
 	c.Inline = uint64(e.Limits.Inline)
 	c.Times = sim.Times{Step: instant(e.Compute.Step), Epoch: instant(e.Compute.Epoch), Other: instant(e.Compute.Other)}
 	if e.Cells.Size > 0 && e.Cells.Size < e.Nodes {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"time"
 
 	"starling/node"
@@ -70,15 +71,14 @@ type runner struct {
 
 	measure measure
 	series  report.Series
-	targets []report.Target
-	stopped string  // why the run is over, in words
-	share   float64 // of the way to the end
+	stopped string // why the run is over, in words
 
-	accuracy float64 // mean at the newest evaluation
-	nextTick int     // round of the next evaluation, if they go by rounds
-	finished uint64
-	online   float64 // sum over evaluations
-	shown    time.Time
+	incomplete bool    // there are nodes that have yet to come for the first time: the worst is not known
+	accuracy   float64 // mean at the newest evaluation
+	nextTick   int     // round of the next evaluation, if they go by rounds
+	finished   uint64
+	online     float64 // sum over evaluations
+	shown      time.Time
 }
 
 // period is the duration of a round where that is fixed, 0 where rounds are what nodes finish.
@@ -176,7 +176,13 @@ func (r *runner) tick(w *sim.World) {
 	t.SentPerNode, t.ReceivedPerNode = report.Real(float64(total.Bytes.Sent)/n), report.Real(float64(total.Bytes.Delivered)/n)
 	t.Online = w.Online()
 	r.online += float64(t.Online)
+	r.incomplete = slices.ContainsFunc(r.measure.honest, func(n int) bool { return !w.Begun(n) })
+	before := r.stopped
 	r.add(t)
+	if goal := r.stopped; before == "" && goal != "" && r.Compute.Evaluate > 0 {
+		r.stopped = "" // nobody knows yet
+		w.At(w.Now()+instant(r.Compute.Evaluate), func() { r.stopped = goal })
+	}
 }
 
 // rounds is how many rounds a node has behind it: those it finished, or, with the exchange push, the periods that are over.
@@ -194,7 +200,7 @@ func (r *runner) add(t report.Tick) {
 	switch s := r.Stop; {
 	case s.Accuracy > 0 && float64(t.Accuracy.Mean) >= s.Accuracy:
 		r.stopped = fmt.Sprintf("the mean accuracy had reached %g", s.Accuracy)
-	case s.Worst > 0 && float64(t.Accuracy.Worst) >= s.Worst:
+	case s.Worst > 0 && !r.incomplete && float64(t.Accuracy.Worst) >= s.Worst:
 		r.stopped = fmt.Sprintf("every node that was evaluated had reached %g", s.Worst)
 	}
 }

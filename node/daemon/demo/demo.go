@@ -42,6 +42,8 @@ type Swarm struct {
 	run   gossip.RunID
 	link  gossip.Link
 	nodes []*Node
+
+	polled time.Time // when the nodes had answered last
 }
 
 // A Node is one daemon process and what was last heard from it.
@@ -190,6 +192,7 @@ func (s *Swarm) Poll(ctx context.Context) error {
 		}
 	}
 	polls.Wait()
+	s.polled = time.Now()
 	return ctx.Err()
 }
 

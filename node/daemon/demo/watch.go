@@ -43,13 +43,26 @@ type Result struct {
 	RoundsMin            uint64  `json:"rounds_min"`
 	RoundsMax            uint64  `json:"rounds_max"`
 
+	// What a simulation can foretell begins when nodes train, not when their processes are started.
+	TrainingSeconds float64     `json:"training_seconds"` // of Seconds, those since the first node began to train
+	PollSeconds     float64     `json:"poll_seconds"`     // between two looks at the nodes, in the mean
+	BeganAfter      []float64   `json:"began_after"`      // by node: when it began to train, in seconds after the first one
+	Steps           float64     `json:"steps"`            // local steps of a node, in the mean
+	JobSeconds      jobDuration `json:"job_seconds"`      // mean durations by kind of job; train is one of so many steps as --steps says
+
 	Kills     int    `json:"kills"`
 	MostLost  uint64 `json:"most_rounds_lost"` // by a kill
 	Corrupted int    `json:"corrupted"`        // checkpoints that did not verify at the end
 }
 
-// pollEvery is how often the nodes are asked and the table is drawn.
-const pollEvery = 500 * time.Millisecond
+// jobDuration is the mean duration in seconds by kind of job.
+type jobDuration map[string]float64
+
+// The nodes are asked often, so that the time to the target is known well, and the table is drawn so that it can be read.
+const (
+	pollEvery = 100 * time.Millisecond
+	drawEvery = 500 * time.Millisecond
+)
 
 // Run starts the swarm, shows it, and stops it when every node has reached the target, when time is up or when ctx
 // ends. It returns only when no process is left. The result is filled in as far as things got.
@@ -89,21 +102,24 @@ func (d *Demo) Run(ctx context.Context) (Result, error) {
 
 func (d *Demo) watch(ctx context.Context, s *Swarm, began time.Time, r *Result) error {
 	deadline := time.Now().Add(d.Timeout)
-	lines, printed := 0, time.Time{}
+	lines, polls, printed := 0, 0, time.Time{}
 	killer := newKiller(d.Kills, s)
 	for {
 		if err := s.Poll(ctx); err != nil {
 			return err
 		}
 		r.Seconds = time.Since(began).Seconds()
+		polls++
+		r.PollSeconds = r.Seconds / float64(polls)
 		done := killer.left() == 0 && reached(s)
 		switch {
-		case d.Terminal:
+		case d.Terminal && (done || time.Since(printed) >= drawEvery):
+			printed = time.Now()
 			if lines > 0 {
 				fmt.Fprintf(d.Out, "\x1b[%dA\x1b[J", lines)
 			}
 			lines = table(d.Out, s, r.Seconds)
-		case done || time.Since(printed) > 5*time.Second:
+		case !d.Terminal && (done || time.Since(printed) > 5*time.Second):
 			printed = time.Now()
 			summary(d.Out, s, r.Seconds)
 		}
@@ -246,8 +262,36 @@ func (r *Result) measure(s *Swarm) {
 		sent += rep.Sent
 		received += rep.Received
 	}
+	r.measureTraining(s)
 	r.Rounds = float64(rounds) / n
 	r.BytesSentPerNode, r.BytesReceivedPerNode = sent/int64(len(s.Nodes())), received/int64(len(s.Nodes()))
+}
+
+// measureTraining takes what nodes say about their training. A node that was killed tells of its present process only.
+func (r *Result) measureTraining(s *Swarm) {
+	var first time.Time
+	for _, node := range s.Nodes() {
+		if b := node.Report.Began; !b.IsZero() && (first.IsZero() || b.Before(first)) {
+			first = b
+		}
+	}
+	r.TrainingSeconds, r.Steps, r.BeganAfter, r.JobSeconds = 0, 0, nil, jobDuration{}
+	if first.IsZero() {
+		return
+	}
+	r.TrainingSeconds = s.polled.Sub(first).Seconds()
+	total := make(map[string]daemon.Work)
+	for _, node := range s.Nodes() {
+		r.Steps += float64(node.Report.Steps) / float64(len(s.Nodes()))
+		r.BeganAfter = append(r.BeganAfter, max(0, node.Report.Began.Sub(first).Seconds()))
+		for kind, w := range node.Report.Work {
+			t := total[kind]
+			total[kind] = daemon.Work{Done: t.Done + w.Done, Seconds: t.Seconds + w.Seconds}
+		}
+	}
+	for kind, w := range total {
+		r.JobSeconds[kind] = w.Seconds / float64(w.Done)
+	}
 }
 
 // A killer kills random nodes one after the other: each is restarted at once, and the next one falls when it is back and

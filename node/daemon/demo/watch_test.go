@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"starling/gossip"
@@ -41,6 +44,26 @@ func TestTheTableFitsASmallTerminal(t *testing.T) {
 		if worst := percent(1 - float64(nodes-1)/1000); !strings.Contains(out.String(), worst) {
 			t.Errorf("%d nodes: the worst, %s, is not shown", nodes, worst)
 		}
+	}
+}
+
+func TestTrainingIsTimedFromTheFirstNodeOn(t *testing.T) {
+	first := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s := &Swarm{polled: first.Add(4 * time.Second), nodes: []*Node{
+		{Report: daemon.Report{Began: first.Add(time.Second), Steps: 100, Work: map[string]daemon.Work{"train": {Done: 2, Seconds: 0.5}}}},
+		{Report: daemon.Report{Began: first, Steps: 300, Work: map[string]daemon.Work{"train": {Done: 6, Seconds: 0.3}, "mix": {Done: 1, Seconds: 2}}}},
+	}}
+	var r Result
+	r.measure(s)
+	if r.TrainingSeconds != 4 || r.Steps != 200 || !slices.Equal(r.BeganAfter, []float64{1, 0}) {
+		t.Errorf("%g s, %g steps, began after %v; want 4, 200, [1 0]", r.TrainingSeconds, r.Steps, r.BeganAfter)
+	}
+	if want := (jobDuration{"train": 0.1, "mix": 2}); !maps.Equal(r.JobSeconds, want) {
+		t.Errorf("jobs last %v, want %v", r.JobSeconds, want)
+	}
+	r.measure(&Swarm{nodes: []*Node{{}}})
+	if r.TrainingSeconds != 0 || r.Steps != 0 || r.BeganAfter != nil || len(r.JobSeconds) != 0 {
+		t.Errorf("nobody has begun, and there are figures: %+v", r)
 	}
 }
 
