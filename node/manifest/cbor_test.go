@@ -22,7 +22,7 @@ func TestIDsNeverChange(t *testing.T) {
 		m  Manifest
 		id string
 	}{
-		"default": {Default(), "00c7fb4d7d1ac1d215da06c3779acfe9c8e1396d695072890b96bb29baedcf8f"},
+		"default": {Default(), "485ca989b19543b4e55575b5c4003f105bb9adeb327928aa8c36a2e6925c28fa"},
 		"full":    {full(), "0c920e082b328e121d772f5a202e118347dc27ef96597c765cc5ae41fea1bf82"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -159,7 +159,7 @@ func Default() Manifest {
 		Codec:      "bf16",
 		Checkpoint: Checkpoint{Every: 1, Keep: 3},
 		Evaluate:   Evaluate{Every: 1, Target: 0.95},
-		Limits:     Limits{Inline: 32 * KiB, Blob: 64 * MiB, Peers: 64},
+		Limits:     Limits{Inline: 32 * KiB, Blob: 64 * MiB, Peers: 256},
 		Admission:  "open",
 	}
 }

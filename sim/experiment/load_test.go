@@ -245,7 +245,7 @@ func TestManifestHasWhatTheExperimentSays(t *testing.T) {
 	}
 	e.Method.Exchange, e.Method.Steps, e.Method.Degree = Push, Steps{Epoch: true}, 3
 	m, err = e.Manifest()
-	want.Method.Exchange, want.Method.Steps, want.Method.Wake = Push, Steps{Epoch: true}, Wake{Period: time.Minute}
+	want.Method.Exchange, want.Method.Steps, want.Method.Wake, want.Method.Degree = Push, Steps{Epoch: true}, Wake{Period: time.Minute}, 3
 	if err != nil || m != want {
 		t.Errorf("%v\n%s", err, cmp.Diff(want, m))
 	}

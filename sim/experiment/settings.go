@@ -52,7 +52,7 @@ func settings(e *Experiment) []setting {
 		{"method.exchange", &e.Method.Exchange, "announce: publish, and pull from others; push: send to one neighbour"},
 		{"method.steps", &e.Method.Steps, "local steps a round, or epoch: one pass over the node's data"},
 		{"method.batch", &e.Method.Batch, "examples a step"},
-		{"method.degree", &e.Method.Degree, "peers that a node mixes with in a round; not with push"},
+		{"method.degree", &e.Method.Degree, "peers that a node mixes with in a round; with push, models that may wait while it trains"},
 		{"method.wake.period", &e.Method.Wake.Period, "mean time between two pushes of a node"},
 		{"method.wake.deviation", &e.Method.Wake.Deviation, "its standard deviation"},
 		{"method.announce_every", &e.Method.AnnounceEvery, "shortest time between two announcements"},
@@ -161,7 +161,7 @@ func (e *Experiment) ineffective(path string) bool {
 		return e.Cells.Size == 0
 	case in("method.wake"):
 		return e.Method.Exchange == Announce
-	case in("method.degree", "method.announce_every", "method.repair_every"):
+	case in("method.announce_every", "method.repair_every"):
 		return e.Method.Exchange == Push
 	}
 	return false

@@ -48,9 +48,6 @@ func Build(e experiment.Experiment, workers int) (*Setup, error) {
 			Push:      node.PushConfig{Every: instant(e.Method.Wake.Period), Deviation: instant(e.Method.Wake.Deviation)},
 		},
 	}
-	if e.Method.Exchange == experiment.Push {
-		c.Node.MaxMembers = 0 // a push may come from anybody, and what is kept of its author is little
-	}
 	for _, part := range []func() error{s.overlay, s.network, s.churn, s.adversaries, s.task} {
 		if err := part(); err != nil {
 			return nil, fmt.Errorf("experiment %s: %w", e.Name, err)
