@@ -101,16 +101,17 @@ func tryZstd(b []byte, z **zstd.Encoder) (byte, []byte) {
 	return blockZstd, coded
 }
 
-// tryAll takes the shortest of what is worth trying: Huffman codes always, fractions of bits where whole ones waste much, and
-// repeats where bytes seem either random or nearly all the same.
+// tryAll takes the shortest of what is worth trying: Huffman codes always, fractions of bits where whole ones waste much (if it
+// gains an eighth, for they take several times as long to decode), and repeats where bytes seem either random or nearly all the
+// same.
 func tryAll(b []byte, z **zstd.Encoder) (byte, []byte) {
 	kind, coded := tryHuff4(b, z)
 	if kind == blockRun {
 		return kind, coded
 	}
 	bits := float64(8*len(coded)) / float64(len(b))
-	if bits < 2.5 {
-		if k, other := tryFSE(b, z); len(other) < len(coded) {
+	if bits < 1.6 {
+		if k, other := tryFSE(b, z); 8*len(other) < 7*len(coded) {
 			kind, coded = k, other
 		}
 	}

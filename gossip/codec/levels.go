@@ -106,8 +106,14 @@ func bound(x []float32, scale, limit float32) {
 }
 
 // four is int4: 15 levels between plus and minus the largest magnitude of each block of 64: first all scales as float32, then
-// the levels plus 7, two in a byte, the lower half first. For an entropy coder, every level has a byte of its own.
-type four struct{ random, open bool }
+// the levels plus 7, two in a byte, the lower half first. For an entropy coder, every level of a short vector has a byte of its own.
+type four struct{ random, coded bool }
+
+// openMost is the length up to which levels that will be coded lie one in a byte. Of more levels, several in a byte are coded
+// closer to their entropy, and in less time; but then the table of codes is longer, too much so for a short vector.
+const openMost = 1 << 15
+
+func open(coded bool, n int) bool { return coded && n <= openMost }
 
 func (four) name() string     { return "int4" }
 func (four) head(n int) int   { return 4 * blocks(n, int4Block) }
@@ -116,7 +122,7 @@ func (four) lossy() bool      { return true }
 func (q four) unbiased() bool { return q.random }
 
 func (q four) size(n int) int {
-	if q.open {
+	if open(q.coded, n) {
 		return q.head(n) + n
 	}
 	return q.head(n) + (n+1)/2
@@ -125,6 +131,7 @@ func (q four) size(n int) int {
 func (q four) encode(dst []byte, v []float32, seed uint64) {
 	var w [int8Block]uint32 // words are drawn for several blocks at once
 	var out [int4Block + 1]int8
+	open := open(q.coded, len(v))
 	levels := dst[q.head(len(v)):]
 	for at := 0; at < len(v); at += int4Block {
 		x := v[at:min(len(v), at+int4Block)]
@@ -136,7 +143,7 @@ func (q four) encode(dst []byte, v []float32, seed uint64) {
 			random = w[at%len(w):][:len(x)]
 		}
 		putScale(dst, at/int4Block, quantize(out[:], x, int4Limit, random))
-		if q.open {
+		if open {
 			to := levels[at:][:len(x)]
 			for i := range to {
 				to[i] = byte(out[i] + int4Limit)
@@ -153,7 +160,8 @@ func (q four) encode(dst []byte, v []float32, seed uint64) {
 
 func (q four) decode(dst []float32, src []byte) error {
 	scales, levels := src[:q.head(len(dst))], src[q.head(len(dst)):]
-	if !q.open && len(dst)%2 == 1 && levels[len(levels)-1]>>4 != 0 {
+	open := open(q.coded, len(dst))
+	if !open && len(dst)%2 == 1 && levels[len(levels)-1]>>4 != 0 {
 		return corrupt("half a byte is not filled with zeros")
 	}
 	for at := 0; at < len(dst); at += int4Block {
@@ -168,7 +176,7 @@ func (q four) decode(dst []float32, src []byte) error {
 		bound(value[:15], scale, int4Limit)
 		to := dst[at:min(len(dst), at+int4Block)]
 		var none byte
-		if q.open {
+		if open {
 			for i, b := range levels[at:][:len(to)] {
 				none |= b >> 4
 				to[i] = value[b&15]

@@ -13,6 +13,12 @@ const samples = 4096
 // top appends the places of the k largest magnitudes of v to where, ascending; of equal ones it takes the first. k is at most
 // len(v). A threshold from a sample leaves few candidates, among which the choice is exact; if it leaves too few, all are.
 func (p *picker) top(where []uint32, v []float32, k int) []uint32 {
+	if k == len(v) {
+		for i := range v {
+			where = append(where, uint32(i))
+		}
+		return where
+	}
 	p.candidates(v, p.guess(v, k))
 	if len(p.at) < k {
 		p.candidates(v, 0)

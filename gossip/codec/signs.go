@@ -90,11 +90,12 @@ func (q signs) decode(dst []float32, src []byte) error {
 const ternaryBlock = 320
 
 // ternary is minus one, nothing or one times the scale of a block of 320: first all scales as float32, then the levels plus 1
-// as digits to base 3, five in a byte, the lowest first. For an entropy coder, every level has a byte of its own.
+// as digits to base 3, five in a byte, the lowest first. For an entropy coder, every level of a short vector has a byte of its
+// own.
 //
 // Rounded at random, the scale is the largest magnitude and a number's magnitude over it the chance of not being zero (Wen et
 // al. 2017). Otherwise numbers above 0.7 times the mean magnitude are kept, and their mean is the scale (Li et al. 2016).
-type ternary struct{ random, open bool }
+type ternary struct{ random, coded bool }
 
 func (ternary) name() string     { return "ternary" }
 func (ternary) head(n int) int   { return 4 * blocks(n, ternaryBlock) }
@@ -103,7 +104,7 @@ func (ternary) lossy() bool      { return true }
 func (q ternary) unbiased() bool { return q.random }
 
 func (q ternary) size(n int) int {
-	if q.open {
+	if open(q.coded, n) {
 		return q.head(n) + n
 	}
 	return q.head(n) + (n+4)/5
@@ -112,11 +113,12 @@ func (q ternary) size(n int) int {
 func (q ternary) encode(dst []byte, v []float32, seed uint64) {
 	var w [ternaryBlock]uint32
 	var digits [ternaryBlock + 4]byte
+	open := open(q.coded, len(v))
 	levels := dst[q.head(len(v)):]
 	for at := 0; at < len(v); at += ternaryBlock {
 		x := v[at:min(len(v), at+ternaryBlock)]
 		out := digits[:]
-		if q.open {
+		if open {
 			out = levels[at:]
 		}
 		if q.random {
@@ -125,7 +127,7 @@ func (q ternary) encode(dst []byte, v []float32, seed uint64) {
 		} else {
 			putScale(dst, at/ternaryBlock, ternaryNearest(out, x))
 		}
-		if q.open {
+		if open {
 			continue
 		}
 		clear(digits[len(x):])
@@ -177,6 +179,7 @@ func ternaryNearest(out []byte, x []float32) float32 {
 
 func (q ternary) decode(dst []float32, src []byte) error {
 	scales, levels := src[:q.head(len(dst))], src[q.head(len(dst)):]
+	open := open(q.coded, len(dst))
 	for at := 0; at < len(dst); at += ternaryBlock {
 		scale, err := scaleOf(scales, at/ternaryBlock)
 		if err != nil {
@@ -185,7 +188,7 @@ func (q ternary) decode(dst []float32, src []byte) error {
 		value := [4]float32{-scale, 0, scale}
 		to := dst[at:min(len(dst), at+ternaryBlock)]
 		var bad uint32
-		if q.open {
+		if open {
 			for i, b := range levels[at:][:len(to)] {
 				bad |= uint32(2-int32(b)) >> 31
 				to[i] = value[b&3]

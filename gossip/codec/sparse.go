@@ -3,6 +3,7 @@ package codec
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"slices"
 	"strconv"
 
@@ -98,19 +99,22 @@ func randomPlaces(n, k int, seed uint64) []uint32 {
 		place[i] = uint32(i)
 	}
 	chosen := make([]uint64, (n+63)/64)
-	for i := range k {
-		j := i + draw(n, i, seed)
-		x := place[j]
-		place[j] = place[i]
-		chosen[x/64] |= 1 << (x % 64)
+	var drawn [256]uint32
+	for from := 0; from < k; from += len(drawn) {
+		ahead := drawn[:min(len(drawn), k-from)]
+		draw(ahead, n, from, seed)
+		for i, far := range ahead {
+			i += from
+			j := i + int(far)
+			x := place[j]
+			place[j] = place[i]
+			chosen[x/64] |= 1 << (x % 64)
+		}
 	}
 	at := place[:0]
 	for w, b := range chosen {
-		for i := 64 * w; b != 0; b >>= 1 {
-			if b&1 != 0 {
-				at = append(at, uint32(i))
-			}
-			i++
+		for ; b != 0; b &= b - 1 {
+			at = append(at, uint32(64*w+bits.TrailingZeros64(b)))
 		}
 	}
 	return at
@@ -126,8 +130,9 @@ func fewPlaces(n, k int, seed uint64) []uint32 {
 		}
 		return i
 	}
+	draw(at, n, 0, seed)
 	for i := range uint32(k) {
-		j := i + uint32(draw(n, int(i), seed))
+		j := i + at[i]
 		at[i] = place(j)
 		moved[j] = place(i)
 	}
@@ -135,8 +140,10 @@ func fewPlaces(n, k int, seed uint64) []uint32 {
 	return at
 }
 
-// draw returns how far from place i of n the one lies that it is swapped with.
-func draw(n, i int, seed uint64) int {
-	w := philox.Block(seed, [4]uint32{uint32(i), 0, 0, philox.SparseIndex})[0]
-	return int(philox.Below(w, uint32(n-i)))
+// draw says how far behind place first of n, and the places that follow, the ones lie that they are swapped with.
+func draw(far []uint32, n, first int, seed uint64) {
+	philox.Firsts(far, seed, [4]uint32{uint32(first), 0, 0, philox.SparseIndex})
+	for i, w := range far {
+		far[i] = philox.Below(w, uint32(n-first-i))
+	}
 }

@@ -67,6 +67,27 @@ func Words(dst []uint32, key uint64, c [4]uint32) {
 	}
 }
 
+// Firsts sets dst to the first words of consecutive blocks under a key: word i is that of the block whose counter is c with i
+// added to its first word, modulo 2³².
+func Firsts(dst []uint32, key uint64, c [4]uint32) {
+	for ; len(dst) >= 2; dst = dst[2:] { // as in Words
+		k0, k1 := uint32(key), uint32(key>>32)
+		a0, a1, a2, a3 := c[0], c[1], c[2], c[3]
+		b0, b1, b2, b3 := c[0]+1, c[1], c[2], c[3]
+		for range 10 {
+			a0, a1, a2, a3 = round(a0, a1, a2, a3, k0, k1)
+			b0, b1, b2, b3 = round(b0, b1, b2, b3, k0, k1)
+			k0 += weyl0
+			k1 += weyl1
+		}
+		dst[0], dst[1] = a0, b0
+		c[0] += 2
+	}
+	if len(dst) > 0 {
+		dst[0] = Block(key, c)[0]
+	}
+}
+
 // Below maps a word to an integer below n. The bias is below n/2^32.
 func Below(w, n uint32) uint32 { return uint32(uint64(w) * uint64(n) >> 32) }
 

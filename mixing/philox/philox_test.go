@@ -59,6 +59,12 @@ func TestWordsAreThoseOfConsecutiveBlocks(t *testing.T) {
 				t.Fatalf("word %d of %d is %x, want %x", i, n, w, want)
 			}
 		}
+		Firsts(got, key, c)
+		for i, w := range got {
+			if want := Block(key, [4]uint32{c[0] + uint32(i), c[1], c[2], c[3]})[0]; w != want {
+				t.Fatalf("first word %d of %d is %x, want %x", i, n, w, want)
+			}
+		}
 	}
 }
 
