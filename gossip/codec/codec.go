@@ -4,9 +4,9 @@
 // "topk:0.01,int4,rice". A codec is a line of stages: what is kept of the vector (all, the largest entries, random entries, the
 // largest coefficients of a cosine transform), a quantizer for what is kept, and an entropy coder. Decoding is bounded by the
 // length of the vector that the caller expects, whatever the bytes say, and gives finite numbers or an error. The same input
-// gives the same bytes on every machine.
+// gives the same bytes on every machine. format.md says what they are.
 //
-// Codecs that are not [Codec.Unbiased] lose a part of the vector for good, unless a method feeds it back. The package
+// Codecs that are not [Codec.Unbiased] lose a part of the vector for good, unless [EF14] or [EF21] feeds it back. The package
 // keeps no state between vectors: what error feedback remembers is the caller's. Nodes, the simulator and the manifest may
 // import it; of the project it imports the kernels, random words and spelling hints of mixing.
 package codec

@@ -2,10 +2,12 @@ package codec
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -221,12 +223,18 @@ func TestEntropyCodingGains(t *testing.T) {
 	}
 }
 
+// Whatever the bytes say, decoding allocates in proportion to the vector expected, and gives finite numbers or an error.
 func FuzzDecode(f *testing.F) {
-	for i, c := range all(f) {
-		b, _ := c.Encode(nil, gaussian(600, 1), 0)
-		f.Add(uint8(i), uint16(600), b)
-	}
 	codecs := all(f)
+	for i, c := range codecs {
+		for _, n := range []int{5, 600, 5000} {
+			b, err := c.Encode(nil, gaussian(n, 1), 0)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(uint8(i), uint16(n), b)
+		}
+	}
 	f.Fuzz(func(t *testing.T, which uint8, n uint16, b []byte) {
 		c := codecs[int(which)%len(codecs)]
 		dst := make([]float32, n)
@@ -237,12 +245,52 @@ func FuzzDecode(f *testing.F) {
 		if grew := m1.TotalAlloc - m0.TotalAlloc; grew > 4<<20 {
 			t.Errorf("%s: %d bytes allocate %d", c.Name(), len(b), grew)
 		}
+		if err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v", c.Name(), err)
+		}
 		if err == nil {
 			for _, x := range dst {
 				if x-x != 0 {
 					t.Fatalf("%s gives %g", c.Name(), x)
 				}
 			}
+		}
+	})
+}
+
+// Whatever the numbers are, each codec gives back as many, and all that can be encoded can be decoded.
+func FuzzEncode(f *testing.F) {
+	codecs := all(f)
+	f.Add(uint64(1), []byte("0123456789abcdef"))
+	f.Add(uint64(2), bytes.Repeat([]byte{0, 0, 0x80, 0x7f}, 300))
+	f.Add(uint64(3), bytes.Repeat([]byte{0xff, 0xff, 0x7f, 0xff, 1, 0, 0, 0}, 2100))
+	f.Fuzz(func(t *testing.T, seed uint64, b []byte) {
+		v := make([]float32, len(b)/4)
+		for i := range v {
+			v[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+		}
+		for _, c := range codecs {
+			if _, err := c.Encode(nil, v, seed); err != nil {
+				continue
+			}
+			if got := thereAndBack(t, c, v, seed); !c.Lossy() && !slices.Equal(got, v) {
+				t.Errorf("%s changes numbers", c.Name())
+			}
+		}
+	})
+}
+
+func FuzzParse(f *testing.F) {
+	for _, name := range families {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, spec string) {
+		c, err := Parse(spec)
+		if err != nil {
+			return
+		}
+		if again, err := Parse(c.Name()); err != nil || again.Name() != c.Name() || len(c.Name()) > 64 {
+			t.Errorf("%q is %q, which is %v: %v", spec, c.Name(), again, err)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -61,5 +62,33 @@ func TestBytesAreTheSameEverywhere(t *testing.T) {
 		if i >= len(recorded) || line != recorded[i] {
 			t.Errorf("%s: not what was recorded; go test ./gossip/codec -run Everywhere -update records it", line)
 		}
+	}
+}
+
+// The examples of format.md are what codecs write, and what they read gives the same again.
+func TestFormatIsDescribedByItsExamples(t *testing.T) {
+	text, err := os.ReadFile("format.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, seed := readVectors(t)
+	row := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| `([0-9a-f]*)` \\|$")
+	have := row.ReplaceAllStringFunc(string(text), func(line string) string {
+		name := row.FindStringSubmatch(line)[1]
+		b, err := must(t, name).Encode(nil, v.X, seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("| `%s` | `%x` |", name, b)
+	})
+	if *update {
+		if err := os.WriteFile("format.md", []byte(have), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	} else if have != string(text) {
+		t.Error("format.md has other bytes; go test ./gossip/codec -run Format -update writes them")
+	}
+	if n := len(row.FindAllString(have, -1)); n < 8 {
+		t.Errorf("%d examples", n)
 	}
 }

@@ -1,6 +1,9 @@
 package codec
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // A picker finds the largest magnitudes of vectors. Its memory is used again from vector to vector.
 type picker struct {
@@ -19,23 +22,22 @@ func (p *picker) top(where []uint32, v []float32, k int) []uint32 {
 		}
 		return where
 	}
-	p.candidates(v, p.guess(v, k))
+	p.candidates(v, k, p.guess(v, k))
 	if len(p.at) < k {
-		p.candidates(v, 0)
+		p.candidates(v, k, 0)
 	}
 	p.work = append(p.work[:0], p.key...)
 	cut, equal := smallest(p.work, k)
-	for i, key := range p.key {
-		if key < cut {
-			continue
-		}
-		if key == cut {
-			if equal == 0 {
-				continue
-			}
+	first := len(where)
+	where = slices.Grow(where, k)[:first+k]
+	for i, m := 0, first; m < len(where); i++ { // written and then kept or not: a branch would be guessed wrong too often
+		key := p.key[i]
+		where[m] = p.at[i]
+		m += int((cut - key) >> 31)
+		if key == cut && equal > 0 {
 			equal--
+			m++
 		}
-		where = append(where, p.at[i])
 	}
 	return where
 }
@@ -60,14 +62,26 @@ func (p *picker) guess(v []float32, k int) uint32 {
 	return cut
 }
 
-// candidates sets at and key to the places and magnitudes of what is not below least.
-func (p *picker) candidates(v []float32, least uint32) {
-	p.at, p.key = p.at[:0], p.key[:0]
-	for i, x := range v {
-		if m := magnitude(x); m >= least {
-			p.at = append(p.at, uint32(i))
-			p.key = append(p.key, m)
+// candidates sets at and key to the places and magnitudes of what is not below least, of which k are wanted.
+func (p *picker) candidates(v []float32, k int, least uint32) {
+	const some = 1024
+	room := min(2*k, len(v)) + some
+	if least == 0 {
+		room = len(v) + some
+	}
+	p.at, p.key = slices.Grow(p.at[:0], room), slices.Grow(p.key[:0], room)
+	for from := 0; from < len(v); from += some {
+		x := v[from:min(len(v), from+some)]
+		have := len(p.at)
+		p.at, p.key = slices.Grow(p.at, some), slices.Grow(p.key, some)
+		at, key := p.at[have:have+len(x)], p.key[have:have+len(x)]
+		n := 0
+		for i, f := range x { // as in top
+			m := magnitude(f)
+			at[n], key[n] = uint32(from+i), m
+			n += int((m-least)>>31 ^ 1)
 		}
+		p.at, p.key = p.at[:have+n], p.key[:have+n]
 	}
 }
 
