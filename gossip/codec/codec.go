@@ -116,7 +116,8 @@ func (c *line) most(k int) int {
 	if c.code == nil {
 		return size
 	}
-	return size + blockHeader*blocks(size-c.write.head(k), blockLength)
+	head := c.write.head(k)
+	return head + c.code.most(size-head, c.write.width())
 }
 
 func (c *line) Encode(dst []byte, v []float32, seed uint64) ([]byte, error) {

@@ -24,17 +24,35 @@ const (
 )
 
 // A coder makes bytes fewer. Bytes of the same place in their numbers are coded together, for exponents repeat and mantissas do
-// not. The bytes are cut into blocks. Each is a byte that says how it is coded, its coded length as a uvarint, and that many
+// not. The bytes of every place, or if it is old those of all in a row, are cut into blocks. Each is a byte that says how it is coded, its coded length as a uvarint, and that many
 // bytes. Tables are never used for a second block: those that huff0 accepts for one do not always decode. A block that would not
 // get smaller is stored as it is.
 type coder struct {
 	name string
+	old  bool
 	try  func(b []byte, z **zstd.Encoder) (kind byte, coded []byte) // coded is b itself, or shorter
 }
 
-// coders by name. "huff0" on what was there before the others is coded in one stream.
+// coders are those that there are.
 func coders() []coder {
-	return []coder{{"huff0", tryHuff4}, {"fse", tryFSE}, {"zstd", tryZstd}, {"auto", tryAll}}
+	return []coder{{"huff0", false, tryHuff4}, {"fse", false, tryFSE}, {"zstd", false, tryZstd}, {"auto", false, tryAll}}
+}
+
+// cut returns the length of the part of size bytes that blocks do not cross, for numbers of width bytes.
+func (c *coder) cut(size, width int) int {
+	if c.old {
+		return size
+	}
+	return size / width
+}
+
+// most bounds the bytes that encode makes of size bytes.
+func (c *coder) most(size, width int) int {
+	part := c.cut(size, width)
+	if part == 0 {
+		return 0
+	}
+	return size + size/part*blocks(part, blockLength)*blockHeader
 }
 
 func (c *coder) encode(dst, plain []byte, width int) []byte {
@@ -44,11 +62,14 @@ func (c *coder) encode(dst, plain []byte, width int) []byte {
 		shuffle(shuffled, plain, width)
 	}
 	var z *zstd.Encoder
-	for at := 0; at < len(shuffled); at += blockLength {
-		kind, coded := c.try(shuffled[at:min(len(shuffled), at+blockLength)], &z)
-		dst = append(dst, kind)
-		dst = binary.AppendUvarint(dst, uint64(len(coded)))
-		dst = append(dst, coded...)
+	part := c.cut(len(plain), width)
+	for rest := shuffled; len(rest) > 0; rest = rest[part:] {
+		for at := 0; at < part; at += blockLength {
+			kind, coded := c.try(rest[at:min(part, at+blockLength)], &z)
+			dst = append(dst, kind)
+			dst = binary.AppendUvarint(dst, uint64(len(coded)))
+			dst = append(dst, coded...)
+		}
 	}
 	return dst
 }
@@ -140,19 +161,13 @@ func (c *coder) decode(plain, src []byte, width int) error {
 		shuffled = make([]byte, len(plain))
 	}
 	var z *zstd.Decoder
-	for at := 0; at < len(shuffled); at += blockLength {
-		if len(src) < 1 {
-			return corrupt("it ends early")
-		}
-		kind := src[0]
-		length, used := binary.Uvarint(src[1:])
-		if used <= 0 || length > uint64(len(src)-1-used) || length > blockLength {
-			return corrupt("a block's length")
-		}
-		coded := src[1+used : 1+used+int(length)]
-		src = src[1+used+int(length):]
-		if err := decodeBlock(shuffled[at:min(len(shuffled), at+blockLength)], kind, coded, &z); err != nil {
-			return err
+	part := c.cut(len(plain), width)
+	for rest := shuffled; len(rest) > 0; rest = rest[part:] {
+		for at := 0; at < part; at += blockLength {
+			var err error
+			if src, err = readBlock(rest[at:min(part, at+blockLength)], src, &z); err != nil {
+				return err
+			}
 		}
 	}
 	if len(src) > 0 {
@@ -162,6 +177,19 @@ func (c *coder) decode(plain, src []byte, width int) error {
 		unshuffle(plain, shuffled, width)
 	}
 	return nil
+}
+
+// readBlock fills b from the block that src begins with, and returns the rest of src.
+func readBlock(b, src []byte, z **zstd.Decoder) ([]byte, error) {
+	if len(src) < 1 {
+		return nil, corrupt("it ends early")
+	}
+	length, used := binary.Uvarint(src[1:])
+	if used <= 0 || length > uint64(len(src)-1-used) || length > blockLength {
+		return nil, corrupt("a block's length")
+	}
+	end := 1 + used + int(length)
+	return src[end:], decodeBlock(b, src[0], src[1+used:end], z)
 }
 
 // decodeBlock fills b from exactly all of coded.

@@ -154,9 +154,9 @@ func (c *line) finish(name, finish string, random bool) error {
 	for _, k := range coders() {
 		if k.name == finish {
 			c.code = &k
-			old := c.keep == nil && !random && slices.Contains([]string{"fp32", "bf16", "int8"}, name)
-			if old && finish == "huff0" {
-				c.code.try = tryHuff1
+			// These were there before the other stages, and stay as they were.
+			if finish == "huff0" && c.keep == nil && !random && slices.Contains([]string{"fp32", "bf16", "int8"}, name) {
+				c.code.old, c.code.try = true, tryHuff1
 			}
 			return nil
 		}

@@ -74,9 +74,9 @@ func near(got []float32, want []float64) bool {
 }
 
 func must(t testing.TB, name string) Codec {
-	t.Helper()
 	c, err := Parse(name)
 	if err != nil {
+		t.Helper()
 		t.Fatal(err)
 	}
 	return c
