@@ -2,122 +2,273 @@ package codec
 
 import (
 	"encoding/binary"
-	"fmt"
 
+	"github.com/klauspost/compress/fse"
 	"github.com/klauspost/compress/huff0"
-
-	"starling/mixing/kernel"
+	"github.com/klauspost/compress/zstd"
 )
 
-// entropy codes a quantizer's bytes with Huffman codes. Bytes of the same place in their numbers are coded together, for
-// exponents repeat and mantissas do not.
-//
-// The bytes are cut into blocks. Each is a byte that says how it is coded, its coded length as a uvarint, and that many
-// bytes. A block that would not get smaller is stored as it is.
-type entropy struct{ q quantizer }
+// The ways in which a block is coded: the byte it begins with.
+const (
+	blockRaw   = iota // as it is
+	blockHuff0        // one stream of Huffman codes
+	blockHuff4        // four, which are decoded side by side
+	blockFSE          // finite state entropy: fractions of bits
+	blockZstd         // a frame of zstd: repeats
+	blockRun          // one byte, which all are
+)
 
 const (
 	blockLength = 64 << 10
-	blockRaw    = 0
-	blockHuff0  = 1
 	blockHeader = 1 + binary.MaxVarintLen32
 )
 
-func (c entropy) Name() string { return c.q.name() + ",huff0" }
-func (c entropy) Lossy() bool  { return c.q.lossy() }
-
-func (c entropy) MaxEncoded(n int) int {
-	size := c.q.size(n)
-	return size + blockHeader*((size+blockLength-1)/blockLength)
+// A coder makes bytes fewer. Bytes of the same place in their numbers are coded together, for exponents repeat and mantissas do
+// not. The bytes of every place, or if it is old those of all in a row, are cut into blocks. Each is a byte that says how it is coded, its coded length as a uvarint, and that many
+// bytes. Tables are never used for a second block: those that huff0 accepts for one do not always decode. A block that would not
+// get smaller is stored as it is.
+type coder struct {
+	name string
+	old  bool
+	try  func(b []byte, z **zstd.Encoder) (kind byte, coded []byte) // coded is b itself, or shorter
 }
 
-func (c entropy) Encode(dst []byte, v []float32, _ uint64) ([]byte, error) {
-	if !kernel.Finite(v) {
-		return nil, errNotFinite
-	}
-	plain := make([]byte, c.q.size(len(v)))
-	c.q.encode(plain, v)
-	shuffled := make([]byte, len(plain))
-	shuffle(shuffled, plain, c.q.width())
-	for at := 0; at < len(shuffled); at += blockLength {
-		b := shuffled[at:min(len(shuffled), at+blockLength)]
-		// A table used again gives blocks that do not always decode, so every block has a fresh one.
-		coded, _, err := huff0.Compress1X(b, &huff0.Scratch{Reuse: huff0.ReusePolicyNone})
-		kind := byte(blockHuff0)
-		if err != nil || len(coded) >= len(b) { // incompressible, or one value throughout
-			kind, coded = blockRaw, b
-		}
-		dst = append(dst, kind)
-		dst = binary.AppendUvarint(dst, uint64(len(coded)))
-		dst = append(dst, coded...)
-	}
-	return dst, nil
+// coders are those that there are.
+func coders() []coder {
+	return []coder{{"huff0", false, tryHuff4}, {"fse", false, tryFSE}, {"zstd", false, tryZstd}, {"auto", false, tryAll}}
 }
 
-func (c entropy) Decode(dst []float32, src []byte) error {
-	shuffled := make([]byte, c.q.size(len(dst)))
-	for at := 0; at < len(shuffled); at += blockLength {
-		n := min(blockLength, len(shuffled)-at)
-		if len(src) < 1 {
-			return fmt.Errorf("%w: it ends early", ErrCorrupt)
+// cut returns the length of the part of size bytes that blocks do not cross, for numbers of width bytes.
+func (c *coder) cut(size, width int) int {
+	if c.old {
+		return size
+	}
+	return size / width
+}
+
+// most bounds the bytes that encode makes of size bytes.
+func (c *coder) most(size, width int) int {
+	part := c.cut(size, width)
+	if part == 0 {
+		return 0
+	}
+	return size + size/part*blocks(part, blockLength)*blockHeader
+}
+
+func (c *coder) encode(dst, plain []byte, width int) []byte {
+	shuffled := plain
+	if width > 1 {
+		shuffled = make([]byte, len(plain))
+		shuffle(shuffled, plain, width)
+	}
+	var z *zstd.Encoder
+	part := c.cut(len(plain), width)
+	for rest := shuffled; len(rest) > 0; rest = rest[part:] {
+		for at := 0; at < part; at += blockLength {
+			kind, coded := c.try(rest[at:min(part, at+blockLength)], &z)
+			dst = append(dst, kind)
+			dst = binary.AppendUvarint(dst, uint64(len(coded)))
+			dst = append(dst, coded...)
 		}
-		kind := src[0]
-		length, used := binary.Uvarint(src[1:])
-		if used <= 0 || length > uint64(len(src)-1-used) || length > blockLength {
-			return fmt.Errorf("%w: a block's length", ErrCorrupt)
+	}
+	return dst
+}
+
+func tryHuff1(b []byte, _ **zstd.Encoder) (byte, []byte) {
+	coded, _, err := huff0.Compress1X(b, &huff0.Scratch{Reuse: huff0.ReusePolicyNone})
+	if err != nil || len(coded) >= len(b) { // incompressible, or one value throughout
+		return blockRaw, b
+	}
+	return blockHuff0, coded
+}
+
+func tryHuff4(b []byte, _ **zstd.Encoder) (byte, []byte) {
+	if run(b) {
+		return blockRun, b[:1]
+	}
+	coded, _, err := huff0.Compress4X(b, &huff0.Scratch{Reuse: huff0.ReusePolicyNone})
+	if err != nil || len(coded) >= len(b) {
+		return blockRaw, b
+	}
+	return blockHuff4, coded
+}
+
+func tryFSE(b []byte, _ **zstd.Encoder) (byte, []byte) {
+	if run(b) {
+		return blockRun, b[:1]
+	}
+	coded, err := fse.Compress(b, &fse.Scratch{})
+	if err != nil || len(coded) >= len(b) {
+		return blockRaw, b
+	}
+	return blockFSE, coded
+}
+
+func tryZstd(b []byte, z **zstd.Encoder) (byte, []byte) {
+	if run(b) {
+		return blockRun, b[:1]
+	}
+	if *z == nil {
+		var err error
+		if *z, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
+			zstd.WithWindowSize(blockLength), zstd.WithSingleSegment(true), zstd.WithEncoderCRC(false)); err != nil {
+			panic("codec: internal error: " + err.Error())
 		}
-		coded := src[1+used : 1+used+int(length)]
-		src = src[1+used+int(length):]
-		switch kind {
-		case blockRaw:
-			if copy(shuffled[at:at+n], coded) != n || len(coded) != n {
-				return fmt.Errorf("%w: a raw block of %d bytes instead of %d", ErrCorrupt, len(coded), n)
+	}
+	coded := (*z).EncodeAll(b, nil)
+	if len(coded) >= len(b) {
+		return blockRaw, b
+	}
+	return blockZstd, coded
+}
+
+// tryAll takes the shortest of what is worth trying: Huffman codes always, fractions of bits where whole ones waste much (if it
+// gains an eighth, for they take several times as long to decode), and repeats where bytes seem either random or nearly all the
+// same.
+func tryAll(b []byte, z **zstd.Encoder) (byte, []byte) {
+	kind, coded := tryHuff4(b, z)
+	if kind == blockRun {
+		return kind, coded
+	}
+	bits := float64(8*len(coded)) / float64(len(b))
+	if bits < 1.6 {
+		if k, other := tryFSE(b, z); 8*len(other) < 7*len(coded) {
+			kind, coded = k, other
+		}
+	}
+	if bits < 1.25 || kind == blockRaw {
+		if k, other := tryZstd(b, z); len(other) < len(coded) {
+			kind, coded = k, other
+		}
+	}
+	return kind, coded
+}
+
+// run reports whether all bytes of b, of which there are some, are equal.
+func run(b []byte) bool {
+	for _, x := range b {
+		if x != b[0] {
+			return false
+		}
+	}
+	return len(b) > 1
+}
+
+// decode fills plain from exactly all of src.
+func (c *coder) decode(plain, src []byte, width int) error {
+	shuffled := plain
+	if width > 1 {
+		shuffled = make([]byte, len(plain))
+	}
+	var z *zstd.Decoder
+	part := c.cut(len(plain), width)
+	for rest := shuffled; len(rest) > 0; rest = rest[part:] {
+		for at := 0; at < part; at += blockLength {
+			var err error
+			if src, err = readBlock(rest[at:min(part, at+blockLength)], src, &z); err != nil {
+				return err
 			}
-		case blockHuff0:
-			s, rest, err := huff0.ReadTable(coded, &huff0.Scratch{MaxDecodedSize: n})
-			if err != nil {
-				return fmt.Errorf("%w: %w", ErrCorrupt, err)
-			}
-			out, err := s.Decoder().Decompress1X(shuffled[at:at:at+n], rest)
-			if err != nil || len(out) != n {
-				return fmt.Errorf("%w: a block does not decode", ErrCorrupt)
-			}
-			copy(shuffled[at:], out)
-		default:
-			return fmt.Errorf("%w: block of kind %d", ErrCorrupt, kind)
 		}
 	}
 	if len(src) > 0 {
-		return fmt.Errorf("%w: %d bytes too many", ErrCorrupt, len(src))
+		return corrupt("%d bytes too many", len(src))
 	}
-	plain := make([]byte, len(shuffled))
-	unshuffle(plain, shuffled, c.q.width())
-	if err := c.q.decode(dst, plain); err != nil {
-		return err
-	}
-	if !kernel.Finite(dst) {
-		return fmt.Errorf("%w: a number is not finite", ErrCorrupt)
+	if width > 1 {
+		unshuffle(plain, shuffled, width)
 	}
 	return nil
 }
 
-// shuffle puts all first bytes of the numbers first, then all second ones, and so on.
+// readBlock fills b from the block that src begins with, and returns the rest of src.
+func readBlock(b, src []byte, z **zstd.Decoder) ([]byte, error) {
+	if len(src) < 1 {
+		return nil, corrupt("it ends early")
+	}
+	length, used := binary.Uvarint(src[1:])
+	if used <= 0 || length > uint64(len(src)-1-used) || length > blockLength {
+		return nil, corrupt("a block's length")
+	}
+	end := 1 + used + int(length)
+	return src[end:], decodeBlock(b, src[0], src[1+used:end], z)
+}
+
+// decodeBlock fills b from exactly all of coded.
+func decodeBlock(b []byte, kind byte, coded []byte, z **zstd.Decoder) (err error) {
+	n := len(b)
+	out := b[:0:n]
+	switch kind {
+	case blockRaw:
+		out = append(out, coded[:min(n, len(coded))]...)
+		if len(coded) != n {
+			return corrupt("a raw block of %d bytes instead of %d", len(coded), n)
+		}
+	case blockRun:
+		if len(coded) != 1 {
+			return corrupt("a run of %d different bytes", len(coded))
+		}
+		for i := range b {
+			b[i] = coded[0]
+		}
+		return nil
+	case blockHuff0, blockHuff4:
+		s, rest, e := huff0.ReadTable(coded, &huff0.Scratch{MaxDecodedSize: n})
+		if e != nil {
+			return corrupt("a table: %w", e)
+		}
+		if kind == blockHuff0 {
+			out, err = s.Decoder().Decompress1X(out, rest)
+		} else {
+			out, err = s.Decoder().Decompress4X(out, rest)
+		}
+	case blockFSE:
+		out, err = fse.Decompress(coded, &fse.Scratch{Out: out, DecompressLimit: n})
+	case blockZstd:
+		if *z == nil {
+			if *z, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecodeAllCapLimit(true),
+				zstd.WithDecoderMaxMemory(blockLength), zstd.WithDecoderMaxWindow(blockLength)); err != nil {
+				panic("codec: internal error: " + err.Error())
+			}
+		}
+		out, err = (*z).DecodeAll(coded, out)
+	default:
+		return corrupt("block of kind %d", kind)
+	}
+	if err != nil || len(out) != n {
+		return corrupt("a block of kind %d does not decode", kind)
+	}
+	copy(b, out) // which is where it is, unless a decoder took memory of its own
+	return nil
+}
+
+// shuffle puts all first bytes of the numbers first, then all second ones, and so on, for numbers of 2 or 4 bytes.
 func shuffle(dst, src []byte, width int) {
 	n := len(src) / width
-	for w := range width {
-		d := dst[w*n : (w+1)*n]
-		for i := range d {
-			d[i] = src[i*width+w]
+	if width == 2 {
+		a, b := dst[:n], dst[n:][:n]
+		for i := range a {
+			x := binary.LittleEndian.Uint16(src[2*i:])
+			a[i], b[i] = byte(x), byte(x>>8)
 		}
+		return
+	}
+	a, b, c, d := dst[:n], dst[n:][:n], dst[2*n:][:n], dst[3*n:][:n]
+	for i := range a {
+		x := binary.LittleEndian.Uint32(src[4*i:])
+		a[i], b[i], c[i], d[i] = byte(x), byte(x>>8), byte(x>>16), byte(x>>24)
 	}
 }
 
 func unshuffle(dst, src []byte, width int) {
 	n := len(src) / width
-	for w := range width {
-		s := src[w*n : (w+1)*n]
-		for i, b := range s {
-			dst[i*width+w] = b
+	if width == 2 {
+		a, b := src[:n], src[n:][:n]
+		for i, x := range a {
+			binary.LittleEndian.PutUint16(dst[2*i:], uint16(x)|uint16(b[i])<<8)
 		}
+		return
+	}
+	a, b, c, d := src[:n], src[n:][:n], src[2*n:][:n], src[3*n:][:n]
+	for i, x := range a {
+		binary.LittleEndian.PutUint32(dst[4*i:], uint32(x)|uint32(b[i])<<8|uint32(c[i])<<16|uint32(d[i])<<24)
 	}
 }

@@ -8,8 +8,6 @@
 // Any package may import it; it imports nothing.
 package philox
 
-import "math/bits"
-
 // The domains keep draws for different purposes apart: the last word of the counter.
 const (
 	Perturbation   = 1
@@ -28,14 +26,66 @@ const (
 // Block returns the four words for a counter under a key.
 func Block(key uint64, c [4]uint32) [4]uint32 {
 	k0, k1 := uint32(key), uint32(key>>32)
+	c0, c1, c2, c3 := c[0], c[1], c[2], c[3]
 	for range 10 {
-		hi0, lo0 := bits.Mul32(0xD2511F53, c[0])
-		hi1, lo1 := bits.Mul32(0xCD9E8D57, c[2])
-		c = [4]uint32{hi1 ^ c[1] ^ k0, lo1, hi0 ^ c[3] ^ k1, lo0}
-		k0 += 0x9E3779B9
-		k1 += 0xBB67AE85
+		c0, c1, c2, c3 = round(c0, c1, c2, c3, k0, k1)
+		k0 += weyl0
+		k1 += weyl1
 	}
-	return c
+	return [4]uint32{c0, c1, c2, c3}
+}
+
+// What the two halves of a key grow by from round to round.
+const weyl0, weyl1 = 0x9E3779B9, 0xBB67AE85
+
+func round(c0, c1, c2, c3, k0, k1 uint32) (uint32, uint32, uint32, uint32) {
+	p, q := 0xD2511F53*uint64(c0), 0xCD9E8D57*uint64(c2)
+	return uint32(q>>32) ^ c1 ^ k0, uint32(q), uint32(p>>32) ^ c3 ^ k1, uint32(p)
+}
+
+// Words sets dst to the words of consecutive blocks under a key: word i is word i mod 4 of the block whose counter is c with i/4
+// added to its first word, modulo 2³².
+func Words(dst []uint32, key uint64, c [4]uint32) {
+	for len(dst) >= 8 { // two blocks at once keep the multiplier busy
+		k0, k1 := uint32(key), uint32(key>>32)
+		a0, a1, a2, a3 := c[0], c[1], c[2], c[3]
+		b0, b1, b2, b3 := c[0]+1, c[1], c[2], c[3]
+		for range 10 {
+			a0, a1, a2, a3 = round(a0, a1, a2, a3, k0, k1)
+			b0, b1, b2, b3 = round(b0, b1, b2, b3, k0, k1)
+			k0 += weyl0
+			k1 += weyl1
+		}
+		to := dst[:8]
+		to[0], to[1], to[2], to[3], to[4], to[5], to[6], to[7] = a0, a1, a2, a3, b0, b1, b2, b3
+		c[0] += 2
+		dst = dst[8:]
+	}
+	for ; len(dst) > 0; c[0]++ {
+		b := Block(key, c)
+		dst = dst[copy(dst, b[:]):]
+	}
+}
+
+// Firsts sets dst to the first words of consecutive blocks under a key: word i is that of the block whose counter is c with i
+// added to its first word, modulo 2³².
+func Firsts(dst []uint32, key uint64, c [4]uint32) {
+	for ; len(dst) >= 2; dst = dst[2:] { // as in Words
+		k0, k1 := uint32(key), uint32(key>>32)
+		a0, a1, a2, a3 := c[0], c[1], c[2], c[3]
+		b0, b1, b2, b3 := c[0]+1, c[1], c[2], c[3]
+		for range 10 {
+			a0, a1, a2, a3 = round(a0, a1, a2, a3, k0, k1)
+			b0, b1, b2, b3 = round(b0, b1, b2, b3, k0, k1)
+			k0 += weyl0
+			k1 += weyl1
+		}
+		dst[0], dst[1] = a0, b0
+		c[0] += 2
+	}
+	if len(dst) > 0 {
+		dst[0] = Block(key, c)[0]
+	}
 }
 
 // Below maps a word to an integer below n. The bias is below n/2^32.

@@ -48,6 +48,34 @@ func TestBelowAndUnitCoverTheirRange(t *testing.T) {
 	}
 }
 
+func TestWordsAreThoseOfConsecutiveBlocks(t *testing.T) {
+	const key = 0x299f31d0a4093822
+	for n := range 70 {
+		c := [4]uint32{math.MaxUint32 - 7, 3, 5, Rounding} // wraps around
+		got := make([]uint32, n)
+		Words(got, key, c)
+		for i, w := range got {
+			if want := Block(key, [4]uint32{c[0] + uint32(i/4), c[1], c[2], c[3]})[i%4]; w != want {
+				t.Fatalf("word %d of %d is %x, want %x", i, n, w, want)
+			}
+		}
+		Firsts(got, key, c)
+		for i, w := range got {
+			if want := Block(key, [4]uint32{c[0] + uint32(i), c[1], c[2], c[3]})[0]; w != want {
+				t.Fatalf("first word %d of %d is %x, want %x", i, n, w, want)
+			}
+		}
+	}
+}
+
+func BenchmarkWords(b *testing.B) {
+	dst := make([]uint32, 256)
+	b.SetBytes(1024)
+	for b.Loop() {
+		Words(dst, 42, [4]uint32{})
+	}
+}
+
 func BenchmarkBlock(b *testing.B) {
 	b.SetBytes(16)
 	var c [4]uint32

@@ -68,8 +68,13 @@ func (m Manifest) problems(by owners) Problems {
 	checkExchange(&ps, m.Method)
 	checkCells(&ps, m)
 	checkCreated(&ps, m.Created)
-	if c, err := codec.Parse(m.Codec); err == nil && c.Lossy() && m.Method.Mix == PushSum {
-		ps.add("codec", "is %s, which loses some of a vector: with push-sum that would be mass; write codec: fp32", m.Codec)
+	if c, err := codec.Parse(m.Codec); err == nil {
+		switch {
+		case c.Lossy() && m.Method.Mix == PushSum:
+			ps.add("codec", "is %s, which loses some of a vector: with push-sum that would be mass; write codec: fp32", m.Codec)
+		case c.Coarse():
+			ps.add("codec", "is %s, which keeps too little for the whole models that method %s sends; write codec: bf16, int8 or int4", m.Codec, m.Method.Name)
+		}
 	}
 	return ps
 }

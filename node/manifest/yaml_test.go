@@ -152,6 +152,7 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"bad model", head + "model: 'mlp:64;32'\n", `run.yaml:3:8: model: *`},
 		{"bad mix", head + "method: {mix: Mean}\n", `run.yaml:3:15: method.mix: *`},
 		{"bad optimizer", head + "optimizer: 'sgd:lr'\n", `run.yaml:3:12: optimizer: *`},
+		{"coarse codec", head + "codec: sign\n", `run.yaml:3:8: codec: is sign, which keeps too little for the whole models that method average sends; write codec: bf16, int8 or int4`},
 		{"bad codec", head + "codec: 'top k'\n", `run.yaml:3:8: codec: *`},
 		{"escape sequence in text", head + `data: {source: "csv:\e[31m"}` + "\n", `run.yaml:3:16: data.source: "csv:\x1b[31m" holds characters that cannot be printed`},
 		{"capital name", "version: 1\nname: Mnist\n", `run.yaml:2:7: name: "Mnist" may hold a to z, 0 to 9 and '-', at most 40 of them`},

@@ -97,6 +97,7 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"no name", "stop: {rounds: 1}\n", `x.yaml: name: is missing`},
 		{"no end", "name: x\nstop: {accuracy: 0.9}\n", `x.yaml: stop: wants rounds, time or events: goals may never be reached`},
 		{"version", head + "version: 2\n", `x.yaml:3:10: version: is 2; this build reads version 1`},
+		{"coarse codec", head + "codec: 'topk:0.01,int4'\n", `x.yaml:3:8: codec: is topk:0.01,int4, which keeps too little for the whole models that method average sends; write codec: bf16, int8 or int4`},
 		{"push-sum with loss", head + "method: {mix: push-sum}\n", `x.yaml: codec: is bf16, which loses some of a vector: with push-sum that would be mass; write codec: fp32`},
 		{"anchor", head + "about: &a b\n", `x.yaml:3:8: about: want text, have an anchor or an alias, which an experiment does not allow`},
 		{"two documents", head + "---\nname: y\n", `x.yaml:4:1: holds a second document; an experiment is one document`},
