@@ -145,17 +145,23 @@ func (p positions) readBitmap(at []uint32, src []byte) ([]uint32, []byte, error)
 		return nil, nil, corrupt("the last byte of the positions is not filled with zeros")
 	}
 	found := 0
-	for i, b := range src[:size] {
-		for ; b != 0; b &= b - 1 {
-			if found == len(at) {
-				return nil, nil, corrupt("more than %d positions", len(at))
-			}
-			at[found] = uint32(8*i + bits.TrailingZeros8(b))
+	for i := 0; i < size; i += 8 {
+		var word [8]byte
+		copy(word[:], src[i:size])
+		w := binary.LittleEndian.Uint64(word[:])
+		if bits.OnesCount64(w) > len(at)-found {
+			return nil, nil, corrupt("more than %d positions", len(at))
+		}
+		for ; w != 0; w &= w - 1 {
+			at[found] = uint32(8*i + bits.TrailingZeros64(w))
 			found++
 		}
 	}
 	if found < len(at) {
 		return nil, nil, corrupt("%d positions instead of %d", found, len(at))
+	}
+	if p.groups == 1 {
+		return at, src[size:], nil
 	}
 	ok := true
 	p.each(func(g, first, k, limit int) {
