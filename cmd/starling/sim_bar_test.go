@@ -17,8 +17,8 @@ func TestTheBarFitsIntoOneRow(t *testing.T) {
 		if columns > 100 && (!strings.Contains(bar, "[████████████············]") || !strings.HasSuffix(bar, line)) {
 			t.Fatalf("%d columns: %q", columns, bar)
 		}
-		if columns == 80 && !strings.HasPrefix(bar, "12 of 14 50 %  round 3.0") {
-			t.Errorf("80 columns: %q", bar)
+		if columns == 70 && !strings.HasPrefix(bar, "12 of 14 50 %  round 3.0") {
+			t.Errorf("70 columns: %q", bar)
 		}
 	}
 }

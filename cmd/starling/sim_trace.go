@@ -172,8 +172,8 @@ rounds leave 1 % of the differences. With --out, a page with drawings is written
 	return cmd
 }
 
-// mostDrawn bounds the nodes of topologies: how far apart nodes are takes time with the square of their number.
-const mostDrawn = 4096
+// mostDrawn bounds the nodes of topologies: what it takes to measure the complete graph grows with their cube.
+const mostDrawn = 1024
 
 func topologies(cmd *cobra.Command, specs []string, nodes int, seed uint64, out string) error {
 	w := cmd.OutOrStdout()

@@ -174,7 +174,7 @@ func TestTheSameSeedMakesTheSameTrace(t *testing.T) {
 		l.chatter(30, 2000, node.Second/3)
 		return l.trace
 	}
-	if run(1) != run(1) {
+	if first, second := run(1), run(1); first != second {
 		t.Error("two runs with one seed differ")
 	}
 	if run(1) == run(2) {

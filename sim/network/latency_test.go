@@ -76,11 +76,11 @@ func TestLatencyIsFixedForAPairInBothDirections(t *testing.T) {
 }
 
 func TestLatencyHasItsDistribution(t *testing.T) {
-	q, mean := quantiles(latency(t, "constant:20ms", 10), 10)
+	q, _ := quantiles(latency(t, "constant:20ms", 10), 10)
 	if q != [5]float64{20, 20, 20, 20, 20} {
 		t.Errorf("constant quantiles are %v", q)
 	}
-	q, mean = quantiles(latency(t, "uniform:low=2ms,high=10ms", 800), 800)
+	q, mean := quantiles(latency(t, "uniform:low=2ms,high=10ms", 800), 800)
 	near(t, "the mean", mean, 6, 0.01)
 	for i, want := range []float64{2, 4, 6, 8, 10} {
 		near(t, "the quantile", q[i], want, 0.01)

@@ -70,9 +70,7 @@ type runner struct {
 
 	measure measure
 	series  report.Series
-	targets []report.Target
-	stopped string  // why the run is over, in words
-	share   float64 // of the way to the end
+	stopped string // why the run is over, in words
 
 	accuracy float64 // mean at the newest evaluation
 	nextTick int     // round of the next evaluation, if they go by rounds
