@@ -107,3 +107,20 @@ func TestFreeRidersAnnounceAndNeverTrain(t *testing.T) {
 		}
 	}
 }
+
+// TestHelpersDoNotWaitForFreeRiders has models that are large enough for helpers, who find the job of a free rider done.
+func TestHelpersDoNotWaitForFreeRiders(t *testing.T) {
+	trace := func(workers int) string {
+		cfg := config(6, "mean")
+		cfg.Task, cfg.Workers = newQuadratic(6, 2*small), workers
+		cfg.Adversaries = must(adversary.Parse([]string{"free-rider:count=2"}, 6, 1))
+		w := start(t, cfg)
+		w.Crash(0, 3*node.Second)
+		w.Crash(1, 3*node.Second+node.Second/100)
+		w.Run(5*node.Second, nil)
+		return w.TraceHash()
+	}
+	if a, b := trace(1), trace(3); a != b {
+		t.Errorf("trace %s alone, %s with two helpers", a, b)
+	}
+}

@@ -92,6 +92,12 @@ func TestPartitionsEndTransfers(t *testing.T) {
 	if w.streams.Running() == 0 {
 		t.Fatal("nothing is on its way when the network breaks")
 	}
+	w.Run(from+1, nil)
+	for _, p := range w.pulls {
+		if p != nil && w.cut(p.holder, p.node) {
+			t.Errorf("node %d goes on sending to node %d", p.holder, p.node)
+		}
+	}
 	w.Run(until-1, nil)
 	if broken == 0 {
 		t.Error("no transfer was broken off")
