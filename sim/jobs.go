@@ -140,11 +140,12 @@ func (w *World) duration(h *host, normal node.Instant) node.Instant {
 // begun lets a job run while virtual time passes. A job without duration, or too small to share, is done at once.
 func (w *World) begun(h *host, j *job, takes node.Instant) {
 	j.small = w.cfg.Task.Len() < small
-	if takes == 0 || j.small {
-		if j.claim() {
-			w.crew.mineDo(j)
-		}
-	} else {
+	switch {
+	case j.claimed.Load(): // an attack has seen to it: a helper would not do it, and who waits for a helper would wait for ever
+	case takes == 0 || j.small:
+		j.claim()
+		w.crew.mineDo(j)
+	default:
 		w.crew.offer(j)
 	}
 	h.working = append(h.working, j)

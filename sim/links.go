@@ -13,7 +13,8 @@ func (w *World) wire() error {
 	g := w.cfg.Graph
 	if g == nil {
 		if w.cfg.Mesh == nil && w.cfg.pushes() && w.cells == 1 {
-			return nil // everybody can reach everybody: see anybody
+			w.anyone = true // see anybody
+			return nil
 		}
 		return w.wireCells(0)
 	}

@@ -136,14 +136,30 @@ func (w *World) cancelStreams(n int) {
 		return
 	}
 	for _, id := range w.streams.Of(n) {
-		w.streams.Cancel(w.now, id)
-		p := w.pulls[id.Slot()]
-		w.pulls[id.Slot()] = nil
-		c := p.parcel
-		p.parcel = nil
-		w.drop(c)
+		w.cancelStream(w.pulls[id.Slot()])
 	}
 	w.armStreams()
+}
+
+// cutStreams ends the transfers between nodes that cannot talk any more.
+func (w *World) cutStreams() {
+	if w.streams == nil {
+		return
+	}
+	for _, p := range w.pulls {
+		if p != nil && w.cut(p.holder, p.node) {
+			w.cancelStream(p)
+		}
+	}
+	w.armStreams()
+}
+
+func (w *World) cancelStream(p *pull) {
+	w.streams.Cancel(w.now, p.stream)
+	w.pulls[p.stream.Slot()] = nil
+	c := p.parcel
+	p.parcel = nil
+	w.drop(c)
 }
 
 // pulled takes the answer of a holder.

@@ -33,6 +33,7 @@ func (w *World) begin() error {
 				for i := range w.hosts {
 					w.refresh(&w.hosts[i])
 				}
+				w.cutStreams()
 			})
 		}
 	}

@@ -132,10 +132,11 @@ func (w *World) gone(p *parcel) {
 	w.empty(p)
 }
 
-// take hands a parcel to its receiver.
+// take hands a parcel to its receiver. A blob comes here from its stream: for it alone nobody has looked whether the network let
+// it through.
 func (w *World) take(p *parcel) {
 	h := &w.hosts[p.to]
-	if !h.online || h.life != p.life {
+	if !h.online || h.life != p.life || (p.traffic == BlobTraffic && w.cut(int(p.from), int(p.to))) {
 		w.drop(p)
 		return
 	}
@@ -231,8 +232,8 @@ const (
 
 // anybody picks a peer that the node is connected to, or nil.
 func (w *World) anybody(h *host) *host {
-	if h.links == nil {
-		for range 64 {
+	if w.anyone {
+		for range min(64, 64*(len(w.hosts)-1)) { // and never alone
 			n := int(chance.Below(h.pick.Uint64(), uint64(len(w.hosts)-1)))
 			if n >= h.index {
 				n++

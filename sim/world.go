@@ -20,6 +20,8 @@ type World struct {
 	queue *queue
 	hosts []host
 	cells uint32
+	// anyone says that nodes push to anyone who is there: everybody is connected to everybody, and no links are kept.
+	anyone bool
 
 	links   *network.Links
 	streams *network.Streams
@@ -66,7 +68,7 @@ type host struct {
 	round  uint64          // the newest that it has trained
 	left   bool            // has said goodbye for good
 
-	links []link // whom it is, or would be, connected to; nil with everybody to everybody and the exchange push
+	links []link // whom it is, or would be, connected to; none if anyone pushes to anyone
 	topic *topic
 	local int // its number in the topic
 

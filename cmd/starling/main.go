@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"starling/node/daemon"
 )
@@ -35,6 +36,7 @@ func main() {
 		ends = append(ends, syscall.SIGHUP)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
+	context.AfterFunc(ctx, stop) // who asks twice does not want to wait
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -46,7 +48,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
@@ -70,7 +72,11 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	}
 	printError(errOut, err)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
-		fmt.Fprintln(errOut, "hint: let this user write there, or name another directory with --home")
+		flag := "home"
+		if cmd.Flag("home") == nil {
+			flag = "out"
+		}
+		fmt.Fprintf(errOut, "hint: let this user write there, or name another directory with --%s\n", flag)
 	}
 	return exitFailed
 }
@@ -108,11 +114,26 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 demo: target not reached; 4 no da
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{commandName(cmd), err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{commandName(cmd), flagError(err)} })
 	root.AddCommand(demoCommand(), runCommand(), joinCommand(), statusCommand(), peersCommand(), pauseCommand(), resumeCommand(), leaveCommand(),
 		checkpointCommand(), simCommand(), versionCommand())
 	wrapArgs(root)
 	return root
+}
+
+// flagError says what a flag wants whose value is not a number, or too large.
+func flagError(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	f := invalid.GetFlag()
+	want := map[string]string{"uint64": "a whole number from 0 to 2^64-1", "int": "a whole number", "intSlice": "whole numbers, such as 3,7",
+		"float64": "a number", "duration": "a duration, such as 90s or 5m"}[f.Value.Type()]
+	if want == "" {
+		return err
+	}
+	return fmt.Errorf("--%s %s: want %s", f.Name, invalid.GetValue(), want)
 }
 
 // wrapArgs makes a wrong number of arguments a usage error in every command.

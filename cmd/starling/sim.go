@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -59,13 +60,11 @@ func openExperiment(name string) (text []byte, filename string, err error) {
 		}
 		return nil, name, fmt.Errorf("%s: is a directory: name an experiment file, perhaps %s", name, filepath.Join(name, report.ExperimentFile))
 	}
-	switch {
-	case err == nil && info.Size() > experiment.MaxBytes:
-		return nil, name, fmt.Errorf("%s: %d bytes are too many for an experiment, at most %d", name, info.Size(), experiment.MaxBytes)
-	case err == nil:
-		text, err = os.ReadFile(name)
+	if err == nil {
+		text, err = readExperiment(name)
 		return text, name, err
-	case !errors.Is(err, fs.ErrNotExist):
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, name, err
 	}
 	if strings.ContainsAny(name, `/\`) {
@@ -76,6 +75,20 @@ func openExperiment(name string) (text []byte, filename string, err error) {
 		err = fmt.Errorf("%s: there is no such file, and %w", name, err)
 	}
 	return text, filename, err
+}
+
+// readExperiment reads a file, and of one that is too long for an experiment, or never ends, no more than that takes to see.
+func readExperiment(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, experiment.MaxBytes+1))
+	if err == nil && len(text) > experiment.MaxBytes {
+		err = fmt.Errorf("%s: is too long for an experiment, which has at most %d bytes", name, experiment.MaxBytes)
+	}
+	return text, err
 }
 
 // loadExperiment reads an experiment with what was set on the command line.

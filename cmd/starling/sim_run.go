@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"runtime/metrics"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -51,6 +51,9 @@ result.json, series.csv, report.html and the figures as SVG. A file with lists i
 			if cmd.Flags().Changed("seed") {
 				override = &seed
 			}
+			if err := checkCount("sim run ", "workers", workers, 0); err != nil {
+				return err
+			}
 			text, f, err := loadExperiment(args[0], sets, override)
 			if err != nil {
 				return err
@@ -62,9 +65,8 @@ result.json, series.csv, report.html and the figures as SVG. A file with lists i
 			if out == "" {
 				out = p.Experiment.Name
 			}
-			// Better known now than after the run.
-			if err := os.MkdirAll(out, 0o755); err != nil {
-				return fmt.Errorf("make the directory for the result: %w; choose another with --out", err)
+			if err := makeOut(out); err != nil {
+				return err
 			}
 			tuneCollector()
 			bar := newBar(cmd.OutOrStdout())
@@ -88,6 +90,32 @@ result.json, series.csv, report.html and the figures as SVG. A file with lists i
 	return cmd
 }
 
+// mostWorkers bounds goroutines: more than any machine has processors, and few enough that they cost little.
+const mostWorkers = 1024
+
+// checkCount reports a number of goroutines that makes no sense.
+func checkCount(command, flag string, have, least int) error {
+	if have < least || have > mostWorkers {
+		return usageError{command, fmt.Errorf("--%s %d: want %d to %d", flag, have, least, mostWorkers)}
+	}
+	return nil
+}
+
+// makeOut makes the directory for a result, and sees whether files can be written there: better known now than after the run.
+func makeOut(dir string) error {
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		var f *os.File
+		if f, err = os.CreateTemp(dir, ".tmp-*"); err == nil {
+			err = errors.Join(f.Close(), os.Remove(f.Name()))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("make the directory for the result: %w; choose another with --out", err)
+	}
+	return nil
+}
+
 func options(text []byte, sets []string, p experiment.Point, workers int, progress func(trial.Progress)) trial.Options {
 	o := trial.Options{Workers: workers, Version: daemon.Version(), File: string(text), Hash: p.Hash, Progress: progress}
 	for _, s := range sets {
@@ -102,6 +130,7 @@ type bar struct {
 	out      io.Writer
 	terminal bool
 	last     time.Time
+	prefix   string // what the progress is of
 }
 
 func newBar(out io.Writer) *bar { return &bar{out: out, terminal: isTerminal(out), last: time.Now()} }
@@ -121,9 +150,20 @@ func (b *bar) show(p trial.Progress) {
 		}
 		return
 	}
-	const width = 24
-	full := int(p.Share * width)
-	fmt.Fprintf(b.out, "\r\x1b[K[%s%s] %s", strings.Repeat("█", full), strings.Repeat("·", width-full), line)
+	fmt.Fprint(b.out, "\r\x1b[K"+drawBar(b.prefix, line, p.Share, columns(b.out)))
+}
+
+// drawBar fits a bar of at most 24 columns and the line behind it into the columns of the terminal: what goes on in the next row
+// cannot be drawn over.
+func drawBar(prefix, line string, share float64, columns int) string {
+	room := columns - 1 - len("[] ") - utf8.RuneCountInString(prefix)
+	width := min(24, room-utf8.RuneCountInString(line))
+	if width < 4 {
+		all := []rune(prefix + strings.TrimSpace(line))
+		return string(all[:min(len(all), max(0, columns-1))])
+	}
+	full := int(share * float64(width))
+	return fmt.Sprintf("%s[%s%s] %s", prefix, strings.Repeat("█", full), strings.Repeat("·", width-full), line)
 }
 
 func (b *bar) clear() {
@@ -159,164 +199,4 @@ func figure(r report.Real, digits int) string {
 		return "–"
 	}
 	return fmt.Sprintf("%.*f", digits, float64(r))
-}
-
-func simSweepCommand() *cobra.Command {
-	var sets []string
-	var out string
-	var parallel, workers int
-	cmd := &cobra.Command{
-		Use:   "sweep FILE",
-		Short: "Run all points of an experiment with lists",
-		Long: `Run every combination of the lists in an experiment, each in a directory of its own, and compare them on one page. A sweep
-that was interrupted goes on where it was when it is started again: points that are finished are left alone.`,
-		Example: `  starling sim sweep topologies
-  starling sim sweep my.yaml --set seed=[1,2,3] --parallel 2`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			_, f, err := loadExperiment(args[0], sets, nil)
-			if err != nil {
-				return err
-			}
-			if out == "" {
-				out = f.Name
-			}
-			tuneCollector()
-			w := cmd.OutOrStdout()
-			count := 0
-			sweep := experiment.Sweep{Points: f.Points, Out: out, Parallel: parallel}
-			sweep.Run = func(ctx context.Context, p experiment.Point, dir string) error {
-				// What the directory keeps is the point, not the sweep.
-				run, err := trial.Run(ctx, p.Experiment, options(p.Experiment.YAML(), nil, p, workers, func(trial.Progress) { tuneCollector() }))
-				if err != nil {
-					return err
-				}
-				return report.Write(dir, run)
-			}
-			sweep.Done = func(o experiment.Outcome) {
-				count++
-				fmt.Fprintf(w, "%*d of %d  %s\n", len(fmt.Sprint(len(f.Points))), count, len(f.Points), outcome(o))
-			}
-			outcomes, err := sweep.Go(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return compareOutcomes(w, out, outcomes)
-		},
-	}
-	fl := cmd.Flags()
-	fl.StringArrayVar(&sets, "set", nil, "set a key of the file, a list for more points: seed=[1,2,3] (may be repeated)")
-	fl.StringVar(&out, "out", "", "directory for the results (default: the name of the experiment)")
-	fl.IntVar(&parallel, "parallel", 1, "points at a time")
-	fl.IntVar(&workers, "workers", 0, "goroutines that compute for each point (default: one a processor)")
-	return cmd
-}
-
-// outcome is a line about a point.
-func outcome(o experiment.Outcome) string {
-	label := o.Point.Label
-	if label == "" {
-		label = o.Point.Experiment.Name
-	}
-	switch {
-	case o.Skipped:
-		return label + ": finished before"
-	case o.Err != nil:
-		return label + ": FAILED: " + o.Err.Error()
-	}
-	run, err := report.Read(o.Dir)
-	if err != nil {
-		return label + ": " + err.Error()
-	}
-	r := &run.Result
-	return fmt.Sprintf("%s: accuracy %s (worst %s) after %s rounds, %s CPU s", label, figure(r.Accuracy.Mean, 4), figure(r.Accuracy.Worst, 4),
-		figure(r.Rounds, 1), figure(r.CPUSeconds, 1))
-}
-
-// compareOutcomes writes the page that compares what has finished.
-func compareOutcomes(w io.Writer, dir string, outcomes []experiment.Outcome) error {
-	var runs []report.Run
-	failed := 0
-	for _, o := range outcomes {
-		if o.Err != nil {
-			failed++
-			continue
-		}
-		run, err := report.Read(o.Dir)
-		if err != nil {
-			return err
-		}
-		runs = append(runs, run)
-	}
-	if len(runs) > 1 {
-		if err := report.WriteCompare(dir, runs); err != nil {
-			return err
-		}
-		fmt.Fprintf(w, "comparison  %s\n", filepath.Join(dir, report.CompareFile))
-	}
-	if failed > 0 {
-		return fmt.Errorf("%d of %d points failed; their directories in %s say why, and starting the sweep again tries them again", failed, len(outcomes), dir)
-	}
-	return nil
-}
-
-func simReportCommand() *cobra.Command {
-	var out string
-	cmd := &cobra.Command{
-		Use:   "report DIR...",
-		Short: "Compare finished runs on one page",
-		Long: `Read the results in some directories and write one page that compares them. A directory without a result stands for those in
-it, so a sweep can be named by its directory.`,
-		Example: `  starling sim report results/mean results/corrected
-  starling sim report topologies --out topologies`,
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var runs []report.Run
-			for _, arg := range args {
-				more, err := readRuns(arg)
-				if err != nil {
-					return err
-				}
-				runs = append(runs, more...)
-			}
-			if err := os.MkdirAll(out, 0o755); err != nil {
-				return err
-			}
-			if len(runs) == 1 {
-				if err := report.Write(out, runs[0]); err != nil {
-					return err
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "report      %s\n", filepath.Join(out, report.PageFile))
-				return nil
-			}
-			if err := report.WriteCompare(out, runs); err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "comparison  %s\n", filepath.Join(out, report.CompareFile))
-			return nil
-		},
-	}
-	cmd.Flags().StringVar(&out, "out", "report", "directory for the page")
-	return cmd
-}
-
-// readRuns reads the run in a directory, or those in the directories in it.
-func readRuns(dir string) ([]report.Run, error) {
-	if _, err := os.Stat(filepath.Join(dir, report.ResultFile)); err == nil {
-		run, err := report.Read(dir)
-		return []report.Run{run}, err
-	}
-	found, err := filepath.Glob(filepath.Join(dir, "*", report.ResultFile))
-	if err != nil || len(found) == 0 {
-		return nil, errors.Join(err, fmt.Errorf("%s: there is no %s in it, nor in its directories: name what starling sim run has written", dir, report.ResultFile))
-	}
-	var runs []report.Run
-	for _, path := range found {
-		run, err := report.Read(filepath.Dir(path))
-		if err != nil {
-			return nil, err
-		}
-		runs = append(runs, run)
-	}
-	return runs, nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -36,7 +35,7 @@ hash of all that has happened is compared with that of the result.`,
   starling sim trace churn --verify`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if math.IsNaN(at) || at < 0 || math.IsNaN(around) || around < 0 {
+			if !(at >= 0) || !(around >= 0) {
 				return usageError{"sim trace ", errors.New("--at and --around are seconds, not below 0")}
 			}
 			run, err := report.Read(args[0])
@@ -44,8 +43,15 @@ hash of all that has happened is compared with that of the result.`,
 				return err
 			}
 			e, err := again(&run.Result)
+			if err == nil && e.Reference.Name == experiment.FedAvg && !verify {
+				err = errors.New("the reference with a server has no events to replay; --verify runs it again")
+			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			end := float64(run.Result.VirtualSeconds)
+			if !verify && at-around > end {
+				return usageError{"sim trace ", fmt.Errorf("--at %g: this run ended at %.6f s", at, end)}
 			}
 			for _, n := range nodes {
 				if n < 0 || n >= e.Nodes {
@@ -55,7 +61,7 @@ hash of all that has happened is compared with that of the result.`,
 			if verify {
 				return verifyRun(cmd, e, &run.Result)
 			}
-			return printTrace(cmd, e, at, around, nodes)
+			return printTrace(cmd, e, at-around, min(at+around, end), nodes)
 		},
 	}
 	f := cmd.Flags()
@@ -83,14 +89,11 @@ func again(r *report.Result) (experiment.Experiment, error) {
 	if len(f.Points) != 1 {
 		return experiment.Experiment{}, errors.New("the result holds a sweep")
 	}
-	e := f.Points[0].Experiment
-	if e.Reference.Name == experiment.FedAvg {
-		return e, errors.New("the reference with a server has no events to replay")
-	}
-	return e, nil
+	return f.Points[0].Experiment, nil
 }
 
-func printTrace(cmd *cobra.Command, e experiment.Experiment, at, around float64, nodes []int) error {
+// printTrace prints what happens between two times in seconds, both included.
+func printTrace(cmd *cobra.Command, e experiment.Experiment, begin, end float64, nodes []int) error {
 	s, err := trial.Build(e, runtime.GOMAXPROCS(0))
 	if err != nil {
 		return err
@@ -104,7 +107,7 @@ func printTrace(cmd *cobra.Command, e experiment.Experiment, at, around float64,
 	for _, n := range nodes {
 		wanted[n] = true
 	}
-	from, until := node.Instant((at-around)*1e9), node.Instant(min(at+around, 9e9)*1e9)
+	from, until := instant(begin), instant(end)
 	out := bufio.NewWriter(cmd.OutOrStdout())
 	lines := 0
 	w.Observe = func(n int, now node.Instant, ev node.Event, b *node.Batch) {
@@ -115,13 +118,21 @@ func printTrace(cmd *cobra.Command, e experiment.Experiment, at, around float64,
 	}
 	w.Run(until, func() bool { return cmd.Context().Err() != nil })
 	if lines == 0 {
-		fmt.Fprintf(out, "nothing happened between %.6f and %.6f s\n", max(0, from.Seconds()), until.Seconds())
+		fmt.Fprintf(out, "nothing happened between %.6f and %.6f s\n", from.Seconds(), until.Seconds())
 	}
 	return errors.Join(out.Flush(), cmd.Context().Err())
 }
 
+// instant is the virtual time of so many seconds, which may be too many for one.
+func instant(seconds float64) node.Instant {
+	return node.Instant(math.Round(min(max(0, seconds), 9e9) * 1e9))
+}
+
 func verifyRun(cmd *cobra.Command, e experiment.Experiment, r *report.Result) error {
-	run, err := trial.Run(cmd.Context(), e, trial.Options{})
+	tuneCollector()
+	bar := newBar(cmd.OutOrStdout())
+	run, err := trial.Run(cmd.Context(), e, trial.Options{Progress: bar.show})
+	bar.clear()
 	if err != nil {
 		return err
 	}
@@ -144,6 +155,9 @@ rounds leave 1 % of the differences. With --out, a page with drawings is written
 		Example: `  starling sim topologies
   starling sim topologies ring regular:4 hypercube --nodes 64 --out topologies`,
 		RunE: func(cmd *cobra.Command, specs []string) error {
+			if nodes < 1 || nodes > mostDrawn {
+				return usageError{"sim topologies ", fmt.Errorf("--nodes %d: want 1 to %d", nodes, mostDrawn)}
+			}
 			if len(specs) == 0 {
 				specs = []string{"line", "ring", "star", "torus", "hypercube", "exponential", "regular:4", "regular:8", "erdos-renyi", "complete",
 					"one-peer-exponential", "matching"}
@@ -158,11 +172,17 @@ rounds leave 1 % of the differences. With --out, a page with drawings is written
 	return cmd
 }
 
+// mostDrawn bounds the nodes of topologies: what it takes to measure the complete graph grows with their cube.
+const mostDrawn = 1024
+
 func topologies(cmd *cobra.Command, specs []string, nodes int, seed uint64, out string) error {
 	w := cmd.OutOrStdout()
 	fmt.Fprintf(w, "%-26s %8s %9s %9s %8s %10s\n", "topology", "links", "degree", "diameter", "gap", "rounds to 1 %")
 	known := 0
 	for _, spec := range specs {
+		if err := cmd.Context().Err(); err != nil {
+			return err
+		}
 		t, err := topology.Parse(spec, nodes, seed)
 		if err != nil {
 			fmt.Fprintf(w, "%-26s %v\n", spec, err)
@@ -196,7 +216,7 @@ func topologies(cmd *cobra.Command, specs []string, nodes int, seed uint64, out 
 	if err := report.Topologies(&page, nodes, seed, specs); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
+	if err := makeOut(out); err != nil {
 		return err
 	}
 	path := filepath.Join(out, "topologies.html")

@@ -319,6 +319,12 @@ func (c *checker) measuring() {
 	}
 }
 
+// timeless reports whether a node can go through rounds without end while no time passes.
+func (c *checker) timeless() bool {
+	m, d := c.e.Method, c.e.Compute
+	return c.e.Reference.Name == None && m.Exchange == Announce && m.AnnounceEvery == 0 && d.Other == 0 && d.Step == 0 && (d.Epoch == 0 || !m.Steps.Epoch)
+}
+
 // stop checks that the run ends.
 func (c *checker) stop() {
 	s := c.e.Stop
@@ -334,6 +340,9 @@ func (c *checker) stop() {
 		c.add("stop.worst", "is %v, but evaluate.every is 0, so that nothing is measured", s.Worst)
 	}
 	bounded := s.Rounds != 0 || s.Time != 0 || s.Events != 0
+	if c.timeless() && s.Time != 0 && s.Rounds == 0 && s.Events == 0 {
+		c.add("stop.time", "is %s, which never comes: compute.step, compute.other and method.announce_every are 0, so that rounds take no time", manifest.DurationText(s.Time))
+	}
 	if !bounded && !c.d.Failed("stop.rounds") && !c.d.Failed("stop.time") && !c.d.Failed("stop.events") {
 		c.add("stop", "wants rounds, time or events: goals may never be reached")
 	}

@@ -169,8 +169,9 @@ type Checkpoint struct {
 // Reference replaces the method by one that needs a server, for comparison, in the same engine and on the same data.
 type Reference struct {
 	// Name is "none", the default, or "fedavg": in each round the server sends its model to Clients nodes, each of which
-	// trains for Method.Steps, and averages what comes back, weighted by examples. The overlay, cells, and what Method says
-	// of mixing and exchange are without effect then.
+	// trains for Method.Steps, and averages what comes back, weighted by examples. A round takes as long as its slowest client
+	// with the latency there and back. All are honest and always there, and nothing gets lost: the overlay, cells, the rest of
+	// Network, sessions, adversaries, and what Method says of mixing and exchange are without effect then.
 	Name string
 	// Clients says how many nodes take part in a round, drawn anew each time. Default all. Without effect if Name is none.
 	Clients Portion

@@ -152,7 +152,8 @@ func (e *Experiment) ineffective(path string) bool {
 	}
 	if e.Reference.Name == FedAvg {
 		return in("overlay", "cells", "method.mix", "method.exchange", "method.degree", "method.wake", "method.announce_every",
-			"method.repair_every", "init", "limits", "checkpoint")
+			"method.repair_every", "init", "limits", "checkpoint", "network.jitter", "network.bandwidth", "network.loss", "network.nat",
+			"network.partitions", "churn.sessions", "adversaries")
 	}
 	switch {
 	case in("reference.clients"):
@@ -184,12 +185,18 @@ func assign(to, from any) {
 	switch to := to.(type) {
 	case *string:
 		*to = *from.(*string)
+	case *word:
+		*to = *from.(*word)
 	case *int:
 		*to = *from.(*int)
 	case *time.Duration:
 		*to = *from.(*time.Duration)
 	case *Portion:
 		*to = *from.(*Portion)
+	case *[]Partition:
+		*to = *from.(*[]Partition)
+	case *[]string:
+		*to = *from.(*[]string)
 	case *manifest.Size:
 		*to = *from.(*manifest.Size)
 	default:

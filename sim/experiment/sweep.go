@@ -18,8 +18,8 @@ const ResultFile = "result.json"
 // HashKey is the key of a result whose value is the hash of the settings, [Point.Hash].
 const HashKey = "settings_hash"
 
-// errorFile tells why a point has no result.
-const errorFile = "error.txt"
+// ErrorFile is the file of a point's directory that tells why it has no result.
+const ErrorFile = "error.txt"
 
 // maxResult bounds the result files that are looked into.
 const maxResult = 64 << 20
@@ -45,7 +45,7 @@ type Outcome struct {
 	Point   Point
 	Dir     string // the point's directory
 	Skipped bool   // it was finished before
-	Err     error  // why it has no result; the same is in error.txt of Dir, unless the sweep was interrupted
+	Err     error  // why it has no result; the same is in [ErrorFile] of Dir, unless the sweep was interrupted
 }
 
 // Go carries out what is not finished yet. A point that fails does not stop the others. The outcomes are in the order of
@@ -133,7 +133,7 @@ func recordFailure(dir string, why error) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, errorFile), []byte(why.Error()+"\n"), 0o644)
+	return os.WriteFile(filepath.Join(dir, ErrorFile), []byte(why.Error()+"\n"), 0o644)
 }
 
 // replace makes dir the directory called name, whatever was there before.

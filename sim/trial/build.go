@@ -129,7 +129,7 @@ func (s *Setup) churn() error {
 
 func (s *Setup) adversaries() error {
 	e := &s.Experiment
-	if len(e.Adversaries) == 0 {
+	if len(e.Adversaries) == 0 || e.Reference.Name == experiment.FedAvg {
 		return nil
 	}
 	var err error

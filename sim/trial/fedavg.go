@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -14,6 +16,7 @@ import (
 	"starling/node"
 	"starling/sim"
 	"starling/sim/chance"
+	"starling/sim/experiment"
 	"starling/sim/report"
 )
 
@@ -47,7 +50,10 @@ func (r *runner) fedavg(ctx context.Context, s *Setup) (report.Run, error) {
 		case r.Stop.Events > 0 && uint64(f.messages) >= r.Stop.Events:
 			r.stopped = fmt.Sprintf("%d events were over", r.Stop.Events)
 		}
-		r.tell(max(float64(f.rounds)/float64(max(1, r.Stop.Rounds)), float64(f.now)/float64(until)), f.now.Seconds(), float64(f.rounds), r.Nodes)
+		if r.stopped == "" && f.now == 0 && r.Stop.Rounds == 0 && r.Stop.Events == 0 {
+			return report.Run{}, errors.New("rounds of the reference take no time, so stop.time never comes: give compute.step, or stop.rounds")
+		}
+		r.tell(f.share(&r.Stop, until), f.now.Seconds(), float64(f.rounds), r.Nodes)
 	}
 	res := r.result(s)
 	all := report.Tally{Sent: uint64(f.messages), Delivered: uint64(f.messages)}
@@ -61,6 +67,18 @@ func (r *runner) fedavg(ctx context.Context, s *Setup) (report.Run, error) {
 	res.TrainCPUSeconds, res.EvalCPUSeconds = seconds(f.trainCost), seconds(f.evalCost)
 	r.spend(&res)
 	return report.Run{Result: res, Series: r.series}, nil
+}
+
+// share is how far the run is on the way to its end.
+func (f *federation) share(stop *experiment.Stop, until node.Instant) float64 {
+	share := float64(f.now) / float64(until)
+	if stop.Rounds > 0 {
+		share = max(share, float64(f.rounds)/float64(stop.Rounds))
+	}
+	if stop.Events > 0 {
+		share = max(share, float64(f.messages)/float64(stop.Events))
+	}
+	return share
 }
 
 // federation is the server and its nodes.
@@ -101,6 +119,8 @@ func (f *federation) round(ctx context.Context) error {
 	next := 0
 	for _, worker := range f.workers {
 		group.Go(func() {
+			runtime.LockOSThread() // the clock is the thread's
+			defer runtime.UnlockOSThread()
 			began := threadTime()
 			for {
 				mu.Lock()
@@ -211,6 +231,8 @@ func (f *federation) passed(n int) uint64 {
 
 // tick evaluates the server's model, which is everybody's.
 func (f *federation) tick() report.Tick {
+	runtime.LockOSThread() // the clock is the thread's
+	defer runtime.UnlockOSThread()
 	began := threadTime()
 	accuracy, loss := f.workers[0].Evaluate(f.model)
 	f.evalCost += threadTime() - began

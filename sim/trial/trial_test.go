@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"starling/node"
 	"starling/sim"
 	"starling/sim/experiment"
 	"starling/sim/experiments"
@@ -289,4 +290,74 @@ func ExampleRun() {
 	r, err := Run(exampleContext(), f.Points[0].Experiment, Options{})
 	fmt.Println(err, r.Result.Stopped, r.Result.Messages.Balanced())
 	// Output: <nil> half of the nodes had finished 5 rounds true
+}
+
+// TestTheReferenceIsTheWeightedMeanOfWhatClientsTrained does one round by hand.
+func TestTheReferenceIsTheWeightedMeanOfWhatClientsTrained(t *testing.T) {
+	e := world(t, "fedavg")
+	e.Stop.Rounds, e.Codec = 1, "fp32"
+	e.Reference.Clients = experiment.All()
+	got := run(t, e, Options{}).Result
+
+	s, err := Build(e, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	task := s.Config.Task
+	start, opt := make([]float32, task.Len()), make([]float32, task.OptLen())
+	task.Init(0, start, opt)
+	mean, weights := make([]float64, task.Len()), 0.0
+	worker := task.Worker()
+	for n := range e.Nodes {
+		out, outOpt := make([]float32, task.Len()), make([]float32, task.OptLen())
+		samples := float64(worker.Train(n, node.TrainJob{Steps: 5}, start, opt, out, outOpt).Samples)
+		for j, x := range out {
+			mean[j] += samples * float64(x)
+		}
+		weights += samples
+	}
+	model := make([]float32, task.Len())
+	for j := range model {
+		model[j] = float32(mean[j] / weights)
+	}
+	accuracy, loss := worker.Evaluate(model)
+	if math.Abs(loss-float64(got.Loss.Mean)) > 1e-5 || math.Abs(accuracy-float64(got.Accuracy.Mean)) > 0.005 {
+		t.Errorf("loss %.6f and accuracy %.4f, by hand %.6f and %.4f", got.Loss.Mean, got.Accuracy.Mean, loss, accuracy)
+	}
+	if want := uint64(2 * e.Nodes); got.Messages.Sent != want || got.Bytes.Sent != want*uint64(4*task.Len())+want*overhead(t, s) {
+		t.Errorf("%d messages of %d bytes, want %d models", got.Messages.Sent, got.Bytes.Sent, want)
+	}
+}
+
+// overhead is what the codec adds to the floats of a model.
+func overhead(t *testing.T, s *Setup) uint64 {
+	b, _, err := s.Config.Task.Worker().Encode(0, make([]float32, s.Config.Task.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uint64(len(b) - 4*s.Config.Task.Len())
+}
+
+// TestAttackersHaveNoPartInTheReference compares with the run without them, and looks for them in the result.
+func TestAttackersHaveNoPartInTheReference(t *testing.T) {
+	e := world(t, "fedavg")
+	want := run(t, e, Options{}).Result
+	e.Adversaries = []string{"label-flip:share=0.3", "silence:count=1"}
+	got := run(t, e, Options{}).Result
+	if got.TraceHash != want.TraceHash || len(got.Adversaries) > 0 {
+		t.Errorf("trace %s with attackers %v, %s without", got.TraceHash, got.Adversaries, want.TraceHash)
+	}
+}
+
+func TestRunsThatTakeNoTimeSayThatTheirTimeNeverComes(t *testing.T) {
+	const text = "name: still\nnodes: 6\ndata: {source: pegasos}\nmodel: softmax\ncompute: {step: 0s, other: 0s}\nmethod: {steps: 5, announce_every: 0s}\nstop: {time: 5s}\n"
+	for _, sets := range [][]string{nil, {"reference.name=fedavg"}} {
+		f, err := experiment.Load([]byte(text), "still.yaml", sets, experiment.Owners())
+		if err == nil {
+			_, err = Run(t.Context(), f.Points[0].Experiment, Options{})
+		}
+		if err == nil || !strings.Contains(err.Error(), "never comes") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v: error %v", sets, err)
+		}
+	}
 }
