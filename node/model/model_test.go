@@ -363,7 +363,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		{"softmax", 0, 256, `model "softmax" wants rows of features, and this data is text: use gpt`},
 		{"mlp:64", 0, 256, "use gpt"},
 		{"svm", 0, 2, "use gpt"},
-		{"gpt", 784, 10, "model gpt reads text, and this data has rows of 784 features"},
+		{"gpt", 784, 10, "model gpt reads text, and this data is rows of features: use data from text:FILE"},
 		{"gtp:layers=1", 0, 256, `did you mean "gpt"?`},
 		{"gpt:", 0, 256, `has no setting ""; it has layers, width, heads, context, such as gpt:layers=4`},
 		{"gpt:layer=2", 0, 256, `did you mean "layers"?`},

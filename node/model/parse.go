@@ -41,7 +41,7 @@ func Parse(spec string, inputs, classes int) (Model, error) {
 		}
 	case name == "gpt":
 		if inputs > 0 {
-			return nil, fmt.Errorf("model gpt reads text, and this data has rows of %d features: use data from text:FILE, or another model", inputs)
+			return nil, fmt.Errorf("model gpt reads text, and this data is rows of features: use data from text:FILE, or another model")
 		}
 	default:
 		return nil, fmt.Errorf("model %s is not known; use softmax, mlp:WIDTHS, svm or gpt%s", brief(spec),
