@@ -305,7 +305,8 @@ func TestTheLayoutOfGPTNamesItsParts(t *testing.T) {
 	}
 	params := make([]float32, layout.Len())
 	parse(t, "gpt:layers=1,width=8,heads=2,context=5", 0, 20).Init(params, 1)
-	for i, bound := range []float64{0.5 * math.Sqrt(3./8), 0.5 * math.Sqrt(3./8), 1, 0.5 * math.Sqrt(3./8), 0.5 * math.Sqrt(3./16), 1, 0.5 * math.Sqrt(3./8), 0.5 * math.Sqrt(3./64), 1} {
+	in := 0.5 * math.Sqrt(3./8)
+	for i, bound := range []float64{in, in, 1, in, in / math.Sqrt2, 1, in, in / math.Sqrt(8), 1} {
 		v := layout.Tensors[i].Of(params)
 		if most := float64(slices.Max(v)); most > bound+1e-7 || most < 0.7*bound || bound == 1 && slices.Min(v) != 1 {
 			t.Errorf("%s begins with up to %v, want %v", layout.Tensors[i].Name, most, bound)
