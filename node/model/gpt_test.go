@@ -134,7 +134,7 @@ func TestGradientsOfGPTEqualFiniteDifferences(t *testing.T) {
 		{"gpt:layers=1,width=4,heads=1,context=3", 2, 3, 3, 1},
 		{"gpt:layers=2,width=8,heads=2,context=5", 3, 5, 7, 1},
 		{"gpt:layers=1,width=6,heads=3,context=1", 4, 1, 5, 1},
-		{"gpt:layers=1,width=8,heads=2,context=70", 9, 70, 20, 61},    // two blocks of queries, two chunks
+		{"gpt:layers=1,width=8,heads=2,context=70", 9, 70, 20, 61},     // two blocks of queries, two chunks
 		{"gpt:layers=1,width=16,heads=2,context=20", 28, 20, 256, 499}, // blocks of logits that end within a sequence, and all bytes
 	} {
 		t.Run(test.spec, func(t *testing.T) {
