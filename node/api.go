@@ -74,7 +74,7 @@ type (
 	// Evaluated ends an EvaluateJob.
 	Evaluated struct {
 		Job      JobID
-		Accuracy float64 // share of held-out examples that are right, 0 to 1
+		Accuracy float64 // share of held-out labels that are predicted right, 0 to 1
 		Loss     float64
 	}
 

@@ -18,7 +18,7 @@
 //     dimension of matrix products, a fixed number of lanes for reductions. Neither depends on the machine, on alignment, on how
 //     the caller tiles rows, or on which of several ways a product takes.
 //   - Package math is used for square roots and bit patterns only. Its Exp, Log and Cos are assembly on some machines and
-//     fused on others, so they differ in the last bit; [Exp], [Log] and [CosPi] do not.
+//     fused on others, so they differ in the last bit; [Exp], [Exp32], [Log] and [CosPi] do not.
 //
 // Which NaN a result is, when it is one, is not defined.
 //

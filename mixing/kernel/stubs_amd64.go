@@ -81,6 +81,21 @@ func exp512(dst *float64, x *float64, n int) int
 //go:noescape
 func adam512(settings *float32, w *float32, grad *float32, first *float32, second *float32, n int)
 
+// mul512 is Mul for n elements, a multiple of 16 and above 0.
+//
+//go:noescape
+func mul512(x *float32, y *float32, n int)
+
+// expsSingle512 is Exps32 for n elements, a multiple of 16 and above 0.
+//
+//go:noescape
+func expsSingle512(x *float32, alpha float32, shift float32, n int)
+
+// gelu512 is GELU for n elements, a multiple of 16 and above 0.
+//
+//go:noescape
+func gelu512(y *float32, x *float32, n int)
+
 // panel2 is panel for n up to two vectors, m, n and k above 0. Strides are in bytes. Tiles have tall rows.
 // Lines of B at the distance ahead, in bytes, are wanted next and fetched on the way.
 //
@@ -157,3 +172,18 @@ func exp2(dst *float64, x *float64, n int) int
 //
 //go:noescape
 func adam2(settings *float32, w *float32, grad *float32, first *float32, second *float32, n int)
+
+// mul2 is Mul for n elements, a multiple of 8 and above 0.
+//
+//go:noescape
+func mul2(x *float32, y *float32, n int)
+
+// expsSingle2 is Exps32 for n elements, a multiple of 8 and above 0.
+//
+//go:noescape
+func expsSingle2(x *float32, alpha float32, shift float32, n int)
+
+// gelu2 is GELU for n elements, a multiple of 8 and above 0.
+//
+//go:noescape
+func gelu2(y *float32, x *float32, n int)

@@ -230,3 +230,39 @@ func (t tier) adam(a *Adam, w, g, first, second []float32) int {
 	}
 	return n
 }
+
+func (t tier) exps32(x []float32, alpha, shift float32) int {
+	n := t.whole(len(x), 8)
+	switch {
+	case n == 0:
+	case t == avx512:
+		expsSingle512(&x[0], alpha, shift, n)
+	default:
+		expsSingle2(&x[0], alpha, shift, n)
+	}
+	return n
+}
+
+func (t tier) mul(x, y []float32) int {
+	n := t.whole(len(x), 8)
+	switch {
+	case n == 0:
+	case t == avx512:
+		mul512(&x[0], &y[0], n)
+	default:
+		mul2(&x[0], &y[0], n)
+	}
+	return n
+}
+
+func (t tier) gelu(y, x []float32) int {
+	n := t.whole(len(x), 8)
+	switch {
+	case n == 0:
+	case t == avx512:
+		gelu512(&y[0], &x[0], n)
+	default:
+		gelu2(&y[0], &x[0], n)
+	}
+	return n
+}

@@ -22,5 +22,8 @@ func (tier) grey([]float32, []uint8) int                    { return 0 }
 func (tier) dot(_, _ []float32, _ *[32]float64) int         { return 0 }
 func (tier) weighted([]float32, []float64, [][]float32) int { return 0 }
 func (tier) exp(_, _ []float64) int                         { return 0 }
+func (tier) exps32([]float32, float32, float32) int         { return 0 }
+func (tier) mul(_, _ []float32) int                         { return 0 }
+func (tier) gelu(_, _ []float32) int                        { return 0 }
 
 func (tier) adam(_ *Adam, _, _, _, _ []float32) int { return 0 }

@@ -40,6 +40,7 @@ type Options struct {
 type Program struct {
 	manifest  manifest.Manifest
 	model     model.Model // of which workers make clones; its own scratch is not used
+	labels    int         // of a row
 	optimizer optim.Optimizer
 	codec     codec.Codec
 	lossy     bool
@@ -58,7 +59,7 @@ func New(m manifest.Manifest, o Options) (*Program, error) {
 		spec = o.Source
 	}
 	if spec == "own" {
-		return nil, fmt.Errorf("every node of this run brings its own data: say with --data where it is, idx:DIR or csv:FILE")
+		return nil, fmt.Errorf("every node of this run brings its own data: say with --data where it is, idx:DIR, csv:FILE or text:FILE")
 	}
 	source, err := data.Open(spec)
 	if err != nil {
@@ -67,6 +68,11 @@ func New(m manifest.Manifest, o Options) (*Program, error) {
 	if p.model, err = model.Parse(m.Model, source.Inputs(), source.Classes()); err != nil {
 		return nil, err
 	}
+	inputs, labels := p.model.Row()
+	if source, err = source.Windows(inputs); err != nil {
+		return nil, err
+	}
+	p.labels = labels
 	if p.optimizer, err = optim.Parse(m.Optimizer); err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ type Worker struct {
 	batches data.Batches
 	grad    []float32
 	x       []float32 // features of a batch
-	y       []uint8
+	y       []uint8   // its labels
 
 	names   map[node.PeerID]string
 	inputs  []mixing.Input
@@ -49,8 +49,8 @@ const evalRows = 256
 
 // reserve makes room for a batch of so many rows.
 func (w *Worker) reserve(rows int) {
-	if len(w.y) < rows {
-		w.x, w.y = make([]float32, rows*w.program.train.Inputs()), make([]uint8, rows)
+	if len(w.y) < rows*w.program.labels {
+		w.x, w.y = make([]float32, rows*w.program.train.Inputs()), make([]uint8, rows*w.program.labels)
 	}
 }
 
@@ -84,7 +84,7 @@ func (w *Worker) Train(ctx context.Context, n *Node, job node.TrainJob, params, 
 			return t
 		}
 		t.Steps++
-		t.Samples += uint64(len(y))
+		t.Samples += uint64(len(y) / w.program.labels)
 	}
 	if !kernel.Finite(out) {
 		t.Loss = math.NaN()
@@ -106,7 +106,7 @@ func (w *Worker) batch(n *Node, job node.TrainJob, i uint64) (x []float32, y []u
 		}
 	}
 	w.reserve(len(rows))
-	x, y = w.x[:len(rows)*w.program.train.Inputs()], w.y[:len(rows)]
+	x, y = w.x[:len(rows)*w.program.train.Inputs()], w.y[:len(rows)*w.program.labels]
 	w.program.train.Fill(x, y, rows)
 	if n.relabel != nil {
 		n.relabel(y)
@@ -114,8 +114,8 @@ func (w *Worker) batch(n *Node, job node.TrainJob, i uint64) (x []float32, y []u
 	return x, y
 }
 
-// Evaluate measures params on all held-out examples: the share that is right, and the mean loss. It ends early, with a result
-// of no use, when ctx ends.
+// Evaluate measures params on all held-out examples: the share of labels that is right, and the mean loss of a label; that of
+// a text is the logarithm of the perplexity. It ends early, with a result of no use, when ctx ends.
 func (w *Worker) Evaluate(ctx context.Context, params []float32) (accuracy, loss float64) {
 	test := w.program.test
 	right, rows := 0, test.Len()
@@ -124,14 +124,15 @@ func (w *Worker) Evaluate(ctx context.Context, params []float32) (accuracy, loss
 		x, y, ok := test.Range(first, n)
 		if !ok {
 			w.reserve(n)
-			x, y = w.x[:n*test.Inputs()], w.y[:n]
+			x, y = w.x[:n*test.Inputs()], w.y[:n*w.program.labels]
 			test.FillRange(x, y, first, n)
 		}
 		sum, correct := w.model.Evaluate(params, x, y)
 		loss += sum
 		right += correct
 	}
-	return float64(right) / float64(rows), loss / float64(rows)
+	labels := float64(rows * w.program.labels)
+	return float64(right) / labels, loss / labels
 }
 
 // Encode encodes a vector of a node in the run's codec. If the codec loses something, the vector's exact statistics come with it.

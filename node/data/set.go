@@ -7,8 +7,9 @@ import "starling/mixing/kernel"
 type Set struct {
 	inputs, classes int
 	labels          []uint8
-	images          pages[uint8]   // one of the two
-	numbers         pages[float32] // is in use
+	images          pages[uint8]   // one of the
+	numbers         pages[float32] // three
+	windows         windows        // is in use; with this one there are no labels
 	index           []int32        // of the rows in labels and pages, nil when they are all of them
 }
 
@@ -17,11 +18,24 @@ func (s *Set) Len() int {
 	if s.index != nil {
 		return len(s.index)
 	}
+	if s.isText() {
+		return s.windows.rows
+	}
 	return len(s.labels)
 }
 
+func (s *Set) isText() bool { return s.windows.length > 0 }
+
 // Inputs returns the number of features of a row.
 func (s *Set) Inputs() int { return s.inputs }
+
+// Targets returns the number of labels of a row: one, or as many as features if they are tokens of a text.
+func (s *Set) Targets() int {
+	if s.isText() {
+		return s.inputs
+	}
+	return 1
+}
 
 // Classes returns the number of classes; labels are below it.
 func (s *Set) Classes() int { return s.classes }
@@ -33,30 +47,33 @@ func (s *Set) stored(row int32) int32 {
 	return row
 }
 
-// Label returns the label of a row.
-func (s *Set) Label(row int32) uint8 { return s.labels[s.stored(row)] }
+// Label returns the label of a row, the last one where there are several.
+func (s *Set) Label(row int32) uint8 {
+	if s.isText() {
+		return s.windows.row(s.stored(row))[s.inputs]
+	}
+	return s.labels[s.stored(row)]
+}
 
 // Fill writes the features and labels of rows, one row after the other, to the start of x and y. x must have room for
-// len(rows)·Inputs() floats and y for len(rows) labels. Grey levels become level/255, between 0 and 1; numbers of a CSV file
-// stay as they are.
+// len(rows)·Inputs() floats and y for len(rows)·Targets() labels. Grey levels become level/255, between 0 and 1; numbers of a
+// CSV file stay as they are; bytes of a text become their numbers.
 func (s *Set) Fill(x []float32, y []uint8, rows []int32) {
 	for i, row := range rows {
-		s.row(x[i*s.inputs:][:s.inputs], row)
-		y[i] = s.Label(row)
+		s.row(x, y, i, row)
 	}
 }
 
 // FillRange is Fill for count rows from first on.
 func (s *Set) FillRange(x []float32, y []uint8, first, count int) {
 	for i := range count {
-		row := int32(first + i)
-		s.row(x[i*s.inputs:][:s.inputs], row)
-		y[i] = s.Label(row)
+		s.row(x, y, i, int32(first+i))
 	}
 }
 
 // Range returns the features and labels of count rows from first on as [Set.FillRange] would write them, but without copying
-// them. ok is false, and there is nothing, where they do not lie in memory like that: images never do, see [Set.Unpacked].
+// them. ok is false, and there is nothing, where they do not lie in memory like that: images and text never do, see
+// [Set.Unpacked].
 // The slices must not be changed.
 func (s *Set) Range(first, count int) (x []float32, y []uint8, ok bool) {
 	n := &s.numbers
@@ -67,9 +84,9 @@ func (s *Set) Range(first, count int) (x []float32, y []uint8, ok bool) {
 }
 
 // Unpacked returns the set with all features as floats in one piece: four times the memory of images, and nothing left to do
-// when they are read.
+// when they are read. Text stays as it is.
 func (s *Set) Unpacked() *Set {
-	if s.Len() == 0 {
+	if s.Len() == 0 || s.isText() {
 		return s
 	}
 	if _, _, ok := s.Range(0, s.Len()); ok {
@@ -81,13 +98,24 @@ func (s *Set) Unpacked() *Set {
 	return t
 }
 
-func (s *Set) row(x []float32, row int32) {
+// row writes features and labels of a row to the i-th place.
+func (s *Set) row(x []float32, y []uint8, i int, row int32) {
 	at := s.stored(row)
-	if s.numbers.width > 0 {
-		copy(x, s.numbers.at(at))
+	x = x[i*s.inputs:][:s.inputs]
+	switch {
+	case s.isText():
+		tokens := s.windows.row(at)
+		copy(y[i*s.inputs:][:s.inputs], tokens[1:])
+		for j := range x {
+			x[j] = float32(tokens[j])
+		}
 		return
+	case s.numbers.width > 0:
+		copy(x, s.numbers.at(at))
+	default:
+		kernel.Grey(x, s.images.at(at)[:len(x)])
 	}
-	kernel.Grey(x, s.images.at(at)[:len(x)])
+	y[i] = s.labels[at]
 }
 
 // Subset returns the set of some rows of s, in that order. The two share their memory.

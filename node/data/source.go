@@ -25,6 +25,7 @@ type Source struct {
 	inputs, classes int
 	labels          []uint8
 	load            func(test bool, rows []int32) (*Set, error) // rows are ascending; nil means all
+	windows         func(length int) (*Source, error)           // of text that has no rows yet; else nil
 }
 
 // Open finds a data set by its specification:
@@ -34,6 +35,8 @@ type Source struct {
 //	idx:DIR    files in MNIST's format and with MNIST's names in a directory, compressed (.gz) or not
 //	csv:FILE   a row a line: the label, a whole number from 0 to 255, then the features; the first line may be a header.
 //	           Every tenth row is held out for evaluation.
+//	text:FILE  any file as text whose tokens are its bytes. The last tenth is held out for evaluation, or another share:
+//	           text:held=0.05:FILE. A row is a window of the file whose length a model chooses, see [Source.Windows].
 //
 // It reads labels and checks formats; features are read by [Source.Train] and [Source.Test]. Errors name the file, and the
 // line where there are lines.
@@ -52,20 +55,36 @@ func Open(spec string) (*Source, error) {
 		return openIDX(os.DirFS(arg), ".", arg)
 	case kind == "csv" && arg != "":
 		return openCSV(arg)
+	case kind == "text" && arg != "":
+		return openText(arg)
 	}
 	if len(spec) > 60 {
 		spec = spec[:60] + "…"
 	}
-	return nil, fmt.Errorf("data %s is not known; use mnist, pegasos, idx:DIR or csv:FILE", strconv.Quote(spec))
+	return nil, fmt.Errorf("data %s is not known; use mnist, pegasos, idx:DIR, csv:FILE or text:FILE", strconv.Quote(spec))
 }
 
-// Inputs returns the number of features of a row.
+// Inputs returns the number of features of a row. It is 0 for text, which has rows only once a model has chosen their length.
 func (s *Source) Inputs() int { return s.inputs }
+
+// Windows returns the source of text with rows of so many tokens, and as many labels, each the token after one. Windows
+// follow each other without a gap, so that every token is the label of one; a rest at the end is left out. For [Partition],
+// which knows labels of rows, they are all of one class: dirichlet:A gives nodes unequal amounts of text, shards:K gives each
+// K pieces of the file. Sources that have rows are returned as they are, if these have that length.
+func (s *Source) Windows(length int) (*Source, error) {
+	switch {
+	case s.windows != nil:
+		return s.windows(length)
+	case length != s.inputs:
+		return nil, fmt.Errorf("data %s: rows have %d features, not %d", s.name, s.inputs, length)
+	}
+	return s, nil
+}
 
 // Classes returns the number of classes; labels are below it.
 func (s *Source) Classes() int { return s.classes }
 
-// Labels returns the labels of all training rows, for [Partition]. They must not be changed.
+// Labels returns the labels of all training rows, for [Partition]: zeros for text. They must not be changed.
 func (s *Source) Labels() []uint8 { return s.labels }
 
 // Train reads training rows, given in ascending order, and keeps only those in memory: row i of the set is rows[i] of the

@@ -19,7 +19,7 @@ type Manifest struct {
 	Name    string // for people; 1 to 40 of a-z, 0-9 and '-'; need not be unique
 	Seed    uint64 // root of all randomness that the nodes must share
 
-	Model string // "softmax", "mlp:64", "mlp:128,64", "svm"; see package model
+	Model string // "softmax", "mlp:64", "mlp:128,64", "svm", "gpt:layers=4"; see package model
 	// Init is "common" if every node starts from the same parameters, drawn from Seed, or "independent" if each
 	// draws its own.
 	Init string
@@ -44,7 +44,7 @@ type Manifest struct {
 
 // Data says what the nodes train on and how it is divided.
 type Data struct {
-	// Source is "mnist", "pegasos", "idx:DIR", "csv:FILE", or "own" if each site brings data that never leaves it.
+	// Source is "mnist", "pegasos", "idx:DIR", "csv:FILE", "text:FILE", or "own" if each site brings data that never leaves it.
 	Source string
 	// Split divides the source into shards: "iid", "dirichlet:A", "shards:K" or "contiguous".
 	Split string
@@ -56,7 +56,7 @@ type Data struct {
 // node reads, so a node that joins a run of somebody else asks its owner first.
 func (d Data) NamesFiles() bool {
 	kind, _ := cutSpec(d.Source)
-	return kind == "idx" || kind == "csv"
+	return kind == "idx" || kind == "csv" || kind == "text"
 }
 
 // Method says how the nodes train together.

@@ -16,9 +16,13 @@ import (
 )
 
 // shape returns what the model is checked with: inputs and classes of the source if its name says them, else numbers
-// with which any model can be built. The data itself is opened, and checked against the model, by whoever trains.
-func shape(source string) (inputs, classes int) {
+// with which any model can be built; own data may be text, for a model that reads it. The data itself is opened, and checked
+// against the model, by whoever trains.
+func shape(source, model string) (inputs, classes int) {
+	reader, _ := cutSpec(model)
 	switch kind, _ := cutSpec(source); {
+	case kind == "text", source == "own" && reader == "gpt":
+		return 0, 256
 	case source == "mnist":
 		return 784, 10
 	case kind == "pegasos":
@@ -66,12 +70,15 @@ func checkSource(spec string) error {
 		return err
 	case (kind == "idx" || kind == "csv") && strings.TrimSpace(arg) != "":
 		return nil
+	case kind == "text":
+		_, _, err := data.TextFile(arg)
+		return err
 	case kind == "idx":
 		return errors.New("idx: wants the directory of the files, idx:DIR")
 	case kind == "csv":
 		return errors.New("csv: wants a file, csv:FILE")
 	}
-	return fmt.Errorf("%s is not known; use mnist, pegasos, idx:DIR, csv:FILE or own", quote(spec))
+	return fmt.Errorf("%s is not known; use mnist, pegasos, idx:DIR, csv:FILE, text:FILE or own", quote(spec))
 }
 
 func checkSplit(spec string) error {

@@ -3,6 +3,7 @@ package manifest
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -42,6 +43,7 @@ func TestSourcesAndSplitsAreChecked(t *testing.T) {
 	for spec, good := range map[string]bool{
 		"mnist": true, "own": true, "idx:a b": true, "csv:/x.csv": true, "pegasos": true, "pegasos:seed=7": true, "pegasos:7": false, "pegasos:seed=-1": false,
 		"": false, "Mnist": false, "mnist:x": false, "own:x": false, "idx": false, "idx: ": false, "csv:": false, "http://x": false,
+		"text:/a b.txt": true, "text:held=0.05:x": true, "text": false, "text: ": false, "text:held=2:x": false, "text:held=0.1": false,
 	} {
 		if err := checkSource(spec); (err == nil) != good {
 			t.Errorf("source %q: %v", spec, err)
@@ -54,6 +56,25 @@ func TestSourcesAndSplitsAreChecked(t *testing.T) {
 	} {
 		if err := checkSplit(spec); (err == nil) != good {
 			t.Errorf("split %q: %v", spec, err)
+		}
+	}
+}
+
+func TestModelsAndSourcesMustFitEachOther(t *testing.T) {
+	for _, test := range []struct{ model, source, want string }{
+		{"gpt", "text:x", ""},
+		{"gpt:layers=2,width=64", "own", ""},
+		{"mlp:64", "own", ""},
+		{"gpt", "mnist", "reads text"},
+		{"gpt", "csv:x", "reads text"},
+		{"softmax", "text:x", "wants rows of features"},
+		{"gpt:width=7", "text:x", "cannot be divided"},
+	} {
+		m := Default()
+		m.Model, m.Data.Source = test.model, test.source
+		err := m.Validate()
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), "model: ") || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s with %s: %v, want %q", test.model, test.source, err, test.want)
 		}
 	}
 }

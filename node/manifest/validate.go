@@ -32,7 +32,7 @@ func (m Manifest) problems(by owners) Problems {
 	checkWord(&ps, "admission", m.Admission, []string{"open"}, []string{"invite"})
 
 	checkText(&ps, "model", m.Model, func(s string) error {
-		inputs, classes := shape(m.Data.Source)
+		inputs, classes := shape(m.Data.Source, m.Model)
 		return by.model(s, inputs, classes)
 	})
 	checkText(&ps, "data.source", m.Data.Source, checkSource)

@@ -12,21 +12,25 @@ import "starling/mixing"
 // A Model computes losses and gradients. It reuses its scratch memory, so that a value must be used by one goroutine at a
 // time; [Model.Clone] makes another. Results are the same bits on every machine.
 //
-// Examples are rows: x holds len(y) rows of as many features as the model has inputs, y their labels, each below the
-// number of classes. Vectors of the wrong length are bugs of the caller and panic.
+// Examples are rows of features x and labels y, as many of each as [Model.Row] says. Labels are below the number of classes.
+// A model of sequences has a label for every feature: a feature is a token, a whole number below the number of classes, and its
+// label the token that comes next. Vectors of the wrong length are bugs of the caller and panic.
 type Model interface {
 	// Layout describes the parameters. It is the same for all clones.
 	Layout() *mixing.Layout
 
+	// Row returns how many features and how many labels a row has.
+	Row() (inputs, labels int)
+
 	// Init fills params with initial values, a function of the seed.
 	Init(params []float32, seed uint64)
 
-	// Gradient writes the gradient of the mean loss over the rows to grad, as long as params, and returns that loss, in
+	// Gradient writes the gradient of the mean loss over the labels to grad, as long as params, and returns that loss, in
 	// nats where it is that of probabilities. It is not finite when parameters are not, or are far too large. At least one row
 	// is needed.
 	Gradient(grad, params, x []float32, y []uint8) float64
 
-	// Evaluate returns the sum of the losses of the rows, and how many of them are classified right.
+	// Evaluate returns the sum of the losses over the labels, and how many of them are predicted right.
 	Evaluate(params, x []float32, y []uint8) (loss float64, right int)
 
 	// Clone returns a model with scratch memory of its own.

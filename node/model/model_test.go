@@ -343,11 +343,11 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		inputs, classes int
 		want            string
 	}{
-		{"", 2, 2, `"" is not known; use softmax, mlp:WIDTHS or svm`},
+		{"", 2, 2, `"" is not known; use softmax, mlp:WIDTHS, svm or gpt`},
 		{"sofmax", 2, 2, "did you mean \"softmax\"?"},
 		{"MLP:64", 2, 2, "did you mean \"mlp\"?"},
 		{"mpl", 2, 2, "did you mean \"mlp\"?"},
-		{"resnet50", 2, 2, `"resnet50" is not known; use softmax, mlp:WIDTHS or svm`},
+		{"resnet50", 2, 2, `"resnet50" is not known; use softmax, mlp:WIDTHS, svm or gpt`},
 		{"softmax:3", 2, 2, "not known"},
 		{"mlp", 2, 2, "such as mlp:64"},
 		{"mlp:", 2, 2, "such as mlp:64"},
@@ -359,7 +359,25 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		{"mlp:40000,40000,40000", 2, 2, "more than 2^31"},
 		{"mlp:30000,30000", 2, 2, "more than 268435456"},
 		{"mlp:1" + strings.Repeat(",1", 16), 2, 2, "17 hidden layers"},
-		{"softmax", 0, 2, "0 inputs"},
+		{"softmax", -1, 2, "-1 inputs"},
+		{"softmax", 0, 256, `model "softmax" wants rows of features, and this data is text: use gpt`},
+		{"mlp:64", 0, 256, "use gpt"},
+		{"svm", 0, 2, "use gpt"},
+		{"gpt", 784, 10, "model gpt reads text, and this data is rows of features: use data from text:FILE"},
+		{"gtp:layers=1", 0, 256, `did you mean "gpt"?`},
+		{"gpt:", 0, 256, `has no setting ""; it has layers, width, heads, context, such as gpt:layers=4`},
+		{"gpt:layer=2", 0, 256, `did you mean "layers"?`},
+		{"gpt:64", 0, 256, `has no setting "64"`},
+		{"gpt:layers=2,layers=2", 0, 256, "model gpt has layers twice"},
+		{"gpt:layers=2,", 0, 256, `no setting ""`},
+		{"gpt:layers=0", 0, 256, `model gpt wants layers from 1 to 64, not "0"`},
+		{"gpt:layers=65", 0, 256, `not "65"`},
+		{"gpt:layers", 0, 256, `not ""`},
+		{"gpt:context=8193", 0, 256, "context from 1 to 8192"},
+		{"gpt:width=130", 0, 256, "a width of 130 cannot be divided among 4"},
+		{"gpt:width=65536", 0, 256, "model gpt is not possible: tensor"},
+		{"gpt:width=4096,layers=8", 0, 256, "parameters, more than 268435456"},
+		{"gpt:width=1024,layers=12,context=8192", 0, 256, "floats of memory for a row, more than 268435456"},
 		{"softmax", 2, 1, "1 classes"},
 		{"softmax", 2, 257, "257 classes"},
 		{strings.Repeat("x", 5000), 2, 2, "not known"},
@@ -374,11 +392,14 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add("softmax")
 	f.Add("mlp:128, 64")
+	f.Add("gpt:layers=2, width=8,heads=2,context=3")
 	f.Add("mlp:65536,65536,65536")
 	f.Fuzz(func(t *testing.T, spec string) {
-		m, err := Parse(spec, 3, 2)
-		if err == nil && (m.Layout().Len() < 8 || m.Layout().Len() > maxParams) {
-			t.Errorf("%q has %d parameters", spec, m.Layout().Len())
+		for _, inputs := range []int{0, 3} {
+			m, err := Parse(spec, inputs, 2)
+			if err == nil && (m.Layout().Len() < 3 || m.Layout().Len() > maxParams) {
+				t.Errorf("%q has %d parameters", spec, m.Layout().Len())
+			}
 		}
 	})
 }

@@ -6,7 +6,6 @@ import (
 
 	"starling/mixing"
 	"starling/mixing/kernel"
-	"starling/mixing/philox"
 )
 
 // chunk is the number of rows that go through a network at a time. It bounds the scratch memory. It is part of the definition
@@ -35,16 +34,17 @@ func newNetwork(sizes []int) (*network, error) {
 	}
 	layout, err := mixing.NewLayout(tensors...)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("is not possible: %w", err)
 	}
 	if layout.Len() > maxParams {
-		return nil, fmt.Errorf("%d parameters are more than %d", layout.Len(), maxParams)
+		return nil, fmt.Errorf("has %d parameters, more than %d", layout.Len(), maxParams)
 	}
 	return &network{sizes: sizes, layout: layout}, nil
 }
 
-func (n *network) Layout() *mixing.Layout { return n.layout }
-func (n *network) Clone() Model           { return &network{sizes: n.sizes, layout: n.layout} }
+func (n *network) Layout() *mixing.Layout    { return n.layout }
+func (n *network) Row() (inputs, labels int) { return n.sizes[0], 1 }
+func (n *network) Clone() Model              { return &network{sizes: n.sizes, layout: n.layout} }
 
 // Init draws weights from uniform distributions on ±√(6/in) before a rectifier (He et al. 2015) and on ±√(6/(in+out)) in the
 // last layer (Glorot and Bengio 2010). Biases are zero.
@@ -57,14 +57,8 @@ func (n *network) Init(params []float32, seed uint64) {
 		if l == len(n.sizes)-2 {
 			bound = math.Sqrt(6 / float64(in+out))
 		}
-		w := n.layout.Tensors[2*l].Of(params)
-		var words [4]uint32
-		for i := range w {
-			if i%4 == 0 {
-				words = philox.Block(seed, [4]uint32{uint32(i / 4), 0, uint32(l), philox.Init})
-			}
-			w[i] = float32((float64(float64(words[i%4])/(1<<31)) - 1) * bound)
-		}
+		w, _ := n.layer(params, l)
+		uniform(w, bound, seed, uint32(l))
 	}
 }
 

@@ -25,8 +25,9 @@ func newSVM(inputs, classes int) (Model, error) {
 	return svm{layout}, err
 }
 
-func (s svm) Layout() *mixing.Layout { return s.layout }
-func (s svm) Clone() Model           { return s }
+func (s svm) Layout() *mixing.Layout    { return s.layout }
+func (s svm) Row() (inputs, labels int) { return s.layout.Len(), 1 }
+func (s svm) Clone() Model              { return s }
 
 // Init sets all weights to zero, where the subgradient method starts.
 func (s svm) Init(params []float32, _ uint64) { clear(params) }

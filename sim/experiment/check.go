@@ -183,7 +183,7 @@ func (c *checker) ground() {
 		}
 	}
 	if e.Data.Source == "own" {
-		c.add("data.source", "own is data that sites of a real run bring; a simulation wants mnist, pegasos, idx:DIR or csv:FILE")
+		c.add("data.source", "own is data that sites of a real run bring; a simulation wants mnist, pegasos, idx:DIR, csv:FILE or text:FILE")
 	}
 }
 

@@ -75,7 +75,7 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"pauses that vary too much", head + "method: {wake: {deviation: 2s}}\n", `x.yaml:3:28: method.wake.deviation: is 2s, more than method.wake.period, which is 1s`},
 		{"push-sum by push", head + "codec: fp32\nmethod: {mix: push-sum, exchange: push}\n", `x.yaml:4:35: method.exchange: is push, but push-sum sends to fixed neighbours; write exchange: announce`},
 		{"other word", head + "reference: {name: sgd}\n", `x.yaml:3:19: reference.name: "sgd" is not known; use none or fedavg`},
-		{"data that a site has", head + "data: {source: own}\n", `x.yaml:3:16: data.source: own is data that sites of a real run bring; a simulation wants mnist, pegasos, idx:DIR or csv:FILE`},
+		{"data that a site has", head + "data: {source: own}\n", `x.yaml:3:16: data.source: own is data that sites of a real run bring; a simulation wants mnist, pegasos, idx:DIR, csv:FILE or text:FILE`},
 		{"data that there is not", head + "data: {source: cifar}\n", `x.yaml:3:16: data.source: "cifar" is not known; use *`},
 		{"split", head + "data: {split: dirichlet:0}\n", `x.yaml:3:15: data.split: dirichlet: wants a concentration above 0, such as dirichlet:0.3, not "0"`},
 		{"what a hook refuses", head + "network: {latency: odd}\n", `x.yaml:3:20: network.latency: odd is not for 8 nodes`},

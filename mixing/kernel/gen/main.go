@@ -81,6 +81,7 @@ func main() {
 		s.grey()
 		s.exp()
 		s.adam()
+		s.activations()
 	}
 	Generate()
 	if err := neon("../kernel_arm64.s"); err != nil {

@@ -1,0 +1,144 @@
+package data
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+)
+
+const (
+	maxText     = math.MaxInt32 // bytes: what is trained on lies in memory
+	textClasses = 256           // bytes are the tokens
+	textHeld    = 0.1           // share held out for evaluation if the specification has none
+)
+
+// windows are rows of text: row i has the tokens from i·step on, and its labels are those after each of them.
+type windows struct {
+	bytes              []byte
+	length, step, rows int // step is length where windows follow each other, and length + 1 where each lies alone
+}
+
+// row returns the window and the byte after it.
+func (w *windows) row(i int32) []byte { return w.bytes[int(i)*w.step:][:w.length+1] }
+
+// A text is a file that is cut into a part for training and one held out at its end.
+type text struct {
+	file        string
+	train, held int64 // bytes
+}
+
+// TextFile splits what stands behind "text:" into the share that is held out and the file.
+func TextFile(arg string) (held float64, file string, err error) {
+	held, file = textHeld, arg
+	if rest, ok := strings.CutPrefix(arg, "held="); ok {
+		share, name, _ := strings.Cut(rest, ":")
+		if held, err = strconv.ParseFloat(share, 64); err != nil || !(held > 0 && held < 1) {
+			return 0, "", fmt.Errorf("text:held wants a share between 0 and 1, such as text:held=0.05:FILE, not %s", brief(share))
+		}
+		file = name
+	}
+	if strings.TrimSpace(file) == "" {
+		return 0, "", fmt.Errorf("text: wants a file, text:FILE or text:held=SHARE:FILE")
+	}
+	return held, file, nil
+}
+
+func openText(arg string) (*Source, error) {
+	held, file, err := TextFile(arg)
+	if err != nil {
+		return nil, fmt.Errorf("data %w", err)
+	}
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("data: %w", err)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("data %s: is not a file", file)
+	case info.Size() > maxText:
+		return nil, fmt.Errorf("data %s: %d bytes are more than %d", file, info.Size(), maxText)
+	}
+	t := text{file: file, held: int64(held * float64(info.Size()))}
+	t.train = info.Size() - t.held
+	s := &Source{name: file, classes: textClasses, windows: t.windows}
+	s.load = func(bool, []int32) (*Set, error) {
+		return nil, fmt.Errorf("data %s: text has no rows before a model has said how long they are", file)
+	}
+	return s, nil
+}
+
+// windows returns the source of windows of so many tokens.
+func (t text) windows(length int) (*Source, error) {
+	if length < 1 || length > maxInputs {
+		return nil, fmt.Errorf("data %s: windows of %d bytes; they must have from 1 to %d", t.file, length, maxInputs)
+	}
+	rows, held := (t.train-1)/int64(length), (t.held-1)/int64(length)
+	switch {
+	case t.train <= int64(length) || t.held <= int64(length):
+		return nil, fmt.Errorf("data %s: %d bytes for training and %d for evaluation are too few: both want more than the %d of a window",
+			t.file, t.train, t.held, length)
+	case rows > maxRows:
+		return nil, fmt.Errorf("data %s: %d windows are more than %d", t.file, rows, maxRows)
+	}
+	s := &Source{name: t.file, inputs: length, classes: textClasses, labels: make([]uint8, rows)}
+	s.load = func(test bool, wanted []int32) (*Set, error) {
+		w := windows{length: length, step: length, rows: int(rows)}
+		from := int64(0)
+		switch {
+		case test:
+			w.rows, from = int(held), t.train
+		case wanted != nil:
+			w.step, w.rows = length+1, len(wanted)
+		}
+		if err := t.read(&w, from, wanted); err != nil {
+			return nil, fmt.Errorf("data %s: %w", t.file, err)
+		}
+		return &Set{inputs: length, classes: textClasses, windows: w}, nil
+	}
+	return s, nil
+}
+
+// read fills the windows from a place in the file on: all that follow each other there, or the wanted ones of them.
+func (t text) read(w *windows, from int64, wanted []int32) error {
+	f, err := os.Open(t.file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil {
+		return err
+	} else if info.Size() != t.train+t.held {
+		return errChanged
+	}
+	if wanted == nil {
+		w.bytes = make([]byte, w.rows*w.length+1)
+		_, err := f.ReadAt(w.bytes, from)
+		return changed(err)
+	}
+	w.bytes = make([]byte, len(wanted)*w.step)
+	in := bufio.NewReaderSize(io.NewSectionReader(f, from, t.train-from), max(1<<16, w.step))
+	at := int32(0) // the window that comes next
+	for i, row := range wanted {
+		if _, err := in.Discard(int(row-at) * w.length); err != nil {
+			return changed(err)
+		}
+		at = row
+		b, err := in.Peek(w.step)
+		if err != nil {
+			return changed(err)
+		}
+		copy(w.bytes[i*w.step:], b)
+	}
+	return nil
+}
+
+// changed says what an early end means: the file was long enough when it was opened.
+func changed(err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return errChanged
+	}
+	return err
+}
