@@ -24,7 +24,7 @@ func (w *World) attackVector(h *host, own *compute.Vector) *compute.Vector {
 	if h.attack == nil || h.forked {
 		return own
 	}
-	out := w.pool.New(w.cfg.Task.Len())
+	out := w.pool.New(w.length)
 	if !w.forge(h, own.Data(), 0, out.Data()) {
 		out.Drop()
 		return own
@@ -51,7 +51,7 @@ func (w *World) witness(h *host, u *gossip.Update) {
 	if b := w.blobs.find(u.Blob); u.Inline == nil && b != nil {
 		vec = b.vec.Share()
 	} else if u.Inline != nil {
-		vec = w.pool.New(w.cfg.Task.Len())
+		vec = w.pool.New(w.length)
 		if w.cfg.Task.Decode(vec.Data(), u.Inline) != nil {
 			vec.Drop()
 			return

@@ -16,7 +16,7 @@ func (w *World) Evaluate(nodes []int) (scores []Score, ok []bool) {
 			continue
 		}
 		ok[i] = true
-		jobs[i] = &job{kind: evaluateJob, node: n, small: w.cfg.Task.Len() < small}
+		jobs[i] = &job{kind: evaluateJob, node: n, small: w.length < small}
 		jobs[i].in[0] = v
 		if !jobs[i].small {
 			w.crew.offer(jobs[i])

@@ -13,7 +13,9 @@ import (
 type job struct {
 	kind  jobKind
 	small bool // not worth a helper
-	node  int
+	// instant says that the job has taken no time and is done: nobody else knows of it.
+	instant bool
+	node    int
 
 	// claimed is set by whoever does the job, or gives it up; done is closed by a helper who has done it.
 	claimed atomic.Bool
@@ -139,7 +141,12 @@ func (w *World) duration(h *host, normal node.Instant) node.Instant {
 
 // begun lets a job run while virtual time passes. A job without duration, or too small to share, is done at once.
 func (w *World) begun(h *host, j *job, takes node.Instant) {
-	j.small = w.cfg.Task.Len() < small
+	j.small = w.length < small
+	if takes == 0 && j.kind != saveJob && !j.claimed.Load() {
+		w.crew.mineDo(j)
+		w.instant(h, j)
+		return
+	}
 	switch {
 	case j.claimed.Load(): // an attack has seen to it: a helper would not do it, and who waits for a helper would wait for ever
 	case takes == 0 || j.small:
@@ -152,6 +159,12 @@ func (w *World) begun(h *host, j *job, takes node.Instant) {
 	w.queue.push(w.now, w.now+takes, event{kind: ended, node: int32(h.index), life: h.life, job: j})
 }
 
+// instant queues the end of a job that is done.
+func (w *World) instant(h *host, j *job) {
+	j.instant = true
+	w.queue.push(w.now, w.now, event{kind: ended, node: int32(h.index), life: h.life, job: j})
+}
+
 func (w *World) jobEnded(ev event) {
 	h := &w.hosts[ev.node]
 	if h.life != ev.life {
@@ -162,9 +175,11 @@ func (w *World) jobEnded(ev event) {
 		return
 	}
 	j := ev.job
-	w.crew.join(j)
-	i := slices.Index(h.working, j)
-	h.working = slices.Delete(h.working, i, i+1)
+	if !j.instant {
+		w.crew.join(j)
+		i := slices.Index(h.working, j)
+		h.working = slices.Delete(h.working, i, i+1)
+	}
 	for _, ref := range j.refs {
 		h.arena.Drop(ref)
 	}
@@ -209,8 +224,14 @@ func (w *World) train(h *host, t node.TrainJob) {
 	}
 	j.train = t
 	j.in[0], j.in[1] = h.arena.Hold(t.Params), h.arena.Hold(t.Opt)
-	j.out[0], j.out[1] = h.arena.Alloc(t.Out, task.Len()), h.arena.Alloc(t.OutOpt, task.OptLen())
-	j.refs = append(j.refs, t.Params, t.Opt, t.Out, t.OutOpt)
+	j.out[0] = h.arena.Alloc(t.Out, w.length)
+	j.refs = append(j.refs, t.Params, t.Opt, t.Out)
+	if w.optLength == 0 {
+		h.arena.Put(t.OutOpt, w.nothing.Share())
+	} else {
+		j.out[1] = h.arena.Alloc(t.OutOpt, w.optLength)
+		j.refs = append(j.refs, t.OutOpt)
+	}
 	if h.attack != nil {
 		w.attackTraining(h, j, steps)
 	}
@@ -220,7 +241,7 @@ func (w *World) train(h *host, t node.TrainJob) {
 func (w *World) mix(h *host, m node.MixJob) {
 	j := w.job(h, mixJob)
 	j.mix = m
-	j.out[0] = h.arena.Alloc(m.Out, w.cfg.Task.Len())
+	j.out[0] = h.arena.Alloc(m.Out, w.length)
 	j.refs = append(j.refs, m.Out)
 	takes := w.duration(h, w.cfg.Times.Other)
 	if takes == 0 {
@@ -273,7 +294,7 @@ func (w *World) pack(h *host, vec *compute.Vector) (node.Payload, []gossip.Tenso
 		return node.Payload{Inline: b, Size: size}, stats
 	}
 	if _, plain := w.cfg.Task.Plain(); !plain {
-		decoded := w.pool.New(w.cfg.Task.Len())
+		decoded := w.pool.New(w.length)
 		if err := w.cfg.Task.Decode(decoded.Data(), b); err != nil {
 			panic("sim: internal error: a payload does not decode: " + err.Error())
 		}

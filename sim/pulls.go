@@ -45,15 +45,13 @@ func replyBytes(size uint64) int64 {
 func (w *World) fetch(h *host, f node.FetchJob) {
 	if b := f.Update.Inline; b != nil {
 		j := w.job(h, fetchJob)
-		j.claim()
 		result := node.Fetched{Job: f.Job}
-		if w.cfg.Task.Decode(h.arena.Alloc(f.Out, w.cfg.Task.Len()), b) != nil {
+		if w.cfg.Task.Decode(h.arena.Alloc(f.Out, w.length), b) != nil {
 			result.Err = node.FetchCorrupt
 		}
 		j.result = result
 		j.refs = append(j.refs, f.Out)
-		h.working = append(h.working, j)
-		w.queue.push(w.now, w.now, event{kind: ended, node: int32(h.index), life: h.life, job: j})
+		w.instant(h, j)
 		return
 	}
 	p := &pull{node: h.index, life: h.life, job: f}
@@ -222,7 +220,7 @@ func contains(list []int32, n int32) bool {
 // endPull tells the core what became of a fetch.
 func (w *World) endPull(h *host, p *pull, vec *compute.Vector, err node.FetchError) {
 	if vec == nil {
-		vec = w.pool.New(0) // the core releases what it named, whatever came of it
+		vec = w.nothing.Share() // the core releases what it named, whatever came of it
 	}
 	h.arena.Put(p.job.Out, vec)
 	w.step(h, node.Fetched{Job: p.job.Job, Err: err})

@@ -84,7 +84,7 @@ func (w *World) boot(h *host) {
 	case w.start != nil:
 		params, opt = w.start[0].Share(), w.start[1].Share()
 	default:
-		params, opt = w.pool.New(w.cfg.Task.Len()), w.pool.New(w.cfg.Task.OptLen())
+		params, opt = w.pool.New(w.length), w.pool.New(w.optLength)
 		w.cfg.Task.Init(h.index, params.Data(), opt.Data())
 	}
 	state.Params, state.Opt = 1, 2

@@ -32,11 +32,13 @@ type World struct {
 	sizes   []int     // scratch
 	ordered map[[2]int32]node.Instant
 
-	pool  *compute.Pool
-	start []*compute.Vector // parameters and optimizer state that all nodes begin with, if they are common
-	blobs blobs
-	view  *adversary.View
-	seen  []*compute.Vector // that the view refers to, by node
+	length, optLength int // of the task's vectors
+	pool              *compute.Pool
+	nothing           *compute.Vector   // without elements, for whoever needs such a one
+	start             []*compute.Vector // parameters and optimizer state that all nodes begin with, if they are common
+	blobs             blobs
+	view              *adversary.View
+	seen              []*compute.Vector // that the view refers to, by node
 
 	crew   *crew
 	trace  trace
@@ -111,6 +113,7 @@ func New(cfg Config) (*World, error) {
 		return nil, fmt.Errorf("simulation: %w", err)
 	}
 	w := &World{
+		length: cfg.Task.Len(), optLength: cfg.Task.OptLen(),
 		cfg: cfg, queue: newQueue(cfg.Nodes + 1), hosts: make([]host, cfg.Nodes), cells: 1,
 		links: network.NewLinks(cfg.Network.Bandwidth), linkKey: chance.Key(cfg.Seed, chance.Link),
 		pool: compute.NewPool(keptVectors), trace: newTrace(), ordered: make(map[[2]int32]node.Instant),
@@ -122,6 +125,7 @@ func New(cfg Config) (*World, error) {
 		w.cells = uint32(max(1, (cfg.Nodes+cfg.CellSize/2)/cfg.CellSize))
 	}
 	w.cfg.Node.Cells = w.cells
+	w.nothing = w.pool.New(0)
 	w.crew = newCrew(cfg.Task, max(1, cfg.Workers), cfg.CPU)
 	if a := cfg.Adversaries; a != nil && a.Sees() {
 		w.view, w.seen = adversary.NewView(cfg.Nodes), make([]*compute.Vector, cfg.Nodes)
@@ -130,7 +134,7 @@ func New(cfg Config) (*World, error) {
 		w.settle(i)
 	}
 	if cfg.Task.Common() {
-		w.start = []*compute.Vector{w.pool.New(cfg.Task.Len()), w.pool.New(cfg.Task.OptLen())}
+		w.start = []*compute.Vector{w.pool.New(w.length), w.pool.New(w.optLength)}
 		cfg.Task.Init(0, w.start[0].Data(), w.start[1].Data())
 	}
 	if err := w.wire(); err != nil {
@@ -357,11 +361,11 @@ func (w *World) Close() {
 			w.blobs.drop(p.blob)
 		}
 	}
-	for _, v := range append(w.start, w.seen...) {
+	for _, v := range append(append(w.start, w.seen...), w.nothing) {
 		if v != nil {
 			v.Drop()
 		}
 	}
-	w.start, w.seen = nil, nil
+	w.start, w.seen, w.nothing = nil, nil, nil
 	w.crew.stop()
 }
