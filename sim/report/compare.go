@@ -226,14 +226,22 @@ func (c *comparison) lead() []string {
 		return out
 	}
 	first := func(of func(t Target) Real) string {
-		w := -1
+		w, alike := -1, 0
 		for i := range c.runs {
-			if t := c.targets[i][k]; t.Reached && of(t).Finite() && (w < 0 || of(t) < of(c.targets[w][k])) {
-				w = i
+			t := c.targets[i][k]
+			switch {
+			case !t.Reached || !of(t).Finite():
+			case w < 0 || of(t) < of(c.targets[w][k]):
+				w, alike = i, 1
+			case of(t) == of(c.targets[w][k]):
+				alike++
 			}
 		}
-		if w < 0 {
+		switch {
+		case w < 0:
 			return "none"
+		case alike > 1:
+			return fmt.Sprintf("%d runs alike", alike)
 		}
 		return c.d.labels[w]
 	}

@@ -81,6 +81,7 @@ type differences struct {
 	axes   []string   // those that are more than chance or a name
 	values [][]string // of each run, one for each key; "–" where it has none
 	labels []string   // a short name for each run, all different
+	tags   []string   // a shorter one, of values alone, where a name is too long for a figure
 }
 
 func compareSettings(runs []Run) differences {
@@ -146,7 +147,7 @@ func (d *differences) name(runs []Run) {
 		names[runs[i].Result.Name] = true
 	}
 	for i := range runs {
-		var parts []string
+		var parts, values []string
 		switch {
 		case len(d.axes) == 0 && len(d.keys) > 0:
 		case len(d.axes) == 0 || len(d.axes) > namedAxes:
@@ -160,6 +161,7 @@ func (d *differences) name(runs []Run) {
 		default:
 			for _, key := range d.axes {
 				parts = append(parts, key[strings.LastIndex(key, ".")+1:]+" "+d.value(i, key))
+				values = append(values, strings.Trim(d.value(i, key), `["]`))
 			}
 		}
 		for _, key := range []string{seedKey, dataSeedKey} {
@@ -168,6 +170,7 @@ func (d *differences) name(runs []Run) {
 			}
 		}
 		d.labels = append(d.labels, strings.Join(parts, ", "))
+		d.tags = append(d.tags, strings.Join(values, ", "))
 	}
 	taken := map[string]bool{}
 	for i, l := range d.labels {

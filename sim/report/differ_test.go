@@ -174,3 +174,21 @@ func TestNoRunsAreNoComparison(t *testing.T) {
 		t.Error("a page of nothing is made")
 	}
 }
+
+// TestTagsTellRunsApartByTheirValues has names that begin alike, so that cut off they would be the same.
+func TestTagsTellRunsApartByTheirValues(t *testing.T) {
+	var runs []Run
+	for _, a := range []string{"[]", `["sign-flip:share=0.2"]`, `["stale:share=0.2"]`} {
+		for _, mix := range []string{"mean", "age"} {
+			runs = append(runs, Run{Result: Result{Name: "x", Resolved: []Setting{{"method.mix", mix}, {"adversaries", a}}}})
+		}
+	}
+	d := compareSettings(runs)
+	seen := map[string]bool{}
+	for i, tag := range d.tags {
+		if tag == "" || len(tag) >= len(d.labels[i]) || seen[tag[:min(len(tag), 9)]] {
+			t.Errorf("run %q has the tag %q", d.labels[i], tag)
+		}
+		seen[tag[:min(len(tag), 9)]] = true
+	}
+}

@@ -41,7 +41,7 @@ func (c *comparison) overlay(name, title string, kind quantity, x abscissa, of f
 	var all [][]float64
 	for i := range c.runs {
 		s := c.runs[i].Series
-		k := curve{label: c.d.labels[i], x: s.values(x.of), y: s.values(of), run: i + 1}
+		k := curve{label: c.d.labels[i], tag: c.d.tags[i], x: s.values(x.of), y: s.values(of), run: i + 1}
 		if p.direct {
 			k.class = "l" + strconv.Itoa(i)
 		} else {

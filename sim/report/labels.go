@@ -43,7 +43,11 @@ func (p *plot) labels() {
 		class := strings.Replace(strings.Fields(t.c.class + " l7")[0], "l", "f", 1)
 		p.fig.line("grid", p.right, t.y, p.right+6, places[i])
 		p.fig.rect(class, p.right+7, places[i]-4, 6, 8)
-		p.fig.label(p.right+16, places[i]+4, "start", "", fit(t.c.label, p.width-p.right-18))
+		room, text := p.width-p.right-18, t.c.label
+		if t.c.tag != "" && width(text, fontSize) > room {
+			text = t.c.tag
+		}
+		p.fig.label(p.right+16, places[i]+4, "start", "", fit(text, room))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 // A curve is one line of a plot. Points that are not finite leave a gap.
 type curve struct {
 	label  string
+	tag    string // in place of a label for which there is no room beside the curve; may be empty
 	class  string // of the stroke: "l0 dash"
 	color  string // instead of a class
 	x, y   []float64
