@@ -159,10 +159,23 @@ func (w *World) begun(h *host, j *job, takes node.Instant) {
 	w.queue.push(w.now, w.now+takes, event{kind: ended, node: int32(h.index), life: h.life, job: j})
 }
 
-// instant queues the end of a job that is done.
+// instant has the end of a job that is done follow at once, behind those that follow already: before anything of the queue, even of
+// the same time, since it is of this event's making.
 func (w *World) instant(h *host, j *job) {
 	j.instant = true
-	w.queue.push(w.now, w.now, event{kind: ended, node: int32(h.index), life: h.life, job: j})
+	w.instants = append(w.instants, event{kind: ended, node: int32(h.index), life: h.life, job: j})
+}
+
+// nextInstant takes out the first of the ends that follow at once.
+func (w *World) nextInstant() (ev event, ok bool) {
+	if w.instantsDone == len(w.instants) {
+		return event{}, false
+	}
+	ev = w.instants[w.instantsDone]
+	if w.instantsDone++; w.instantsDone == len(w.instants) {
+		w.instants, w.instantsDone = w.instants[:0], 0
+	}
+	return ev, true
 }
 
 func (w *World) jobEnded(ev event) {

@@ -29,8 +29,11 @@ type World struct {
 	linkKey uint64
 	parcels []*parcel // unused ones
 	jobList []*job    // unused ones
-	sizes   []int     // scratch
-	ordered map[[2]int32]node.Instant
+	// instants are ends of jobs that take no time, of which so many are done.
+	instants     []event
+	instantsDone int
+	sizes        []int // scratch
+	ordered      map[[2]int32]node.Instant
 
 	length, optLength int // of the task's vectors
 	pool              *compute.Pool
@@ -239,33 +242,41 @@ const (
 // Run goes on until the given virtual time, until nothing is left to happen, or until stop, when set, says so after an event.
 func (w *World) Run(until node.Instant, stop func() bool) {
 	for {
-		at, ok := w.queue.next()
-		if !ok || at > until {
+		if ev, ok := w.nextInstant(); ok {
+			w.counts.events++
+			w.jobEnded(ev)
+		} else if at, ok := w.queue.next(); !ok || at > until {
 			w.now = max(w.now, until)
 			return
-		}
-		at, id, ev := w.queue.pop(w.reserved())
-		w.now = max(w.now, at)
-		w.counts.events++
-		switch {
-		case id < w.streamTimer():
-			w.alarmed(&w.hosts[id])
-		case id == w.streamTimer():
-			w.streamed()
-		case ev.kind == ended:
-			w.jobEnded(ev)
-		case ev.kind == arrived:
-			w.arrive(ev.parcel)
-		case ev.kind == taken:
-			w.take(ev.parcel)
-		case ev.kind == beat:
-			ev.topic.beat(w, int(ev.node))
-		default:
-			ev.do()
+		} else {
+			w.happen()
 		}
 		if stop != nil && stop() {
 			return
 		}
+	}
+}
+
+// happen carries out the first event of the queue.
+func (w *World) happen() {
+	at, id, ev := w.queue.pop(w.reserved())
+	w.now = max(w.now, at)
+	w.counts.events++
+	switch {
+	case id < w.streamTimer():
+		w.alarmed(&w.hosts[id])
+	case id == w.streamTimer():
+		w.streamed()
+	case ev.kind == ended:
+		w.jobEnded(ev)
+	case ev.kind == arrived:
+		w.arrive(ev.parcel)
+	case ev.kind == taken:
+		w.take(ev.parcel)
+	case ev.kind == beat:
+		ev.topic.beat(w, int(ev.node))
+	default:
+		ev.do()
 	}
 }
 
