@@ -109,44 +109,51 @@ func (s *Store) SaveCheckpoint(ctx context.Context, c Checkpoint) error {
 			return fmt.Errorf("save checkpoint: %w", err)
 		}
 	}
+	old, err := s.tooOld()
+	if err != nil {
+		// What is too old stays until the next time.
+		s.opt.Logger.Warn("find old checkpoints", "error", err)
+	}
 	seq := s.newest + 1
-	if err := s.commit("checkpoint", []write{{checkpointKey(seq), record}}); err != nil {
+	writes := []write{{checkpointKey(seq), record}}
+	for _, o := range old {
+		writes = append(writes, write{key: o.key})
+	}
+	// One transaction, so that nobody ever finds one checkpoint more, or less, than are kept. A crash right after it leaves
+	// chunks that nothing names, for GC, and never a checkpoint without its chunks.
+	if err := s.commit("checkpoint", writes); err != nil {
 		return fmt.Errorf("save checkpoint: %w", err)
 	}
 	s.newest = seq
 	s.count(m.chunks(), 1)
-	if err := s.prune(); err != nil {
-		// The checkpoint is safe; what is too old stays until the next time.
-		s.opt.Logger.Warn("remove old checkpoints", "error", err)
+	for _, o := range old {
+		if err := s.commit("prune chunks", s.drop(o.manifest.chunks())); err != nil {
+			s.opt.Logger.Warn("remove chunks of old checkpoints", "error", err)
+		}
 	}
 	return nil
 }
 
-// prune removes the checkpoints beyond the newest Keep. The record goes first, so that a crash in between leaves chunks
-// that nothing names, for GC, and never a checkpoint without its chunks. The caller holds mu.
-func (s *Store) prune() error {
-	var old []*manifest
-	var keys []string
+type oldCheckpoint struct {
+	key      string
+	manifest *manifest
+}
+
+// tooOld lists the checkpoints that have to go when the next one is saved. The caller holds mu.
+func (s *Store) tooOld() ([]oldCheckpoint, error) {
+	var all []oldCheckpoint
 	err := s.scan(keyCheckpoint, func(key string, value []byte) error {
 		m, err := decodeManifest(value)
 		if err != nil {
-			m = &manifest{}
+			m = &manifest{} // damaged: its chunks are for GC
 		}
-		keys, old = append(keys, key), append(old, m)
+		all = append(all, oldCheckpoint{key, m})
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for i := 0; i < len(keys)-s.opt.Keep; i++ {
-		if err := s.commit("prune", []write{{key: keys[i]}}); err != nil {
-			return err
-		}
-		if err := s.commit("prune chunks", s.drop(old[i].chunks())); err != nil {
-			return err
-		}
-	}
-	return nil
+	return all[:max(0, len(all)+1-s.opt.Keep)], nil
 }
 
 // List lists the checkpoints, the newest first.

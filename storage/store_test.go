@@ -73,6 +73,30 @@ func whole(c Checkpoint) error {
 	return nil
 }
 
+// TestNobodyFindsMoreCheckpointsThanAreKept looks before every write of a save.
+func TestNobodyFindsMoreCheckpointsThanAreKept(t *testing.T) {
+	var s *Store
+	most := 0
+	s = open(t, t.TempDir(), Options{Keep: 3, fault: func(string) error {
+		if s != nil {
+			list, err := s.List()
+			if err != nil {
+				return err
+			}
+			most = max(most, len(list))
+		}
+		return nil
+	}})
+	for n := range uint64(6) {
+		if err := s.SaveCheckpoint(t.Context(), state(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if most != 3 {
+		t.Errorf("%d checkpoints are listed in the middle of a save, 3 are kept", most)
+	}
+}
+
 func TestCheckpointsComeBackAndOldOnesGo(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, Options{Keep: 3})
