@@ -14,10 +14,7 @@ func toWire(b Body) any {
 	case *Update:
 		w := &wireUpdate{
 			Round: b.Round, Age: b.Age, Samples: b.Samples, Degree: b.Degree, Loss: b.Loss, Weight: b.Weight, LinkEpoch: b.LinkEpoch,
-			To: b.To, Mixed: toMarks(b.Mixed), Stats: packStats(b.Stats), Codec: b.Codec, Len: b.Len, Size: b.Size, Inline: b.Inline,
-		}
-		for _, r := range b.Refused {
-			w.Refused = append(w.Refused, wireRefusal{Author: r.Author, Seq: r.Seq, Why: uint8(r.Why)})
+			To: b.To, Mixed: toMarks(b.Mixed), Refused: toRefusals(b.Refused), Stats: packStats(b.Stats), Codec: b.Codec, Len: b.Len, Size: b.Size, Inline: b.Inline,
 		}
 		if b.Inline == nil {
 			w.Blob = b.Blob[:]
@@ -26,6 +23,10 @@ func toWire(b Body) any {
 		w.To, w.Mixed, w.Refused = filled(w.To), filled(w.Mixed), filled(w.Refused)
 		w.Stats, w.Inline, w.Blob = filled(w.Stats), filled(w.Inline), filled(w.Blob)
 		return w
+	case *Delta:
+		return deltaToWire(b)
+	case *Request:
+		return &wireRequest{Part: uint8(b.Part), Fragment: b.Fragment}
 	case *Digest:
 		return &wireDigest{Known: filled(toMarks(b.Known)), Reply: b.Reply}
 	case *Repair:
@@ -46,6 +47,14 @@ func fromWire(k Kind, raw []byte, lim Limits) (Body, Verdict) {
 	switch k {
 	case KindUpdate:
 		return updateFromWire(raw, lim)
+	case KindDelta:
+		return deltaFromWire(raw, lim)
+	case KindRequest:
+		var w wireRequest
+		if !decodeBody(raw, &w) || w.Part == 0 {
+			return nil, malformed
+		}
+		return &Request{Part: Part(w.Part), Fragment: w.Fragment}, Verdict{}
 	case KindLeave:
 		if !decodeBody(raw, &wireLeave{}) {
 			return nil, malformed
@@ -80,13 +89,9 @@ func updateFromWire(raw []byte, lim Limits) (Body, Verdict) {
 	}
 	switch {
 	case len(w.To) > lim.MaxPeers, len(w.Mixed) > lim.MaxPeers, len(w.Refused) > 2*lim.MaxPeers,
-		len(w.Stats)%8 != 0, len(w.Stats)/8 > lim.MaxStats, len(w.Codec) > maxCodec, w.Size == 0:
+		len(w.Stats)%8 != 0, len(w.Stats)/8 > lim.MaxStats, len(w.Codec) > maxCodec:
 		return nil, malformed
-	case !ascending(w.Mixed), !ascendingPeers(w.To):
-		return nil, malformed
-	case (len(w.Inline) == 0) == (len(w.Blob) == 0): // exactly one of them
-		return nil, malformed
-	case len(w.Inline) > 0 && w.Size != uint64(len(w.Inline)), len(w.Blob) > 0 && len(w.Blob) != len(BlobID{}):
+	case !ascending(w.Mixed), !ascendingPeers(w.To), !ascendingRefusals(w.Refused), !payloadForm(w.Size, w.Inline, w.Blob):
 		return nil, malformed
 	case !finite(float64(w.Loss)), !finite(w.Weight):
 		return nil, Verdict{Reject, ReasonNonFinite}
@@ -95,16 +100,10 @@ func updateFromWire(raw []byte, lim Limits) (Body, Verdict) {
 	}
 	u := &Update{
 		Round: w.Round, Age: w.Age, Samples: w.Samples, Degree: w.Degree, Loss: w.Loss, Weight: w.Weight, LinkEpoch: w.LinkEpoch,
-		Mixed: fromMarks(w.Mixed), Codec: w.Codec, Len: w.Len, Size: w.Size,
+		Mixed: fromMarks(w.Mixed), Refused: fromRefusals(w.Refused), Codec: w.Codec, Len: w.Len, Size: w.Size,
 	}
 	if len(w.To) > 0 {
 		u.To = w.To
-	}
-	for i, r := range w.Refused {
-		if i > 0 && bytes.Compare(w.Refused[i-1].Author[:], r.Author[:]) > 0 {
-			return nil, malformed
-		}
-		u.Refused = append(u.Refused, Refusal{Author: r.Author, Seq: r.Seq, Why: RefusalReason(r.Why)})
 	}
 	var ok bool
 	if u.Stats, ok = unpackStats(w.Stats); !ok {
@@ -116,6 +115,40 @@ func updateFromWire(raw []byte, lim Limits) (Body, Verdict) {
 		copy(u.Blob[:], w.Blob)
 	}
 	return u, Verdict{}
+}
+
+// payloadForm reports whether a payload is inline or a blob, and not both, and of its size.
+func payloadForm(size uint64, inline, blob []byte) bool {
+	if len(inline) > 0 {
+		return len(blob) == 0 && size == uint64(len(inline))
+	}
+	return size > 0 && len(blob) == len(BlobID{})
+}
+
+func toRefusals(refusals []Refusal) []wireRefusal {
+	var out []wireRefusal
+	for _, r := range refusals {
+		out = append(out, wireRefusal{Author: r.Author, Seq: r.Seq, Why: uint8(r.Why)})
+	}
+	return out
+}
+
+func fromRefusals(refusals []wireRefusal) []Refusal {
+	var out []Refusal
+	for _, r := range refusals {
+		out = append(out, Refusal{Author: r.Author, Seq: r.Seq, Why: RefusalReason(r.Why)})
+	}
+	return out
+}
+
+// ascendingRefusals reports whether the refusals are ascending by author, of which one can have several.
+func ascendingRefusals(refusals []wireRefusal) bool {
+	for i := 1; i < len(refusals); i++ {
+		if bytes.Compare(refusals[i-1].Author[:], refusals[i].Author[:]) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

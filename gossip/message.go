@@ -42,7 +42,7 @@ type Message struct {
 	Raw []byte
 }
 
-// A Body is one of *Update, *Leave (broadcast), *Digest, *Repair (direct).
+// A Body is one of *Update, *Delta, *Leave (broadcast), *Digest, *Repair, *Request (direct).
 type Body interface{ kind() Kind }
 
 // Kind tells the bodies apart on the wire.
@@ -50,10 +50,12 @@ type Kind uint8
 
 // The kinds of messages. The numbers are part of the wire format and are never reused.
 const (
-	KindUpdate Kind = 1
-	KindLeave  Kind = 2
-	KindDigest Kind = 3
-	KindRepair Kind = 4
+	KindUpdate  Kind = 1
+	KindLeave   Kind = 2
+	KindDigest  Kind = 3
+	KindRepair  Kind = 4
+	KindDelta   Kind = 5
+	KindRequest Kind = 6
 )
 
 // An Update announces what a node's round produced: a vector, small ones inline, larger ones as a blob to be pulled.

@@ -8,6 +8,10 @@ func SealedSize(m *Message, inline bool, forward ...int) int {
 	switch b := m.Body.(type) {
 	case *Update:
 		body, signature = updateSize(b, inline), 2+64
+	case *Delta:
+		body, signature = deltaSize(b), 2+64
+	case *Request:
+		body = 1 + number(uint64(b.Part)) + number(uint64(b.Fragment))
 	case *Leave:
 		body, signature = 1, 2+64
 	case *Digest:
@@ -29,12 +33,7 @@ const bytes32 = 2 + 32
 
 func updateSize(u *Update, inline bool) int {
 	n := 1 + number(u.Round) + number(u.Age) + number(u.Samples) + number(uint64(u.Degree)) + 5 + 9 + number(u.LinkEpoch)
-	n += head(len(u.To)) + len(u.To)*bytes32
-	n += head(len(u.Mixed)) + marksSize(u.Mixed)
-	n += head(len(u.Refused))
-	for _, r := range u.Refused {
-		n += 1 + bytes32 + number(r.Seq) + number(uint64(r.Why))
-	}
+	n += peersSize(u.To) + head(len(u.Mixed)) + marksSize(u.Mixed) + refusalsSize(u.Refused)
 	n += head(8*len(u.Stats)) + 8*len(u.Stats)
 	n += head(len(u.Codec)) + len(u.Codec) + number(uint64(u.Len)) + number(u.Size)
 	switch {
@@ -44,6 +43,16 @@ func updateSize(u *Update, inline bool) int {
 		return n + head(len(u.Inline)) + len(u.Inline) + 1
 	}
 	return n + 1 + bytes32
+}
+
+func peersSize(peers []PeerID) int { return head(len(peers)) + len(peers)*bytes32 }
+
+func refusalsSize(refusals []Refusal) int {
+	n := head(len(refusals))
+	for _, r := range refusals {
+		n += 1 + bytes32 + number(r.Seq) + number(uint64(r.Why))
+	}
+	return n
 }
 
 func marksSize(marks []Mark) int {

@@ -22,12 +22,13 @@ type Limits struct {
 	MaxPeers   int // peers named in an update, in each of its lists
 	MaxKnown   int // marks in a digest
 	MaxRepair  int // messages in a repair
+	MaxPieces  int // pieces of a delta
 }
 
 // DefaultLimits returns the limits of every run: a broadcast is small enough for gossipsub, a digest can name a roster of
 // 4096 members.
 func DefaultLimits() Limits {
-	return Limits{MaxMessage: 64 << 10, MaxDirect: 256 << 10, MaxStats: 1024, MaxPeers: 64, MaxKnown: 4097, MaxRepair: 64}
+	return Limits{MaxMessage: 64 << 10, MaxDirect: 256 << 10, MaxStats: 1024, MaxPeers: 64, MaxKnown: 4097, MaxRepair: 64, MaxPieces: 256}
 }
 
 // A Signer signs as one node.
@@ -160,7 +161,7 @@ func (e *envelope) signedBytes() []byte {
 }
 
 // broadcast reports whether messages of a kind are signed and passed on.
-func (k Kind) broadcast() bool { return k == KindUpdate || k == KindLeave }
+func (k Kind) broadcast() bool { return k == KindUpdate || k == KindDelta || k == KindLeave }
 
 // Seal encodes a message, and signs it if it is a broadcast one; s may be nil for direct ones. It returns a copy with Raw
 // set.
@@ -215,7 +216,7 @@ func OpenDirect(raw []byte, from PeerID, lim Limits) (*Message, Verdict) {
 	switch {
 	case verdict.Decision != Accept:
 		return nil, verdict
-	case Kind(e.Kind) != KindDigest && Kind(e.Kind) != KindRepair:
+	case Kind(e.Kind) != KindDigest && Kind(e.Kind) != KindRepair && Kind(e.Kind) != KindRequest:
 		return nil, Verdict{Reject, ReasonUnknownKind}
 	case e.Author != from:
 		return nil, Verdict{Reject, ReasonAuthor}

@@ -41,8 +41,14 @@ func examples(t testing.TB) map[string]*Message {
 			Mixed: []Mark{{id(2), 5}}, Refused: []Refusal{{id(3), 6, RefusedStale}}, Stats: []TensorStat{{0.5, 2}},
 			Codec: "bf16", Len: 50890, Blob: BlobID(id(9)), Size: 101780,
 		}},
-		"leave":  {Run: run, Author: s.ID(), Seq: 9, Body: &Leave{}},
-		"digest": {Run: run, Author: s.ID(), Body: &Digest{Known: []Mark{{id(2), 5}, {id(3), 6}}, Reply: true}},
+		"delta": {Run: run, Author: s.ID(), Seq: 9, Body: &Delta{
+			Part: PartGradient, Fragment: 2, Round: 5, Base: 0x1234, Age: 400, Steps: 100, Samples: 1600, Speed: 12.5, Loss: 0.25,
+			To: []PeerID{id(2)}, Mixed: []Mark{{id(2), 5}}, Refused: []Refusal{{id(3), 6, RefusedStale}},
+			Codec: "int8", Len: 50890, Pieces: []Piece{{Inline: []byte{1, 2}, Size: 2}, {Blob: BlobID(id(9)), Size: 25445}},
+		}},
+		"request": {Run: run, Author: s.ID(), Body: &Request{Part: PartState, Fragment: 1}},
+		"leave":   {Run: run, Author: s.ID(), Seq: 9, Body: &Leave{}},
+		"digest":  {Run: run, Author: s.ID(), Body: &Digest{Known: []Mark{{id(2), 5}, {id(3), 6}}, Reply: true}},
 	}
 	m["repair"] = &Message{Run: run, Author: s.ID(), Body: &Repair{Messages: [][]byte{seal(t, m["leave"], s)}}}
 	return m
