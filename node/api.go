@@ -45,9 +45,10 @@ type (
 	// Fetched ends a FetchJob. When Err is FetchOK the vector is there, decoded and finite.
 	// Bad lists the peers that served bytes which are provably wrong, whatever came of it.
 	Fetched struct {
-		Job JobID
-		Err FetchError
-		Bad []PeerID
+		Job  JobID
+		Err  FetchError
+		Bad  []PeerID
+		Norm float64 // Euclidean, of the vector, if the job asked for it
 	}
 
 	// Trained ends a TrainJob.
@@ -61,8 +62,10 @@ type (
 	// Encoded ends an EncodeJob: the vector can now be announced, and is served if it is a blob.
 	Encoded struct {
 		Job     JobID
-		Payload Payload
+		Payload gossip.Piece
+		Pieces  []gossip.Piece // in place of Payload, if the job has Lens
 		Stats   []gossip.TensorStat
+		Norm    float64 // Euclidean, of the vector named Sent
 	}
 
 	// Mixed ends a MixJob. Ratios are for the record; the peers in Dropped are the bytes of their IDs.
@@ -125,13 +128,6 @@ const (
 	FetchCancelled   FetchError = 3 // the node is shutting down, or is out of disk or memory; nobody's fault
 )
 
-// A Payload is an encoded vector: inline bytes, or a blob that this node now serves.
-type Payload struct {
-	Inline []byte // nil when it is a blob
-	Blob   gossip.BlobID
-	Size   uint64
-}
-
 // A Batch is what one Step asks for. The driver must carry it out in field order: everything in Persist is durable
 // before anything in Publish or Send leaves the process. The jobs of the later fields may run in parallel, in any order,
 // and report back as events; a job may read only vectors that exist when its batch is handed out, and the driver keeps a
@@ -170,11 +166,14 @@ type Envelope struct {
 	Forward []*gossip.Message
 }
 
-// A FetchJob asks for the vector of an update: inline, or from any holder of its blob.
+// A FetchJob asks for a vector that its author has announced: out of the message, or from any holder of the blob.
 type FetchJob struct {
 	Job    JobID
 	Author PeerID
-	Update *gossip.Update
+	Codec  string
+	Len    int // of the vector
+	Piece  gossip.Piece
+	Norm   bool // measure the vector
 	Out    VecRef
 }
 
@@ -190,14 +189,22 @@ type TrainJob struct {
 	OutOpt VecRef // new optimizer state
 }
 
-// A MixJob asks for a combination of vectors: by a rule of package mixing if Rule is set, else the sum of Terms.
+// A MixJob asks for a combination of vectors: by a rule of package mixing if Rule is set; else, if there are Spans, these one after
+// the other; else the sum of Terms.
 type MixJob struct {
 	Job   JobID
 	Rule  string
 	Own   MixInput
 	In    []MixInput // ascending by peer
 	Terms []Term
+	Spans []Span
 	Out   VecRef
+}
+
+// A Span is a part of a vector: the sum of Terms, zeros if there are none.
+type Span struct {
+	Len   int
+	Terms []Term
 }
 
 // A MixInput is one contribution and what is known of it.
@@ -215,12 +222,22 @@ type MixInput struct {
 type Term struct {
 	Vec  VecRef
 	Coef float64
+	At   int // where in the vector the term begins; used in Spans only
 }
 
-// An EncodeJob asks for the payload of a vector in the run's codec.
+// An EncodeJob asks for the payload of a vector in the run's codec, or for those of consecutive parts of it.
 type EncodeJob struct {
-	Job JobID
-	Vec VecRef
+	Job   JobID
+	Vec   VecRef
+	Lens  []int // of the parts, which together are the vector; nil is one part, and its statistics are wanted
+	Plain bool  // in fp32, whatever the run's codec
+	Apart bool  // as blobs, however small: not everybody needs every part
+
+	// Sent, if it is not 0, becomes what receivers decode. With Residual and NewResidual the codec has error feedback (spec 05,
+	// 5.4): Residual, 0 at first, is added before encoding, and NewResidual becomes what is lost. They need Sent.
+	Sent        VecRef
+	Residual    VecRef
+	NewResidual VecRef
 }
 
 // An EvaluateJob asks for accuracy and loss on the held-out data.
@@ -243,6 +260,27 @@ type State struct {
 	Weight float64 // push-sum weight; 1 for other rules
 	Params VecRef
 	Opt    VecRef
+
+	// What the method keeps beside the model, in its own words. A fresh node has none of it.
+	Numbers []uint64
+	Vectors []NamedVector
+}
+
+// A NamedVector is a vector of a checkpoint.
+type NamedVector struct {
+	Name string // of lower-case letters; no two of a state are equal
+	Vec  VecRef
+	Len  int
+}
+
+// Vector returns the vector of that name, 0 if the state has none of that name and length.
+func (s *State) Vector(name string, length int) VecRef {
+	for _, v := range s.Vectors {
+		if v.Name == name && v.Len == length {
+			return v.Vec
+		}
+	}
+	return 0
 }
 
 // A PeerMark is the application's part of a peer's score, from -400 (banned) to +40.
@@ -288,12 +326,18 @@ type Method interface {
 	// Name is the method's name in manifests.
 	Name() string
 
-	// Check judges an update without looking at changing state; it may be called concurrently with everything.
+	// Check judges an update, and CheckDelta a delta, without looking at changing state; they may be called concurrently with
+	// everything.
 	Check(u *gossip.Update) gossip.Verdict
+	CheckDelta(d *gossip.Delta) gossip.Verdict
 
 	start(c *Core)
 	// heard is called when an author's newest update has changed.
 	heard(c *Core, m *member)
+	// delta is called with every delta of a member, in the order in which they come.
+	delta(c *Core, m *member, seq uint64, d *gossip.Delta)
+	// asked is called when a peer wants vectors of this node.
+	asked(c *Core, from PeerID, r *gossip.Request)
 	// done is called with the event that ends a job of this method.
 	done(c *Core, ev Event)
 	// wake is called when the instant that the method asked for with Core.alarm has come.

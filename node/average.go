@@ -176,6 +176,13 @@ func (a *average) Check(u *gossip.Update) gossip.Verdict {
 	return accepted
 }
 
+// CheckDelta rejects all deltas: the method has none.
+func (a *average) CheckDelta(*gossip.Delta) gossip.Verdict { return reject(gossip.ReasonUnknownKind) }
+
+func (a *average) delta(*Core, *member, uint64, *gossip.Delta) {}
+
+func (a *average) asked(*Core, PeerID, *gossip.Request) {}
+
 func (a *average) start(c *Core) {
 	if a.push != nil {
 		a.push.begin(c)

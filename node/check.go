@@ -29,8 +29,18 @@ func (c *Core) Check(m *gossip.Message) gossip.Verdict {
 		return ignore(gossip.ReasonBanned)
 	}
 	switch body := m.Body.(type) {
-	case *gossip.Digest, *gossip.Repair:
+	case *gossip.Digest, *gossip.Repair, *gossip.Request:
 		return accepted
+	case *gossip.Delta:
+		if !c.sameCell(m.Author) {
+			return ignore(gossip.ReasonCell)
+		}
+		if v := c.checkDelta(body); v.Decision != gossip.Accept {
+			return v
+		}
+		if known != nil && known.late(m.Seq) {
+			return accepted
+		}
 	case *gossip.Update:
 		if !c.sameCell(m.Author) {
 			return ignore(gossip.ReasonCell)
@@ -61,3 +71,20 @@ func (c *Core) checkUpdate(u *gossip.Update) gossip.Verdict {
 	}
 	return c.method.Check(u)
 }
+
+// checkDelta bounds what a delta can make a node fetch. Vectors of a method's state may be several times as long as the model.
+func (c *Core) checkDelta(d *gossip.Delta) gossip.Verdict {
+	switch most := uint64(c.cfg.Len) * maxStateVectors; {
+	case d.Codec != c.cfg.Codec && d.Codec != PlainCodec:
+		return reject(gossip.ReasonCodec)
+	case uint64(d.Len) > most || d.Size() > max(c.cfg.MaxPayload, 4*uint64(c.cfg.Len))*maxStateVectors:
+		return reject(gossip.ReasonLength)
+	}
+	return c.method.CheckDelta(d)
+}
+
+// PlainCodec is the codec of vectors that have to come as they are.
+const PlainCodec = "fp32"
+
+// maxStateVectors is how many vectors as long as the model a delta can announce.
+const maxStateVectors = 8

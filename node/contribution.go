@@ -87,7 +87,10 @@ func (a *average) take(c *Core, m *member) {
 	s.job, s.vec = c.newJob(), c.newRef()
 	i, _ := slices.BinarySearchFunc(a.slots, m.id, slotOrder)
 	a.slots = slices.Insert(a.slots, i, s)
-	c.out.Fetch = append(c.out.Fetch, FetchJob{Job: s.job, Author: m.id, Update: s.update, Out: s.vec})
+	c.out.Fetch = append(c.out.Fetch, FetchJob{
+		Job: s.job, Author: m.id, Codec: s.update.Codec, Len: int(s.update.Len), Out: s.vec,
+		Piece: gossip.Piece{Inline: s.update.Inline, Blob: s.update.Blob, Size: s.update.Size},
+	})
 }
 
 func (a *average) stale(age uint64) bool { return age < a.age/staleFactor }

@@ -24,6 +24,7 @@ type Config struct {
 	Len        int    // length of the run's vectors in floats
 	Tensors    int    // tensors in the layout
 	MaxPayload uint64 // largest encoded vector, in bytes
+	Feedback   bool   // what the codec loses has to be kept and sent later
 
 	// Cells is how many cells the run is divided into: broadcasts stay within the cell of their author. 0 and 1 are one.
 	Cells uint32
@@ -122,6 +123,9 @@ func New(cfg Config, from State) (*Core, error) {
 		return nil, errors.New("node config: the state names no vectors")
 	}
 	c := &Core{cfg: cfg, seq: cfg.Seq, lastRef: max(from.Params, from.Opt)}
+	for _, v := range from.Vectors {
+		c.lastRef = max(c.lastRef, v.Vec)
+	}
 	if cfg.Paused {
 		c.mode = pausing
 	}
@@ -229,7 +233,7 @@ func (c *Core) received(from PeerID, msg *gossip.Message) {
 			c.answerDigest(from, body)
 		}
 	case *gossip.Update:
-		m := c.admit(msg)
+		m := c.admit(msg, false)
 		if m == nil {
 			return
 		}
@@ -239,10 +243,21 @@ func (c *Core) received(from PeerID, msg *gossip.Message) {
 		m.update, m.heardAt, m.gone = body, c.now, false
 		m.round, m.age, m.loss = body.Round, body.Age, body.Loss
 		m.accepted++
-		c.sent.credit(c.cfg.Self, body)
+		c.sent.credit(c.cfg.Self, body.Mixed, body.Refused)
 		c.method.heard(c, m)
+	case *gossip.Delta:
+		m := c.admit(msg, true)
+		if m == nil {
+			return
+		}
+		m.gone = false
+		m.accepted++
+		c.sent.credit(c.cfg.Self, body.Mixed, body.Refused)
+		c.method.delta(c, m, msg.Seq, body)
+	case *gossip.Request:
+		c.method.asked(c, from, body)
 	case *gossip.Leave:
-		if m := c.admit(msg); m != nil {
+		if m := c.admit(msg, false); m != nil {
 			m.update, m.gone = nil, true
 			c.observe(Stat{Kind: StatLeft, Peer: m.id})
 		}
@@ -250,17 +265,23 @@ func (c *Core) received(from PeerID, msg *gossip.Message) {
 	// A Repair does not come here: the driver opens and checks what is in it, message by message.
 }
 
-// admit returns the member that wrote msg and moves it on to msg, or nil if msg is not newer than what is known. Check
-// has said so before, but two copies can pass Check before the first of them is applied.
-func (c *Core) admit(msg *gossip.Message) *member {
+// admit returns the member that wrote msg and takes note of msg, or nil if msg is not newer than what is known; or, with late, if it
+// was there before. Check has said so before, but two copies can pass Check before the first of them is applied.
+func (c *Core) admit(msg *gossip.Message, late bool) *member {
 	m := c.member(msg.Author)
-	if msg.Seq <= m.seq.Load() {
+	newest := m.seq.Load()
+	switch {
+	case msg.Seq > newest:
+		if c.repairs {
+			m.last = msg
+		}
+		m.seen.Store(m.seen.Load()<<(msg.Seq-newest) | 1)
+		m.seq.Store(msg.Seq)
+	case late && m.late(msg.Seq):
+		m.seen.Or(1 << (newest - msg.Seq))
+	default:
 		return nil
 	}
-	if c.repairs {
-		m.last = msg
-	}
-	m.seq.Store(msg.Seq)
 	return m
 }
 

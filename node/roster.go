@@ -19,10 +19,11 @@ type roster struct {
 	own   *gossip.Message       // newest broadcast of this node
 }
 
-// A member is one other node, whether connected or only heard of. Check reads id, seq and banned; all else belongs to Step.
+// A member is one other node, whether connected or only heard of. Check reads id, seq, seen and banned; all else belongs to Step.
 type member struct {
 	id     PeerID
 	seq    atomic.Uint64 // of its newest message
+	seen   atomic.Uint64 // which of its newest messages were there: bit i is for number seq - i
 	banned atomic.Bool
 
 	up   bool // connected
@@ -126,6 +127,13 @@ func (r *roster) rebuild(members int) {
 	r.table.Store(t)
 }
 
+// late reports whether a message that is not the newest one was not there before, as far back as is remembered. What it reads is
+// not all of one moment while Step runs; Step asks again.
+func (m *member) late(seq uint64) bool {
+	newest := m.seq.Load()
+	return newest-seq < 64 && m.seen.Load()>>(newest-seq)&1 == 0
+}
+
 // observeInterval takes the time since the previous update into the smoothed interval.
 func (m *member) observeInterval(d Instant) {
 	if m.interval == 0 {
@@ -214,10 +222,10 @@ func (l *sentLog) add(seq uint64) {
 	l.entries = append(l.entries, sentEntry{seq: seq})
 }
 
-// credit takes note of what another node's update says about own ones. Every update is heard once, and a node mixes one
+// credit takes note of what another node's message says about own ones. Every message is heard once, and a node mixes one
 // in once, so nobody counts twice.
-func (l *sentLog) credit(self PeerID, u *gossip.Update) {
-	for _, m := range u.Mixed {
+func (l *sentLog) credit(self PeerID, mixed []gossip.Mark, refused []gossip.Refusal) {
+	for _, m := range mixed {
 		if m.Author != self {
 			continue
 		}
@@ -229,7 +237,7 @@ func (l *sentLog) credit(self PeerID, u *gossip.Update) {
 			l.counted++
 		}
 	}
-	for _, r := range u.Refused {
+	for _, r := range refused {
 		if r.Author == self && int(r.Why) < refusalReasons {
 			l.refused[r.Why]++
 		}

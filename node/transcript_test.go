@@ -181,7 +181,7 @@ func (s *script) command(cmd string) string {
 	case "trained":
 		return s.step(Trained{Job: s.jobs["train"], Steps: uint64(num("steps", 0)), Samples: 320, Loss: num("loss", 0.5)})
 	case "encoded":
-		return s.step(Encoded{Job: s.jobs["encode"], Payload: Payload{Inline: []byte("xx"), Size: 2}})
+		return s.step(Encoded{Job: s.jobs["encode"], Payload: gossip.Piece{Inline: []byte("xx"), Size: 2}})
 	case "mixed":
 		r := mixing.Report{Rejected: strings.ReplaceAll(args["rejected"], "_", " ")}
 		if d := args["dropped"]; d != "" {
@@ -295,7 +295,7 @@ func describe(b *Batch) string {
 		}
 	}
 	for _, j := range b.Fetch {
-		line("fetch %s round %d into v%d", name(j.Author), j.Update.Round, j.Out)
+		line("fetch %s into v%d", name(j.Author), j.Out)
 	}
 	for _, j := range b.Train {
 		if j.Steps == 0 {

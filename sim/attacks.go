@@ -52,7 +52,7 @@ func (w *World) witness(h *host, u *gossip.Update) {
 		vec = b.vec.Share()
 	} else if u.Inline != nil {
 		vec = w.pool.New(w.length)
-		if w.cfg.Task.Decode(vec.Data(), u.Inline) != nil {
+		if w.cfg.Task.Decode(vec.Data(), u.Codec, u.Inline) != nil {
 			vec.Drop()
 			return
 		}

@@ -21,11 +21,12 @@ type job struct {
 	claimed atomic.Bool
 	done    chan struct{}
 
-	train node.TrainJob
-	mix   node.MixJob
-	vecs  compute.Vectors
-	in    [2][]float32
-	out   [2][]float32
+	train  node.TrainJob
+	mix    node.MixJob
+	vecs   compute.Vectors
+	pieces *pieces // of a vector that is encoded in parts
+	in     [2][]float32
+	out    [2][]float32
 
 	result   node.Event
 	accuracy float64
@@ -41,6 +42,7 @@ const (
 	trainJob
 	mixJob
 	encodeJob
+	piecesJob
 	evaluateJob
 	saveJob
 )
@@ -63,6 +65,8 @@ func (j *job) run(w Worker) {
 			report.Rejected = err.Error()
 		}
 		j.result = node.Mixed{Job: j.mix.Job, Report: report.Clone()}
+	case piecesJob:
+		j.pieces.encode(w, j.node)
 	case evaluateJob:
 		j.accuracy, j.loss = w.Evaluate(j.in[0])
 	}
@@ -83,7 +87,11 @@ func (w *World) jobs(h *host, ev node.Event, b *node.Batch) {
 		w.mix(h, j)
 	}
 	for _, j := range b.Encode {
-		w.encode(h, j)
+		if j.Lens == nil {
+			w.encode(h, j)
+		} else {
+			w.encodePieces(h, j)
+		}
 	}
 	for _, j := range b.Evaluate {
 		e := w.job(h, evaluateJob)
@@ -96,7 +104,7 @@ func (w *World) jobs(h *host, ev node.Event, b *node.Batch) {
 		s := w.job(h, saveJob)
 		s.result = node.Saved{Job: j.Job}
 		if w.crashes() {
-			s.state = &saved{state: j.State, params: h.arena.Share(j.State.Params), opt: h.arena.Share(j.State.Opt)}
+			s.state = h.save(j.State)
 		}
 		w.begun(h, s, w.duration(h, w.cfg.Times.Other))
 	}
@@ -193,6 +201,9 @@ func (w *World) jobEnded(ev event) {
 		i := slices.Index(h.working, j)
 		h.working = slices.Delete(h.working, i, i+1)
 	}
+	if j.kind == piecesJob {
+		j.result = w.publishable(h, j.pieces)
+	}
 	for _, ref := range j.refs {
 		h.arena.Drop(ref)
 	}
@@ -254,7 +265,7 @@ func (w *World) train(h *host, t node.TrainJob) {
 func (w *World) mix(h *host, m node.MixJob) {
 	j := w.job(h, mixJob)
 	j.mix = m
-	j.out[0] = h.arena.Alloc(m.Out, w.length)
+	j.out[0] = h.arena.Alloc(m.Out, compute.OutLen(m, w.length))
 	j.refs = append(j.refs, m.Out)
 	takes := w.duration(h, w.cfg.Times.Other)
 	if takes == 0 {
@@ -265,7 +276,7 @@ func (w *World) mix(h *host, m node.MixJob) {
 			j.refs = append(j.refs, v.Ref)
 		}
 		j.vecs = held
-		j.mix.In, j.mix.Terms = slices.Clone(m.In), slices.Clone(m.Terms)
+		j.mix = compute.CloneMix(m)
 	}
 	w.begun(h, j, takes)
 }
@@ -277,10 +288,10 @@ func (w *World) encode(h *host, e node.EncodeJob) {
 	own := h.arena.Share(e.Vec)
 	vec := w.attackVector(h, own)
 	forged := vec != own
-	var payload node.Payload
+	var payload gossip.Piece
 	var stats []gossip.TensorStat
 	if plain && (size > w.cfg.Inline || h.forked) {
-		payload = node.Payload{Size: size, Blob: w.blobs.add(vec, h.index, size)}
+		payload = gossip.Piece{Size: size, Blob: w.blobs.add(vec, h.index, size)}
 	} else {
 		payload, stats = w.pack(h, vec)
 	}
@@ -292,27 +303,27 @@ func (w *World) encode(h *host, e node.EncodeJob) {
 }
 
 // pack encodes a vector, whose use it takes over, in the run's codec. A blob holds what receivers will decode.
-func (w *World) pack(h *host, vec *compute.Vector) (node.Payload, []gossip.TensorStat) {
+func (w *World) pack(h *host, vec *compute.Vector) (gossip.Piece, []gossip.TensorStat) {
 	b, stats, err := w.crew.mine.Encode(h.index, vec.Data())
 	if err != nil {
 		// Only vectors of adversaries cannot be encoded, since they need not be finite. Receivers find that out.
 		size := w.cfg.Task.MaxPayload()
 		id := w.blobs.add(vec, h.index, size)
 		w.blobs.find(id).bad = true
-		return node.Payload{Size: size, Blob: id}, nil
+		return gossip.Piece{Size: size, Blob: id}, nil
 	}
 	size := uint64(len(b))
 	if size <= w.cfg.Inline && !h.forked {
 		vec.Drop()
-		return node.Payload{Inline: b, Size: size}, stats
+		return gossip.Piece{Inline: b, Size: size}, stats
 	}
 	if _, plain := w.cfg.Task.Plain(); !plain {
 		decoded := w.pool.New(w.length)
-		if err := w.cfg.Task.Decode(decoded.Data(), b); err != nil {
+		if err := w.cfg.Task.Decode(decoded.Data(), w.cfg.Task.Codec(), b); err != nil {
 			panic("sim: internal error: a payload does not decode: " + err.Error())
 		}
 		vec.Drop()
 		vec = decoded
 	}
-	return node.Payload{Size: size, Blob: w.blobs.add(vec, h.index, size)}, stats
+	return gossip.Piece{Size: size, Blob: w.blobs.add(vec, h.index, size)}, stats
 }

@@ -60,6 +60,10 @@ func (w programWorker) Encode(n int, v []float32) ([]byte, []gossip.TensorStat, 
 	return w.Worker.Encode(w.task.nodes[n], v)
 }
 
+func (w programWorker) EncodePieces(n int, job node.EncodeJob, e compute.Encoding) ([][]byte, float64, error) {
+	return w.Worker.EncodePieces(w.task.nodes[n], job, e)
+}
+
 func (w programWorker) Evaluate(params []float32) (accuracy, loss float64) {
 	return w.Worker.Evaluate(context.Background(), params)
 }

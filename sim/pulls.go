@@ -2,6 +2,7 @@ package sim
 
 import (
 	"starling/gossip"
+	"starling/mixing/kernel"
 	"starling/node"
 	"starling/node/compute"
 	"starling/sim/chance"
@@ -43,11 +44,14 @@ func replyBytes(size uint64) int64 {
 
 // fetch gets the vector of an update: out of the message, or from whoever has the blob.
 func (w *World) fetch(h *host, f node.FetchJob) {
-	if b := f.Update.Inline; b != nil {
+	if b := f.Piece.Inline; b != nil {
 		j := w.job(h, fetchJob)
 		result := node.Fetched{Job: f.Job}
-		if w.cfg.Task.Decode(h.arena.Alloc(f.Out, w.length), b) != nil {
+		vec := h.arena.Alloc(f.Out, f.Len)
+		if w.cfg.Task.Decode(vec, f.Codec, b) != nil {
 			result.Err = node.FetchCorrupt
+		} else if f.Norm {
+			result.Norm = kernel.Norm2(vec)
 		}
 		j.result = result
 		j.refs = append(j.refs, f.Out)
@@ -70,14 +74,14 @@ func (w *World) ask(p *pull, holder int) {
 		w.pullFailed(p) // it cannot be dialled
 		return
 	}
-	r := w.parcel(p.node, holder, RequestTraffic, requestBytes(p.job.Update.Size))
+	r := w.parcel(p.node, holder, RequestTraffic, requestBytes(p.job.Piece.Size))
 	r.pull = p
 	w.send(r)
 }
 
 // serve answers a request for a blob.
 func (w *World) serve(p *pull) {
-	p.blob = w.serves(&w.hosts[p.holder], p.job.Update.Blob, p.node)
+	p.blob = w.serves(&w.hosts[p.holder], p.job.Piece.Blob, p.node)
 	bytes := int64(1)
 	if p.blob != nil {
 		bytes = replyBytes(p.blob.size)
@@ -169,7 +173,7 @@ func (w *World) pulled(p *pull) {
 	}
 	p.blob = nil
 	h := &w.hosts[p.node]
-	if b.bad {
+	if b.bad || len(b.vec.Data()) != p.job.Len {
 		w.endPull(h, p, nil, node.FetchCorrupt)
 	} else {
 		b.holders = append(b.holders, int32(p.node))
@@ -195,7 +199,7 @@ func (w *World) retryPull(p *pull) {
 		h.deferred = append(h.deferred, event{kind: control, do: func() { w.retryPull(p) }})
 		return
 	}
-	if b := w.blobs.find(p.job.Update.Blob); b != nil && len(p.tried) < maxHolders {
+	if b := w.blobs.find(p.job.Piece.Blob); b != nil && len(p.tried) < maxHolders {
 		luck := w.luck(p.node, len(p.tried), BlobTraffic)
 		for range len(b.holders) {
 			n := b.holders[chance.Below(luck.Uint64(), uint64(len(b.holders)))]
@@ -223,5 +227,9 @@ func (w *World) endPull(h *host, p *pull, vec *compute.Vector, err node.FetchErr
 		vec = w.nothing.Share() // the core releases what it named, whatever came of it
 	}
 	h.arena.Put(p.job.Out, vec)
-	w.step(h, node.Fetched{Job: p.job.Job, Err: err})
+	ev := node.Fetched{Job: p.job.Job, Err: err}
+	if p.job.Norm && err == node.FetchOK {
+		ev.Norm = kernel.Norm2(vec.Data())
+	}
+	w.step(h, ev)
 }

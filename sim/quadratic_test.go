@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"starling/gossip"
+	"starling/gossip/codec"
 	"starling/mixing"
 	"starling/node"
 	"starling/node/compute"
@@ -60,7 +61,17 @@ func (q *quadratic) Encode(_ int, v []float32) (b []byte, _ []gossip.TensorStat,
 	return b, nil, nil
 }
 
-func (q *quadratic) Decode(dst []float32, b []byte) error {
+func (q *quadratic) EncodePieces(n int, job node.EncodeJob, e compute.Encoding) ([][]byte, float64, error) {
+	c, err := codec.Parse("fp32")
+	if err != nil {
+		return nil, 0, err
+	}
+	return compute.EncodePieces(c, job, e, func() uint64 { return 1 })
+}
+
+func (q *quadratic) Feedback() bool { return false }
+
+func (q *quadratic) Decode(dst []float32, _ string, b []byte) error {
 	for j := range dst {
 		dst[j] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*j:]))
 	}
@@ -87,12 +98,20 @@ func (q *quadratic) Train(n int, job node.TrainJob, params, opt, out, outOpt []f
 
 func (q *quadratic) Mix(job node.MixJob, vecs compute.Vectors, out []float32) (mixing.Report, error) {
 	if job.Rule == "" {
-		for j := range out {
-			sum := 0.0
-			for _, t := range job.Terms {
-				sum += float64(t.Coef * float64(vecs.Vec(t.Vec)[j]))
+		spans := job.Spans
+		if len(spans) == 0 {
+			spans = []node.Span{{Len: len(out), Terms: job.Terms}}
+		}
+		at := 0
+		for _, s := range spans {
+			for j := range s.Len {
+				sum := 0.0
+				for _, t := range s.Terms {
+					sum += float64(t.Coef * float64(vecs.Vec(t.Vec)[t.At+j]))
+				}
+				out[at+j] = float32(sum)
 			}
-			out[j] = float32(sum)
+			at += s.Len
 		}
 		return mixing.Report{}, nil
 	}

@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 
 	"starling/node"
 	"starling/node/compute"
@@ -69,6 +70,7 @@ func (w *World) newCore(h *host, from node.State) (*node.Core, error) {
 	cfg := w.cfg.Node
 	cfg.Self, cfg.Seq = h.id, h.seq
 	cfg.Len, cfg.Tensors, cfg.Codec, cfg.MaxPayload = task.Len(), task.Tensors(), task.Codec(), task.MaxPayload()
+	cfg.Feedback = task.Feedback()
 	// Every life draws from a stream of its own: what a crash has cut off is not drawn again.
 	cfg.Rand = rand.New(chance.Stream(w.cfg.Seed, chance.Core, h.index|int(h.life)<<20))
 	return node.New(cfg, from)
@@ -90,6 +92,12 @@ func (w *World) boot(h *host) {
 	state.Params, state.Opt = 1, 2
 	h.arena.Put(1, params)
 	h.arena.Put(2, opt)
+	state.Vectors = slices.Clone(state.Vectors)
+	for i := range state.Vectors {
+		ref := node.VecRef(3 + i)
+		state.Vectors[i].Vec = ref
+		h.arena.Put(ref, h.saved.vectors[i].Share())
+	}
 	core, err := w.newCore(h, state)
 	if err != nil {
 		panic("sim: internal error: " + err.Error()) // the same configuration has worked before
@@ -143,6 +151,7 @@ func (w *World) forget(h *host) {
 		w.blobs.drop(s.blob)
 	}
 	h.shelf = h.shelf[:0]
+	w.clearPieces(h)
 	if h.base != nil {
 		h.base.Drop()
 		h.base = nil

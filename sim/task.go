@@ -28,7 +28,10 @@ type Task interface {
 	Pass(n int) uint64
 	Samples(n int, job node.TrainJob) uint64
 
-	Decode(dst []float32, payload []byte) error
+	// Decode decodes a payload in the codec of that name, which is the task's or fp32.
+	Decode(dst []float32, codec string, payload []byte) error
+	// Feedback reports whether what the codec loses has to be kept and sent later.
+	Feedback() bool
 
 	// Worker returns what one goroutine needs to do the arithmetic.
 	Worker() Worker
@@ -40,5 +43,6 @@ type Worker interface {
 	Train(n int, job node.TrainJob, params, opt, out, outOpt []float32) node.Trained
 	Mix(job node.MixJob, vecs compute.Vectors, out []float32) (mixing.Report, error)
 	Encode(n int, v []float32) ([]byte, []gossip.TensorStat, error)
+	EncodePieces(n int, job node.EncodeJob, e compute.Encoding) (pieces [][]byte, norm float64, err error)
 	Evaluate(params []float32) (accuracy, loss float64)
 }

@@ -55,6 +55,9 @@ func (t *trace) step(now node.Instant, n int, ev node.Event, b *node.Batch) {
 	case node.Encoded:
 		t.put(uint64(ev.Job))
 		t.put(ev.Payload.Size)
+		for _, p := range ev.Pieces {
+			t.put(p.Size)
+		}
 		what = 6
 	}
 	t.put(uint64(now))
@@ -72,9 +75,15 @@ func (t *trace) step(now node.Instant, n int, ev node.Event, b *node.Batch) {
 
 func (t *trace) message(m *gossip.Message) {
 	t.put(m.Seq)
-	if u, ok := m.Body.(*gossip.Update); ok {
-		t.put(u.Round)
-		t.put(u.Age<<32 | uint64(math.Float32bits(u.Loss)))
+	switch b := m.Body.(type) {
+	case *gossip.Update:
+		t.put(b.Round)
+		t.put(b.Age<<32 | uint64(math.Float32bits(b.Loss)))
+	case *gossip.Delta:
+		t.put(uint64(b.Part)<<32 | uint64(b.Fragment))
+		t.put(b.Round)
+		t.put(b.Base)
+		t.put(b.Age<<32 | uint64(math.Float32bits(b.Loss)))
 	}
 }
 

@@ -80,6 +80,7 @@ type host struct {
 	working  []*job  // jobs that others do in the meantime
 	deferred []event // what has ended while the node slept
 	shelf    []shelved
+	pieces   [][]*blob // of the newest vectors that were encoded in parts, oldest first
 
 	// What survives a crash.
 	seq   uint64
@@ -96,12 +97,26 @@ type link struct {
 type saved struct {
 	state       node.State
 	params, opt *compute.Vector
+	vectors     []*compute.Vector // in the order of the state's
+}
+
+// save takes what a state names, for as long as the checkpoint is kept.
+func (h *host) save(s node.State) *saved {
+	kept := &saved{state: s, params: h.arena.Share(s.Params), opt: h.arena.Share(s.Opt)}
+	for _, v := range s.Vectors {
+		kept.vectors = append(kept.vectors, h.arena.Share(v.Vec))
+	}
+	return kept
 }
 
 func (s *saved) drop() {
-	if s != nil {
-		s.params.Drop()
-		s.opt.Drop()
+	if s == nil {
+		return
+	}
+	s.params.Drop()
+	s.opt.Drop()
+	for _, v := range s.vectors {
+		v.Drop()
 	}
 }
 

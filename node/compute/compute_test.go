@@ -141,7 +141,7 @@ func TestVectorsSurviveTheWire(t *testing.T) {
 		t.Fatalf("%d bytes, %d statistics, %v", len(b), len(stats), err)
 	}
 	got := make([]float32, e.Len())
-	if err := e.Decode(got, b); err != nil {
+	if err := e.Decode(got, e.Codec(), b); err != nil {
 		t.Fatal(err)
 	}
 	for i := range got {
@@ -149,7 +149,7 @@ func TestVectorsSurviveTheWire(t *testing.T) {
 			t.Fatalf("element %d was %g and is %g", i, params[i], got[i])
 		}
 	}
-	if e.Decode(got, b[1:]) == nil {
+	if e.Decode(got, e.Codec(), b[1:]) == nil {
 		t.Error("a cut payload decodes")
 	}
 }

@@ -2,6 +2,7 @@ package compute
 
 import (
 	"fmt"
+	"slices"
 
 	"starling/mixing"
 	"starling/mixing/kernel"
@@ -35,7 +36,33 @@ func (a *Arena) HoldMix(job node.MixJob) Held {
 	for _, t := range job.Terms {
 		hold(t.Vec)
 	}
+	for _, s := range job.Spans {
+		for _, t := range s.Terms {
+			hold(t.Vec)
+		}
+	}
 	return h
+}
+
+// OutLen returns the length of the vector that a mix makes in a run whose model has so many parameters.
+func OutLen(job node.MixJob, model int) int {
+	if job.Rule != "" || len(job.Spans) == 0 {
+		return model
+	}
+	n := 0
+	for _, s := range job.Spans {
+		n += s.Len
+	}
+	return n
+}
+
+// CloneMix copies what of a job belongs to the core, for a goroutine that does it later.
+func CloneMix(job node.MixJob) node.MixJob {
+	job.In, job.Terms, job.Spans = slices.Clone(job.In), slices.Clone(job.Terms), slices.Clone(job.Spans)
+	for i := range job.Spans {
+		job.Spans[i].Terms = slices.Clone(job.Spans[i].Terms)
+	}
+	return job
 }
 
 // Vec returns the vector of that name.
@@ -50,8 +77,16 @@ func (h Held) Vec(ref node.VecRef) []float32 {
 
 // Mix carries out a mix on the vectors that the job names. The slices of the report are valid until the worker's next Mix.
 func (w *Worker) Mix(job node.MixJob, vecs Vectors, out []float32) (mixing.Report, error) {
-	if job.Rule == "" {
-		w.combine(job.Terms, vecs, out)
+	switch {
+	case job.Rule != "":
+	case len(job.Spans) > 0:
+		for _, s := range job.Spans {
+			w.combine(s.Terms, vecs, out[:s.Len], true)
+			out = out[s.Len:]
+		}
+		return mixing.Report{}, nil
+	default:
+		w.combine(job.Terms, vecs, out, false)
 		return mixing.Report{}, nil
 	}
 	w.inputs, w.stats = w.inputs[:0], w.stats[:0]
@@ -64,11 +99,19 @@ func (w *Worker) Mix(job node.MixJob, vecs Vectors, out []float32) (mixing.Repor
 	return report, err
 }
 
-// combine writes the sum of the terms to out, accumulated in float64 in their order and rounded once.
-func (w *Worker) combine(terms []node.Term, vecs Vectors, out []float32) {
+// combine writes the sum of the terms, or of parts of their vectors, to out, accumulated in float64 in their order and rounded once.
+func (w *Worker) combine(terms []node.Term, vecs Vectors, out []float32, parts bool) {
 	w.vecs, w.weights = w.vecs[:0], w.weights[:0]
 	for _, t := range terms {
-		w.vecs, w.weights = append(w.vecs, vecs.Vec(t.Vec)), append(w.weights, t.Coef)
+		v := vecs.Vec(t.Vec)
+		if parts {
+			v = v[t.At : t.At+len(out)]
+		}
+		w.vecs, w.weights = append(w.vecs, v), append(w.weights, t.Coef)
+	}
+	if len(terms) == 1 && terms[0].Coef == 1 {
+		copy(out, w.vecs[0])
+		return
 	}
 	kernel.WeightedSum(out, w.weights, w.vecs)
 	clear(w.vecs)

@@ -43,6 +43,7 @@ type Program struct {
 	labels    int         // of a row
 	optimizer optim.Optimizer
 	codec     codec.Codec
+	plain     codec.Codec // loses nothing
 	lossy     bool
 
 	train *data.Set
@@ -77,6 +78,9 @@ func New(m manifest.Manifest, o Options) (*Program, error) {
 		return nil, err
 	}
 	if p.codec, err = codec.Parse(m.Codec); err != nil {
+		return nil, err
+	}
+	if p.plain, err = codec.Parse(node.PlainCodec); err != nil {
 		return nil, err
 	}
 	p.lossy = p.codec.Lossy()
@@ -176,8 +180,24 @@ func (p *Program) Codec() string { return p.codec.Name() }
 // MaxPayload returns the size of the largest encoded vector in bytes.
 func (p *Program) MaxPayload() uint64 { return uint64(p.codec.MaxEncoded(p.Len())) }
 
-// Decode decodes a payload of another node into dst; the error says why it is none.
-func (p *Program) Decode(dst []float32, payload []byte) error { return p.codec.Decode(dst, payload) }
+// MaxPiece returns the size of the largest payload of n floats in the codec of that name, which is the run's or fp32.
+func (p *Program) MaxPiece(name string, n int) uint64 { return uint64(p.named(name).MaxEncoded(n)) }
+
+// Decode decodes a payload of another node into dst, from the codec of that name, which is the run's or fp32; the error says why it
+// is none.
+func (p *Program) Decode(dst []float32, name string, payload []byte) error {
+	return p.named(name).Decode(dst, payload)
+}
+
+func (p *Program) named(name string) codec.Codec {
+	if name == p.plain.Name() {
+		return p.plain
+	}
+	return p.codec
+}
+
+// Feedback reports whether what the codec loses has to be kept and sent later.
+func (p *Program) Feedback() bool { return p.lossy && !p.codec.Unbiased() }
 
 // A Node is what the jobs of one node need beside the program. It takes some 70 bytes; rows lie in the program. It must not be
 // used by two jobs at the same time.

@@ -295,7 +295,7 @@ func (d *Daemon) restore(ctx context.Context) error {
 			Push:      node.PushConfig{Every: node.Instant(m.Method.Wake.Period), Deviation: node.Instant(m.Method.Wake.Deviation)},
 			SaveEvery: uint64(m.Checkpoint.Every), EvaluateEvery: uint64(m.Evaluate.Every),
 		},
-		Codec: d.program.Codec(), Len: d.program.Len(), Tensors: d.program.Tensors(), MaxPayload: d.program.MaxPayload(),
+		Codec: d.program.Codec(), Len: d.program.Len(), Tensors: d.program.Tensors(), MaxPayload: d.program.MaxPayload(), Feedback: d.program.Feedback(),
 		Cells: d.cells.count,
 		Self:  d.self, Seq: seq, AnnounceEvery: announceEvery, MaxMembers: m.Limits.Peers, Paused: d.cfg.Paused,
 		Rand: rand.New(rand.NewPCG(d.nodeSeed(), seq)),

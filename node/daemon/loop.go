@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"starling/gossip"
+	"starling/mixing/kernel"
 	"starling/node"
 	"starling/node/compute"
 	"starling/storage"
@@ -287,8 +289,8 @@ func (s *stepper) mix(j node.MixJob) {
 	for _, v := range vecs {
 		refs = append(refs, v.Ref)
 	}
-	out := s.arena.Alloc(j.Out, s.d.program.Len())
-	j.In, j.Terms = append([]node.MixInput(nil), j.In...), append([]node.Term(nil), j.Terms...)
+	out := s.arena.Alloc(j.Out, compute.OutLen(j, s.d.program.Len()))
+	j = compute.CloneMix(j)
 	s.compute(jobMix, func(w *compute.Worker) {
 		r, err := w.Mix(j, vecs, out)
 		if err != nil {
@@ -299,9 +301,23 @@ func (s *stepper) mix(j node.MixJob) {
 }
 
 func (s *stepper) encode(j node.EncodeJob) {
-	v := s.arena.Hold(j.Vec)
+	e := compute.Encoding{Vec: s.arena.Hold(j.Vec)}
+	held := []node.VecRef{j.Vec}
+	alloc := func(ref node.VecRef) []float32 {
+		if ref == 0 {
+			return nil
+		}
+		held = append(held, ref)
+		return s.arena.Alloc(ref, len(e.Vec))
+	}
+	if j.Residual != 0 {
+		held = append(held, j.Residual)
+		e.Residual = s.arena.Hold(j.Residual)
+	}
+	e.Sent, e.NewResidual = alloc(j.Sent), alloc(j.NewResidual)
+	j.Lens = slices.Clone(j.Lens)
 	s.compute(jobEncode, func(w *compute.Worker) {
-		p, stats, err := s.d.encodePayload(s.work, w, v)
+		ev, err := s.d.encodePayload(s.work, w, j, e)
 		if err != nil && s.work.Err() == nil {
 			// The vector came out of training and was finite then: a full disk is what is left.
 			s.d.trouble.set(troubleEncode, fmt.Errorf("cannot prepare an announcement: %w", err))
@@ -309,7 +325,7 @@ func (s *stepper) encode(j node.EncodeJob) {
 		} else {
 			s.d.trouble.clear(troubleEncode)
 		}
-		s.report(node.Encoded{Job: j.Job, Payload: p, Stats: stats}, j.Vec)
+		s.report(ev, held...)
 	})
 }
 
@@ -323,10 +339,16 @@ func (s *stepper) evaluate(j node.EvaluateJob) {
 
 func (s *stepper) save(j node.SaveJob) {
 	params, opt := s.arena.Hold(j.State.Params), s.arena.Hold(j.State.Opt)
+	held := []node.VecRef{j.State.Params, j.State.Opt}
+	var vectors [][]float32
+	j.State.Vectors, j.State.Numbers = slices.Clone(j.State.Vectors), slices.Clone(j.State.Numbers)
+	for _, v := range j.State.Vectors {
+		vectors, held = append(vectors, s.arena.Hold(v.Vec)), append(held, v.Vec)
+	}
 	began := time.Now()
 	s.fetches.Go(func() {
 		// Not the loop's context: a node that leaves still saves.
-		err := s.d.saveState(context.WithoutCancel(s.work), j.State, params, opt)
+		err := s.d.saveState(context.WithoutCancel(s.work), j.State, params, opt, vectors)
 		text := ""
 		if err != nil {
 			text = err.Error()
@@ -336,17 +358,21 @@ func (s *stepper) save(j node.SaveJob) {
 			s.d.trouble.clear(troubleSave)
 		}
 		s.d.metrics.worked(jobSave, time.Since(began))
-		s.report(node.Saved{Job: j.Job, Err: text}, j.State.Params, j.State.Opt)
+		s.report(node.Saved{Job: j.Job, Err: text}, held...)
 	})
 }
 
 func (s *stepper) fetch(j node.FetchJob) {
-	out := s.arena.Alloc(j.Out, s.d.program.Len())
+	out := s.arena.Alloc(j.Out, j.Len)
 	began := time.Now()
 	s.fetches.Go(func() {
-		err, bad := s.d.pull(s.work, j, out)
+		ev := node.Fetched{Job: j.Job}
+		ev.Err, ev.Bad = s.d.pull(s.work, j, out)
+		if j.Norm && ev.Err == node.FetchOK {
+			ev.Norm = kernel.Norm2(out)
+		}
 		s.d.metrics.worked(jobFetch, time.Since(began))
-		s.report(node.Fetched{Job: j.Job, Err: err, Bad: bad}, j.Out)
+		s.report(ev, j.Out)
 	})
 }
 

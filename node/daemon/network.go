@@ -84,33 +84,51 @@ func (d *Daemon) peerEvent(p gossip.PeerID, up bool) {
 	}
 }
 
-// encodePayload encodes a vector, and makes it a blob if it does not fit into an announcement.
-func (d *Daemon) encodePayload(ctx context.Context, w *compute.Worker, v []float32) (node.Payload, []gossip.TensorStat, error) {
-	b, stats, err := w.Encode(d.node, v)
-	if err != nil {
-		return node.Payload{}, nil, err
+// encodePayload encodes a vector, and makes blobs of what does not fit into an announcement.
+func (d *Daemon) encodePayload(ctx context.Context, w *compute.Worker, j node.EncodeJob, e compute.Encoding) (ev node.Encoded, err error) {
+	ev.Job = j.Job
+	if j.Lens == nil {
+		var b []byte
+		if b, ev.Stats, err = w.Encode(d.node, e.Vec); err == nil {
+			ev.Payload, err = d.payload(ctx, b, false)
+		}
+		return ev, err
 	}
-	p := node.Payload{Size: uint64(len(b))}
-	if len(b) <= int(d.manifest.Limits.Inline) {
+	encoded, norm, err := w.EncodePieces(d.node, j, e)
+	if err != nil {
+		return ev, err
+	}
+	ev.Norm = norm
+	for _, b := range encoded {
+		p, err := d.payload(ctx, b, j.Apart)
+		if err != nil {
+			ev.Pieces = nil
+			return ev, err
+		}
+		ev.Pieces = append(ev.Pieces, p)
+	}
+	return ev, nil
+}
+
+// payload makes what travels of an encoded vector, which is a blob if it is too large for an announcement.
+func (d *Daemon) payload(ctx context.Context, b []byte, apart bool) (gossip.Piece, error) {
+	p := gossip.Piece{Size: uint64(len(b))}
+	if !apart && len(b) <= int(d.manifest.Limits.Inline) {
 		p.Inline = b
-		return p, stats, nil
+		return p, nil
 	}
 	id, err := d.blobs.Put(ctx, b)
-	if err != nil {
-		return node.Payload{}, nil, err
-	}
 	p.Blob = gossip.BlobID(id)
-	return p, stats, nil
+	return p, err
 }
 
 // pull gets the vector of an update into out, and says who served wrong bytes.
 func (d *Daemon) pull(ctx context.Context, j node.FetchJob, out []float32) (_ node.FetchError, liars []node.PeerID) {
-	u := j.Update
-	payload := u.Inline
+	payload := j.Piece.Inline
 	if payload == nil {
 		author := swarm.ToPeer(j.Author)
 		b, result, err := d.fetcher.Fetch(ctx, blob.Request{
-			ID: blob.ID(u.Blob), Size: int64(u.Size), MaxSize: int64(d.program.MaxPayload()),
+			ID: blob.ID(j.Piece.Blob), Size: int64(j.Piece.Size), MaxSize: int64(d.program.MaxPiece(j.Codec, j.Len)),
 			Holders: []peer.ID{author}, More: d.connected,
 		})
 		for _, bad := range result.Bad {
@@ -130,7 +148,7 @@ func (d *Daemon) pull(ctx context.Context, j node.FetchJob, out []float32) (_ no
 		}
 		payload = b
 	}
-	if err := d.program.Decode(out, payload); err != nil {
+	if err := d.program.Decode(out, j.Codec, payload); err != nil {
 		d.log.Warn("payload does not decode", "author", j.Author.Short(), "error", err)
 		return node.FetchCorrupt, liars
 	}

@@ -29,6 +29,16 @@ type stateMeta struct {
 	Weight  float64   `json:"weight"`
 	Written time.Time `json:"written"`
 	Tensors []tensor  `json:"tensors"`
+
+	// What the method keeps.
+	Numbers []uint64      `json:"numbers,omitempty"`
+	Vectors []namedVector `json:"vectors,omitempty"`
+}
+
+// A namedVector is a section of its own, of so many floats.
+type namedVector struct {
+	Name string `json:"name"`
+	Len  int    `json:"len"`
 }
 
 // A tensor is an entry of the layout, kept so that a checkpoint can be exported without the run's data.
@@ -50,6 +60,7 @@ func (m *stateMeta) layout() (*mixing.Layout, error) {
 const (
 	sectionParams = "params"
 	sectionOpt    = "optimizer"
+	sectionMethod = "method-" // and the name of one of the method's vectors
 )
 
 // The names of the vectors that a core begins with.
@@ -59,25 +70,24 @@ const (
 )
 
 // saveState writes a checkpoint. Only one is written at a time.
-func (d *Daemon) saveState(ctx context.Context, s node.State, params, opt []float32) error {
+func (d *Daemon) saveState(ctx context.Context, s node.State, params, opt []float32, vectors [][]float32) error {
 	m := stateMeta{
 		Version: stateVersion, Run: d.link.Run.String(), Round: s.Round, Age: s.Age, Step: s.Step, Weight: s.Weight,
-		Written: time.Now().UTC().Truncate(time.Second),
+		Written: time.Now().UTC().Truncate(time.Second), Numbers: s.Numbers,
 	}
 	for _, t := range d.program.Layout().Tensors {
 		m.Tensors = append(m.Tensors, tensor{Name: t.Name, Shape: t.Shape})
+	}
+	sections := []storage.Section{{Name: sectionParams, Data: floatBytes(params)}, {Name: sectionOpt, Data: floatBytes(opt)}}
+	for i, v := range s.Vectors {
+		m.Vectors = append(m.Vectors, namedVector{Name: v.Name, Len: v.Len})
+		sections = append(sections, storage.Section{Name: sectionMethod + v.Name, Data: floatBytes(vectors[i])})
 	}
 	meta, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	return d.store.SaveCheckpoint(ctx, storage.Checkpoint{
-		Meta: meta,
-		Sections: []storage.Section{
-			{Name: sectionParams, Data: floatBytes(params)},
-			{Name: sectionOpt, Data: floatBytes(opt)},
-		},
-	})
+	return d.store.SaveCheckpoint(ctx, storage.Checkpoint{Meta: meta, Sections: sections})
 }
 
 // loadState puts the newest whole checkpoint into the arena, or the initial model if there is none.
@@ -106,7 +116,19 @@ func (d *Daemon) loadState(ctx context.Context) (node.State, error) {
 	}
 	d.putFirst(params, opt)
 	d.log.Info("resumed", "round", meta.Round, "steps", meta.Age)
-	return node.State{Round: meta.Round, Age: meta.Age, Step: meta.Step, Weight: meta.Weight, Params: firstParams, Opt: firstOpt}, nil
+	state := node.State{
+		Round: meta.Round, Age: meta.Age, Step: meta.Step, Weight: meta.Weight, Params: firstParams, Opt: firstOpt, Numbers: meta.Numbers,
+	}
+	for i, v := range meta.Vectors {
+		data, err := section(c, sectionMethod+v.Name, v.Len)
+		if err != nil {
+			return node.State{}, err
+		}
+		ref := firstOpt + 1 + node.VecRef(i)
+		d.loop.arena.Put(ref, d.loop.pool.Of(data))
+		state.Vectors = append(state.Vectors, node.NamedVector{Name: v.Name, Vec: ref, Len: v.Len})
+	}
+	return state, nil
 }
 
 // putFirst puts the vectors that the core begins with into the arena.

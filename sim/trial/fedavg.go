@@ -203,7 +203,7 @@ func (f *federation) merge(clients []int) error {
 		}
 		f.messages += 2
 		f.bytes += 2 * uint64(len(b))
-		if err := f.task.Decode(r.params, b); err != nil {
+		if err := f.task.Decode(r.params, f.task.Codec(), b); err != nil {
 			return err
 		}
 		if r.samples > 0 {

@@ -48,7 +48,11 @@ func (t teller) event(ev node.Event) string {
 	case node.Trained:
 		return fmt.Sprintf("has trained: loss %.4g on %d examples", ev.Loss, ev.Samples)
 	case node.Encoded:
-		return fmt.Sprintf("has encoded %d bytes", ev.Payload.Size)
+		n := ev.Payload.Size
+		for _, p := range ev.Pieces {
+			n += p.Size
+		}
+		return fmt.Sprintf("has encoded %d bytes", n)
 	case node.Mixed:
 		if ev.Report.Rejected != "" {
 			return "has not mixed: " + ev.Report.Rejected
@@ -66,11 +70,20 @@ func (t teller) event(ev node.Event) string {
 	return fmt.Sprintf("%T", ev)
 }
 
+var partNames = map[gossip.Part]string{
+	gossip.PartGradient: "pseudo-gradient", gossip.PartMean: "mean", gossip.PartAnchor: "anchor", gossip.PartState: "state",
+	gossip.PartDifference: "difference", gossip.PartCopy: "copy",
+}
+
 func (t teller) message(m *gossip.Message) string {
 	who := t.name(m.Author)
 	switch b := m.Body.(type) {
 	case *gossip.Update:
 		return fmt.Sprintf("update %d of %s (round %d, age %d, loss %.4g)", m.Seq, who, b.Round, b.Age, b.Loss)
+	case *gossip.Delta:
+		return fmt.Sprintf("%s %d of %s (round %d, fragment %d, %d steps)", partNames[b.Part], m.Seq, who, b.Round, b.Fragment, b.Steps)
+	case *gossip.Request:
+		return fmt.Sprintf("request of %s for its %s", who, partNames[b.Part])
 	case *gossip.Leave:
 		return fmt.Sprintf("goodbye of %s", who)
 	case *gossip.Digest:
@@ -92,9 +105,12 @@ func (t teller) batch(b *node.Batch) (does []string) {
 		if e.To != (node.PeerID{}) {
 			to = t.name(e.To)
 		}
-		if len(e.Forward) > 0 {
+		switch b := e.Msg.Body.(type) {
+		case *gossip.Request:
+			add("asks %s for its %s", to, partNames[b.Part])
+		case *gossip.Repair:
 			add("sends %d messages to %s", len(e.Forward), to)
-		} else {
+		default:
 			add("sends a digest to %s", to)
 		}
 	}
