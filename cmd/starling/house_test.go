@@ -43,6 +43,7 @@ var floors = []floor{
 
 	{"mixing/...", []string{"mixing/..."}},
 	{"mixing/kernel/...", []string{"mixing/kernel/..."}},
+	{"mixing/outer", []string{"mixing", "mixing/kernel", "mixing/philox", "mixing/topology"}},
 	{"storage/...", []string{"storage/..."}},
 }
 

@@ -35,8 +35,8 @@ type Codec interface {
 	Lossy() bool
 	// Unbiased reports whether the mean over all seeds of what decoding gives is the vector itself.
 	Unbiased() bool
-	// Coarse reports whether the codec leaves entries out, or keeps little more than their signs: it is fit for a difference
-	// whose loss is fed back, and not for a model.
+	// Coarse reports whether the codec leaves entries out, or keeps little more of them than their signs or exponents: it is fit
+	// for a difference, best with what is lost fed back, and not for a model.
 	Coarse() bool
 }
 
@@ -94,7 +94,7 @@ func (c *line) Unbiased() bool { return c.write.unbiased() && (c.keep == nil || 
 
 func (c *line) Coarse() bool {
 	switch c.write.(type) {
-	case ternary, signs:
+	case ternary, signs, powers:
 		return true
 	}
 	return c.keep != nil

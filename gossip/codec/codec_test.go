@@ -16,13 +16,13 @@ import (
 
 // families are codecs of every kind, by their canonical names.
 var families = []string{
-	"fp32", "bf16", "int8", "int4", "ternary", "sign",
-	"fp32,huff0", "bf16,huff0", "int8,huff0", "int4,huff0", "ternary,huff0",
-	"bf16,fse", "int8,zstd", "int4,fse", "ternary,fse", "fp32,auto", "bf16,auto", "int8,auto", "int4,auto", "ternary,auto",
+	"fp32", "bf16", "int8", "int4", "e3m0", "ternary", "sign",
+	"fp32,huff0", "bf16,huff0", "int8,huff0", "int4,huff0", "e3m0,huff0", "ternary,huff0",
+	"bf16,fse", "int8,zstd", "int4,fse", "e3m0,fse", "ternary,fse", "fp32,auto", "bf16,auto", "int8,auto", "int4,auto", "e3m0,auto", "ternary,auto",
 	"bf16,unbiased", "int8,unbiased", "int4,unbiased", "ternary,unbiased", "int8,unbiased,huff0", "ternary,unbiased,auto",
-	"topk:0.01,fp32,rice", "topk:0.01,int4,rice", "topk:0.2,bf16,auto", "topk:0.5,int8,huff0", "topk:0.03,sign,rice", "topk:0.1,ternary,fse",
-	"randk:0.05,bf16", "randk:0.01,fp32,unbiased", "randk:0.3,int8,unbiased,auto", "randk:0.001,int4", "randk:0.5,sign",
-	"dct:k=8,sign,rice", "dct:k=32,bf16,rice", "dct:k=4096,fp32,rice", "dct:k=200,int4,auto", "dct:k=1,ternary,rice",
+	"topk:0.01,fp32,rice", "topk:0.01,int4,rice", "topk:0.2,bf16,auto", "topk:0.5,int8,huff0", "topk:0.03,sign,rice", "topk:0.1,e3m0,rice", "topk:0.1,ternary,fse",
+	"randk:0.05,bf16", "randk:0.01,fp32,unbiased", "randk:0.3,int8,unbiased,auto", "randk:0.001,int4", "randk:0.2,e3m0,huff0", "randk:0.5,sign",
+	"dct:k=8,sign,rice", "dct:k=32,bf16,rice", "dct:k=4096,fp32,rice", "dct:k=200,int4,auto", "dct:k=50,e3m0,rice", "dct:k=1,ternary,rice",
 }
 
 func all(t testing.TB) []Codec {
@@ -66,6 +66,11 @@ func allowed(name string, x, y float32, most float64) bool {
 		return d <= random*most/254*1.0001
 	case "int4":
 		return d <= random*most/14*1.0001
+	case "e3m0":
+		if x := math.Abs(float64(x)); x < 0.75/64*most {
+			return d <= x // it is nothing, or up to twice as much
+		}
+		return d <= math.Abs(float64(x))/3*1.0001
 	}
 	return math.Abs(float64(y)) <= most*1.0001 // ternary and sign
 }
@@ -74,6 +79,8 @@ func blockOf(name string) int {
 	switch name, _, _ := strings.Cut(name, ","); name {
 	case "int4":
 		return int4Block
+	case "e3m0":
+		return powersBlock
 	case "ternary":
 		return ternaryBlock
 	case "sign":
@@ -155,6 +162,9 @@ func kept(t *testing.T, name string, v []float32) float64 {
 		return 1 - n/(4*int8Limit*int8Limit)
 	case strings.HasPrefix(name, "int4") && len(v) <= int4Block:
 		return 1 - n/(4*int4Limit*int4Limit)
+	case strings.HasPrefix(name, "e3m0") && len(v) <= powersBlock:
+		// A third of each number at most is lost, and all of those that are small beside the largest.
+		return 8.0 / 9 * (1 - n*(0.75/64)*(0.75/64))
 	}
 	return 0
 }

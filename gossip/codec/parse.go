@@ -11,7 +11,7 @@ import (
 
 var (
 	sparsifiers = []string{"topk", "randk", "dct"}
-	quantizers  = []string{"fp32", "bf16", "int8", "int4", "ternary", "sign"}
+	quantizers  = []string{"fp32", "bf16", "int8", "int4", "e3m0", "ternary", "sign"}
 	finishers   = []string{"rice", "huff0", "fse", "zstd", "auto"}
 )
 
@@ -22,7 +22,7 @@ func Names() []string { return slices.Clone(quantizers) }
 //
 //   - What is kept: topk:0.01 the largest hundredth, randk:0.05 a random twentieth, dct:k=8 the eight largest of the 4,096
 //     coefficients of a cosine transform. Without it, or with none, all is kept.
-//   - How it is written: fp32, bf16, int8, int4, ternary or sign.
+//   - How it is written: fp32, bf16, int8, int4, e3m0, ternary or sign.
 //   - Optionally unbiased: numbers are rounded at random, and those that randk keeps stand for the others, so that the mean over
 //     all seeds is the vector itself.
 //   - Optionally an entropy coder: huff0, fse, zstd, or auto for what is best for every block. The places that topk and dct keep
@@ -130,6 +130,9 @@ func (c *line) unbias(name string) error {
 			return fmt.Errorf("fp32 loses nothing, so there is nothing to round at random: leave unbiased out")
 		}
 	}
+	if name == "e3m0" {
+		return fmt.Errorf("e3m0 rounds to the nearest power of two whatever the seed: write int4,unbiased, or leave unbiased out")
+	}
 	if name == "sign" {
 		return fmt.Errorf("a sign is biased whatever the seed: write ternary,unbiased, or leave unbiased out")
 	}
@@ -175,6 +178,8 @@ func newQuantizer(name string, random, open, sparse bool) quantizer {
 		return eight{random}
 	case "int4":
 		return four{random, open}
+	case "e3m0":
+		return powers{open}
 	case "ternary":
 		return ternary{random, open}
 	}
