@@ -131,13 +131,7 @@ type average struct {
 	marks       []gossip.Mark
 	refusal     []gossip.Refusal
 
-	saveJob   JobID
-	saveDirty bool // the newest finished round is not in a durable checkpoint
-	saveErr   string
-	evalJob   JobID
-	evalRound uint64 // of the model that evalJob looks at
-	evalDone  uint64 // of the model in evaluated
-	evaluated Evaluated
+	upkeep
 
 	retryAt Instant // end of waiting, or the next try to save; 0 is none
 
@@ -154,6 +148,7 @@ func newAverage(cfg Config, from State) (*average, error) {
 	a := &average{
 		cfg: cfg.Average, self: cfg.Self, run: &cfg,
 		params: from.Params, opt: from.Opt, round: from.Round, age: from.Age, step: from.Step,
+		upkeep: upkeep{saveEvery: cfg.Average.SaveEvery, evaluateEvery: cfg.Average.EvaluateEvery},
 	}
 	if a.cfg.Mix == PushSum {
 		a.sum = newPushSum(from.Weight)
@@ -273,13 +268,10 @@ func (a *average) done(c *Core, ev Event) {
 			a.announceWhenSaved(c)
 		}
 	case Evaluated:
-		if ev.Job == a.evalJob {
-			a.evalJob, a.evalDone, a.evaluated = 0, a.evalRound, ev
-			c.observe(Stat{Kind: StatEvaluated, Round: a.evalRound, Value: ev.Accuracy})
-		}
+		a.seen(c, ev)
 	case Saved:
-		if ev.Job == a.saveJob {
-			a.endSave(c, ev)
+		if a.saved(c, ev, a.round) {
+			a.endSave(c)
 		}
 	}
 }
@@ -313,7 +305,7 @@ func (a *average) endTraining(c *Core, ev Trained) {
 	a.params, a.opt = a.next.Out, a.next.OutOpt
 	a.trained = ev
 	a.age += steps
-	a.saveDirty = true
+	a.dirty = true
 	if a.push == nil && a.announced != 0 && c.now-a.announcedAt < a.run.AnnounceEvery && c.mode == running {
 		a.train(c)
 		return
@@ -337,10 +329,9 @@ func (a *average) encode(c *Core, v VecRef) {
 	c.out.Encode = append(c.out.Encode, EncodeJob{Job: a.job, Vec: v})
 }
 
-// announceWhenSaved publishes the round unless the checkpoint before it is still being written: what others have heard
-// of a node must not be more than one round ahead of what it would remember after a crash.
+// announceWhenSaved publishes the round unless the checkpoint before it is still being written.
 func (a *average) announceWhenSaved(c *Core) {
-	if a.phase != holding || a.saveJob != 0 || a.saveErr != "" {
+	if a.phase != holding || !a.durable() {
 		return
 	}
 	u := a.describe(c, a.payload)
@@ -402,13 +393,7 @@ func (a *average) endRound(c *Core) {
 		a.roundTime += (d - a.roundTime) / 4
 	}
 	if c.mode != leaving {
-		if a.round%a.cfg.SaveEvery == 0 && a.saveJob == 0 {
-			a.save(c)
-		}
-		if a.cfg.EvaluateEvery != 0 && a.round%a.cfg.EvaluateEvery == 0 && a.evalJob == 0 {
-			a.evalJob, a.evalRound = c.newJob(), a.round
-			c.out.Evaluate = append(c.out.Evaluate, EvaluateJob{Job: a.evalJob, Params: a.params})
-		}
+		a.upkeep.round(c, a.state())
 	}
 	if a.push != nil {
 		a.push.rest(c, a)
@@ -417,31 +402,18 @@ func (a *average) endRound(c *Core) {
 	a.beginRound(c)
 }
 
-func (a *average) save(c *Core) {
-	a.saveJob = c.newJob()
-	a.saveDirty = false
-	c.out.Save = append(c.out.Save, SaveJob{Job: a.saveJob, State: a.state()})
-}
-
-func (a *average) endSave(c *Core, ev Saved) {
-	a.saveJob = 0
-	a.saveErr = ev.Err
-	if ev.Err != "" {
-		a.saveDirty = true
-		c.observe(Stat{Kind: StatSaveError, Round: a.round, Text: ev.Err})
-		if a.phase == closing {
-			c.finish()
-			return
-		}
+func (a *average) endSave(c *Core) {
+	failed := a.saveErr != ""
+	switch {
+	case failed && a.phase == closing:
+		c.finish()
+	case failed:
 		a.alarm(c, c.now+retrySave)
-		return
-	}
-	c.observe(Stat{Kind: StatSaved, Round: a.round})
-	if a.phase == closing {
+	case a.phase == closing:
 		a.close(c)
-		return
+	default:
+		a.announceWhenSaved(c)
 	}
-	a.announceWhenSaved(c)
 }
 
 func (a *average) wake(c *Core) {
@@ -460,7 +432,7 @@ func (a *average) wake(c *Core) {
 
 func (a *average) retry(c *Core) {
 	if a.saveErr != "" && a.saveJob == 0 {
-		a.save(c)
+		a.save(c, a.state())
 	}
 	if a.phase == waiting {
 		a.diverged = 0
@@ -488,13 +460,9 @@ func (a *average) paused(c *Core) {
 // close saves what is not saved and ends the core's work. What is under way is given up: it is less than a round.
 func (a *average) close(c *Core) {
 	a.phase = closing
-	switch {
-	case a.saveJob != 0: // its end comes back here
-	case a.saveDirty:
-		a.save(c)
-	default:
+	if a.upkeep.close(c, a.state()) {
 		c.finish()
-	}
+	} // else the end of the save comes back here
 }
 
 func (a *average) state() State {

@@ -75,9 +75,9 @@ func refusals(n [refusalReasons]uint64) map[string]uint64 {
 func (a *average) status() MethodStatus {
 	s := MethodStatus{
 		Phase: phaseNames[a.phase], Round: a.round, Announced: a.announced, Age: a.age, Step: a.step, Loss: a.trained.Loss,
-		Accuracy: a.evaluated.Accuracy, EvalLoss: a.evaluated.Loss, EvaluatedAt: a.evalDone,
-		SaveError: a.saveErr, InFlight: len(a.slots),
+		InFlight: len(a.slots),
 	}
+	a.report(&s)
 	if a.sum != nil {
 		s.PushSumWeight = a.sum.weight
 	}
