@@ -17,8 +17,9 @@ const SeqKey = "seq"
 // Config is what a Core is built from. All nodes of a run agree on everything above the line.
 type Config struct {
 	Run     gossip.RunID
-	Method  string // "average"
-	Average AverageConfig
+	Method  string        // "average" or "outer"
+	Average AverageConfig // for the method average
+	Outer   OuterConfig   // for the method outer
 
 	Codec      string // canonical name of the run's codec; updates in another one are rejected
 	Len        int    // length of the run's vectors in floats
@@ -141,8 +142,14 @@ func New(cfg Config, from State) (*Core, error) {
 			return nil, fmt.Errorf("method average: %w", err)
 		}
 		c.method = m
+	case "outer":
+		m, err := newOuter(cfg, from)
+		if err != nil {
+			return nil, fmt.Errorf("method outer: %w", err)
+		}
+		c.method = m
 	default:
-		return nil, fmt.Errorf("node config: unknown method %q; this build has average", cfg.Method)
+		return nil, fmt.Errorf("node config: unknown method %q; this build has average and outer", cfg.Method)
 	}
 	return c, nil
 }

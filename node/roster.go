@@ -44,6 +44,7 @@ type member struct {
 	refused  [refusalReasons]uint64
 
 	score float64
+	speed float32 // local steps in a second, as it says with a pseudo-gradient
 }
 
 const refusalReasons = 5 // one more than the largest gossip.RefusalReason
