@@ -21,7 +21,7 @@ import (
 func shape(source, model string) (inputs, classes int) {
 	reader, _ := cutSpec(model)
 	switch kind, _ := cutSpec(source); {
-	case kind == "text", source == "own" && reader == "gpt":
+	case kind == "text", kind == "babble", source == "own" && reader == "gpt":
 		return 0, 256
 	case source == "mnist":
 		return 784, 10
@@ -68,17 +68,20 @@ func checkSource(spec string) error {
 	case kind == "pegasos":
 		_, err := data.PegasosSeed(spec)
 		return err
+	case kind == "babble":
+		_, _, err := data.BabbleSettings(spec)
+		return err
 	case (kind == "idx" || kind == "csv") && strings.TrimSpace(arg) != "":
 		return nil
 	case kind == "text":
 		_, _, err := data.TextFile(arg)
 		return err
 	case kind == "idx":
-		return errors.New("idx: wants the directory of the files, idx:DIR")
+		return errors.New("idx: wants the directory of the files, idx:DIR, or in data.path")
 	case kind == "csv":
-		return errors.New("csv: wants a file, csv:FILE")
+		return errors.New("csv: wants a file, csv:FILE, or in data.path")
 	}
-	return fmt.Errorf("%s is not known; use mnist, pegasos, idx:DIR, csv:FILE, text:FILE or own", quote(spec))
+	return fmt.Errorf("%s is not known; use mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE or own", quote(spec))
 }
 
 func checkSplit(spec string) error {

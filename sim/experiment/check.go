@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"starling/mixing/topology"
+	"starling/node/data"
 	"starling/node/manifest"
 	"starling/node/manifest/strictyaml"
 )
@@ -161,6 +162,7 @@ func (e Experiment) Shared() manifest.Manifest {
 	m := manifest.Default()
 	m.Name, m.Seed, m.Model, m.Init, m.Optimizer, m.Codec = e.Name, e.Seed, e.Model, e.Init, e.Optimizer, e.Codec
 	m.Data, m.Limits, m.Checkpoint.Every = e.Data, e.Limits, e.Checkpoint.Every
+	m.Data.Source, _ = data.WithPath(e.Data.Source, e.DataPath) // a path that does not fit is a problem of its own
 	if m.Data.Shards == 0 {
 		m.Data.Shards = 1
 	}
@@ -182,8 +184,11 @@ func (c *checker) ground() {
 			c.add("cells.size", "is %d, but overlay is %s; cells are of no fixed size and want overlay: mesh or complete", e.Cells.Size, e.Overlay)
 		}
 	}
+	if _, err := data.WithPath(e.Data.Source, e.DataPath); err != nil {
+		c.add("data.path", "%s", err)
+	}
 	if e.Data.Source == "own" {
-		c.add("data.source", "own is data that sites of a real run bring; a simulation wants mnist, pegasos, idx:DIR, csv:FILE or text:FILE")
+		c.add("data.source", "own is data that sites of a real run bring; a simulation wants mnist, pegasos, babble, idx:DIR, csv:FILE or text:FILE")
 	}
 }
 

@@ -48,7 +48,10 @@ type Experiment struct {
 	Churn   Churn
 	Compute Compute
 
-	Data      manifest.Data // as in a manifest, but Shards 0, the default, is one for each node
+	Data manifest.Data // as in a manifest, but Shards 0, the default, is one for each node
+	// DataPath is the file or directory of Data.Source, if that is text, csv or idx and names none: source text with the path
+	// FILE is text:FILE. Default empty.
+	DataPath  string
 	Model     string        // as in a manifest; see package model. Default "mlp:64"
 	Optimizer string        // as in a manifest; see package optim. Default "sgd:lr=0.05,momentum=0.9"
 	// Init is "common" if every node starts from the same parameters, or "independent" if each draws its own. Default

@@ -75,8 +75,11 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"pauses that vary too much", head + "method: {wake: {deviation: 2s}}\n", `x.yaml:3:28: method.wake.deviation: is 2s, more than method.wake.period, which is 1s`},
 		{"push-sum by push", head + "codec: fp32\nmethod: {mix: push-sum, exchange: push}\n", `x.yaml:4:35: method.exchange: is push, but push-sum sends to fixed neighbours; write exchange: announce`},
 		{"other word", head + "reference: {name: sgd}\n", `x.yaml:3:19: reference.name: "sgd" is not known; use none or fedavg`},
-		{"data that a site has", head + "data: {source: own}\n", `x.yaml:3:16: data.source: own is data that sites of a real run bring; a simulation wants mnist, pegasos, idx:DIR, csv:FILE or text:FILE`},
+		{"data that a site has", head + "data: {source: own}\n", `x.yaml:3:16: data.source: own is data that sites of a real run bring; a simulation wants mnist, pegasos, babble, idx:DIR, csv:FILE or text:FILE`},
 		{"data that there is not", head + "data: {source: cifar}\n", `x.yaml:3:16: data.source: "cifar" is not known; use *`},
+		{"text without a file", head + "model: gpt\ndata: {source: text}\n", `x.yaml:4:16: data.source: text: wants a file, text:FILE or text:held=SHARE:FILE, or in data.path, *; babble is a made one`},
+		{"two files", head + "model: gpt\ndata: {source: 'text:a', path: b}\n", `x.yaml:4:32: data.path: is "b", but the source names a path already, "a"; give one of them`},
+		{"path of nothing", head + "data: {path: b}\n", `x.yaml:3:14: data.path: is "b", but source "mnist" wants no path; write text, csv or idx as the source`},
 		{"split", head + "data: {split: dirichlet:0}\n", `x.yaml:3:15: data.split: dirichlet: wants a concentration above 0, such as dirichlet:0.3, not "0"`},
 		{"what a hook refuses", head + "network: {latency: odd}\n", `x.yaml:3:20: network.latency: odd is not for 8 nodes`},
 		{"adversary that a hook refuses", head + "adversaries: [fine, odd]\n", `x.yaml:3:21: adversaries[1]: odd is not for 8 nodes`},
@@ -308,4 +311,16 @@ func FuzzLoad(f *testing.F) {
 			labels[p.Label], labels[p.Dir()] = true, true
 		}
 	})
+}
+
+func TestOneTextIsTheSameHoweverItIsNamed(t *testing.T) {
+	whole := load(t, head+"model: gpt\ndata: {source: 'text:a.txt'}\n").Points[0]
+	apart := load(t, head+"model: gpt\ndata: {source: text}\n", "data.path=a.txt").Points[0]
+	if apart.Hash != whole.Hash || apart.Experiment.Shared().Data != whole.Experiment.Shared().Data {
+		t.Errorf("data %+v and %+v", apart.Experiment.Shared().Data, whole.Experiment.Shared().Data)
+	}
+	again := load(t, string(apart.Experiment.YAML())).Points[0]
+	if again.Hash != whole.Hash || again.Experiment.DataPath != "a.txt" {
+		t.Errorf("the file of the experiment has other data: %+v, path %q", again.Experiment.Data, again.Experiment.DataPath)
+	}
 }

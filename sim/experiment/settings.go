@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"starling/node/data"
 	"starling/node/manifest"
 	"starling/node/manifest/strictyaml"
 )
@@ -42,7 +43,8 @@ func settings(e *Experiment) []setting {
 		{"compute.epoch", &e.Compute.Epoch, "duration of a pass over a node's data, instead of step; 0s: step counts"},
 		{"compute.other", &e.Compute.Other, "duration of any other job"},
 		{"compute.evaluate", &e.Compute.Evaluate, "how long after a goal is reached the run ends, because evaluating takes time"},
-		{"data.source", &e.Data.Source, "mnist, pegasos, idx:DIR, csv:FILE or text:FILE"},
+		{"data.source", &e.Data.Source, "mnist, pegasos, babble, idx:DIR, csv:FILE or text:FILE"},
+		{"data.path", &e.DataPath, "the file or directory, if source is text, csv or idx and names none"},
 		{"data.split", &e.Data.Split, "iid, dirichlet:A, shards:K or contiguous"},
 		{"data.shards", &e.Data.Shards, "parts that the data is split into; 0: one for each node"},
 		{"model", &e.Model, "softmax, mlp:WIDTHS, svm or gpt:SETTINGS"},
@@ -176,6 +178,10 @@ func (e Experiment) effective() Experiment {
 		if e.ineffective(s.path) {
 			assign(s.to, from[i].to)
 		}
+	}
+	// One text is the same data however it is named.
+	if source, err := data.WithPath(is.Data.Source, is.DataPath); err == nil {
+		is.Data.Source, is.DataPath = source, ""
 	}
 	return is
 }

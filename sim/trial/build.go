@@ -144,8 +144,9 @@ func (s *Setup) task() error {
 	if m.Data.Shards = e.Data.Shards; m.Data.Shards == 0 {
 		m.Data.Shards = e.Nodes
 	}
-	if m.Data.Source == "pegasos" {
-		m.Data.Source = fmt.Sprintf("pegasos:seed=%d", e.DataSeed)
+	switch m.Data.Source {
+	case "pegasos", "babble":
+		m.Data.Source = fmt.Sprintf("%s:seed=%d", m.Data.Source, e.DataSeed)
 	}
 	// Grey levels as floats take four times the memory and are faster to evaluate: worth it where much is evaluated.
 	unpack := strings.HasPrefix(m.Data.Source, "mnist")
