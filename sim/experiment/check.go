@@ -261,7 +261,7 @@ func (c *checker) training() {
 	}
 	c.duration("method.announce_every", m.AnnounceEvery, 0)
 	c.duration("method.repair_every", m.RepairEvery, time.Millisecond)
-	c.word("reference.name", c.e.Reference.Name, None, FedAvg)
+	c.word("reference.name", c.e.Reference.Name, None, FedAvg, AllReduce)
 	c.portion("reference.clients", c.e.Reference.Clients)
 	c.adversaries()
 }
@@ -299,10 +299,17 @@ func (c *checker) portion(path string, p Portion) {
 // measuring checks evaluation and thresholds.
 func (c *checker) measuring() {
 	v := c.e.Evaluate
-	if v.Every.Time == 0 {
+	switch {
+	case v.Every.Tokens > 0:
+		c.ofText("evaluate.every", v.Every.String())
+	case v.Every.Time == 0:
 		c.count("evaluate.every", v.Every.Rounds, 0, maxRounds)
-	} else {
+	default:
 		c.duration("evaluate.every", v.Every.Time, time.Nanosecond)
+	}
+	w := c.e.Work
+	if c.duration("work.from", w.From, 0) && c.duration("work.until", w.Until, 0) && w.Until != 0 && w.Until <= w.From {
+		c.add("work.until", "is %s, which is not after work.from, %s", manifest.DurationText(w.Until), manifest.DurationText(w.From))
 	}
 	c.portion("evaluate.nodes", v.Nodes)
 	c.count("evaluate.rows", v.Rows, 0, maxRows)
@@ -337,18 +344,45 @@ func (c *checker) stop() {
 	c.duration("stop.time", s.Time, 0)
 	c.share("stop.accuracy", s.Accuracy)
 	c.share("stop.worst", s.Worst)
+	c.goal("stop.loss", s.Loss, 0)
+	c.goal("stop.perplexity", s.Perplexity, 1)
 	measured := c.e.Evaluate.Every != Cadence{}
-	if s.Accuracy > 0 && !measured {
-		c.add("stop.accuracy", "is %v, but evaluate.every is 0, so that nothing is measured", s.Accuracy)
+	for _, goal := range []struct {
+		path string
+		have float64
+	}{{"stop.accuracy", s.Accuracy}, {"stop.worst", s.Worst}, {"stop.loss", s.Loss}, {"stop.perplexity", s.Perplexity}} {
+		if goal.have > 0 && !measured {
+			c.add(goal.path, "is %v, but evaluate.every is 0, so that nothing is measured", goal.have)
+		}
 	}
-	if s.Worst > 0 && !measured {
-		c.add("stop.worst", "is %v, but evaluate.every is 0, so that nothing is measured", s.Worst)
+	if s.Perplexity > 0 {
+		c.ofText("stop.perplexity", fmt.Sprint(s.Perplexity))
 	}
-	bounded := s.Rounds != 0 || s.Time != 0 || s.Events != 0
-	if c.timeless() && s.Time != 0 && s.Rounds == 0 && s.Events == 0 {
+	if s.Tokens > 0 {
+		c.ofText("stop.tokens", fmt.Sprint(s.Tokens))
+	}
+	bounded := s.Rounds != 0 || s.Time != 0 || s.Events != 0 || s.Tokens != 0
+	if c.timeless() && s.Time != 0 && s.Rounds == 0 && s.Events == 0 && s.Tokens == 0 {
 		c.add("stop.time", "is %s, which never comes: compute.step, compute.other and method.announce_every are 0, so that rounds take no time", manifest.DurationText(s.Time))
 	}
-	if !bounded && !c.d.Failed("stop.rounds") && !c.d.Failed("stop.time") && !c.d.Failed("stop.events") {
-		c.add("stop", "wants rounds, time or events: goals may never be reached")
+	if !bounded && !c.d.Failed("stop.rounds") && !c.d.Failed("stop.time") && !c.d.Failed("stop.events") && !c.d.Failed("stop.tokens") {
+		c.add("stop", "wants rounds, time, events or, of text, tokens: goals may never be reached")
+	}
+}
+
+// goal checks what the loss or the perplexity is to get down to. least is what it cannot get below.
+func (c *checker) goal(path string, have, least float64) {
+	if have == 0 && !math.Signbit(have) {
+		return
+	}
+	if !(have > least) || math.IsInf(have, 0) {
+		c.add(path, "is %v; want 0 for none, or a number above %g", have, least)
+	}
+}
+
+// ofText reports a setting that counts tokens, or is about them, where there is no text.
+func (c *checker) ofText(path, have string) {
+	if name, _, _ := strings.Cut(c.e.Model, ":"); name != "gpt" {
+		c.add(path, "is %s, but only text has tokens, and model %s reads none; choose gpt", have, c.e.Model)
 	}
 }

@@ -65,17 +65,22 @@ func settings(e *Experiment) []setting {
 		{"limits.inline", &e.Limits.Inline, "largest vector inside an announcement"},
 		{"limits.blob", &e.Limits.Blob, "largest vector that is pulled"},
 		{"limits.peers", &e.Limits.Peers, "peers that a node keeps state for"},
-		{"reference.name", &e.Reference.Name, "none, or fedavg: a server instead of the method"},
+		{"reference.name", &e.Reference.Name, "none; fedavg: a server instead of the method; allreduce: every step is made by all together"},
 		{"reference.clients", &e.Reference.Clients, "nodes that take part in a round of the server"},
 		{"adversaries", &e.Adversaries, "nodes that do not play by the rules"},
-		{"evaluate.every", &e.Evaluate.Every, "rounds, or a duration; 0: never"},
+		{"evaluate.every", &e.Evaluate.Every, "rounds, a duration, or tokens:N; 0: never"},
 		{"evaluate.nodes", &e.Evaluate.Nodes, "nodes that are evaluated: a number, a share such as 10%, or all"},
 		{"evaluate.rows", &e.Evaluate.Rows, "held-out rows that are used; 0: all"},
+		{"work.from", &e.Work.From, "when counting the work of nodes begins"},
+		{"work.until", &e.Work.Until, "when it ends; 0s: with the run"},
 		{"stop.rounds", &e.Stop.Rounds, "0: no limit"},
 		{"stop.time", &e.Stop.Time, "virtual; 0s: no limit"},
 		{"stop.events", &e.Stop.Events, "0: no limit"},
 		{"stop.accuracy", &e.Stop.Accuracy, "mean accuracy to reach, 0 to 1; 0: none"},
 		{"stop.worst", &e.Stop.Worst, "accuracy that the worst node has to reach, 0 to 1; 0: none"},
+		{"stop.loss", &e.Stop.Loss, "mean loss to get down to; 0: none"},
+		{"stop.perplexity", &e.Stop.Perplexity, "of text, to get down to; 0: none"},
+		{"stop.tokens", &e.Stop.Tokens, "of text, that all nodes together train on; 0: no limit"},
 		{"thresholds", &e.Thresholds, "accuracies whose time is reported, ascending"},
 	}
 }
@@ -152,10 +157,11 @@ func (e *Experiment) ineffective(path string) bool {
 		}
 		return false
 	}
-	if e.Reference.Name == FedAvg {
+	if e.Reference.Name != None {
 		return in("overlay", "cells", "method.mix", "method.exchange", "method.degree", "method.wake", "method.announce_every",
-			"method.repair_every", "init", "limits", "checkpoint", "network.jitter", "network.bandwidth", "network.loss", "network.nat",
-			"network.partitions", "churn.sessions", "adversaries")
+			"method.repair_every", "init", "limits", "checkpoint", "network.jitter", "network.loss", "network.nat", "network.partitions",
+			"churn.sessions", "adversaries", "work") ||
+			e.Reference.Name == FedAvg && in("network.bandwidth") || e.Reference.Name == AllReduce && in("reference.clients")
 	}
 	switch {
 	case in("reference.clients"):

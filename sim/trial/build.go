@@ -26,6 +26,7 @@ type Setup struct {
 	Config     sim.Config
 	Graph      *topology.Graph   // nil if the overlay is mesh or complete
 	Roster     *adversary.Roster // nil without adversaries
+	Program    *compute.Program
 }
 
 // Build makes an experiment ready, for so many workers. The error says which setting is wrong.
@@ -154,6 +155,7 @@ func (s *Setup) task() error {
 	if err != nil {
 		return err
 	}
+	s.Program = p
 	s.Config.Task, err = sim.Program(p, e.Nodes, e.Seed, s.Roster)
 	return err
 }
