@@ -19,22 +19,6 @@ const (
 // aText is where a text is on every machine that has Go, for a shell.
 const aText = "$(go env GOROOT)/src/testdata/Isaac.Newton-Opticks.txt"
 
-// WithPath returns the specification of a source whose file or directory is written apart: "text" and FILE are "text:FILE", and
-// "text:held=0.05" and FILE are "text:held=0.05:FILE". An empty path changes nothing. The error is that of a source that wants none.
-func WithPath(source, path string) (string, error) {
-	kind, arg, _ := strings.Cut(source, ":")
-	held := strings.HasPrefix(arg, "held=") && !strings.Contains(arg, ":")
-	switch {
-	case path == "":
-		return source, nil
-	case kind == "text" && (arg == "" || held), (kind == "csv" || kind == "idx") && arg == "":
-		return strings.TrimSuffix(source, ":") + ":" + path, nil
-	case kind == "text" || kind == "csv" || kind == "idx":
-		return source, fmt.Errorf("is %s, but the source names a path already, %s; give one of them", brief(path), brief(arg))
-	}
-	return source, fmt.Errorf("is %s, but source %s wants no path; write text, csv or idx as the source", brief(path), brief(source))
-}
-
 // windows are rows of text: row i has the tokens from i·step on, and its labels are those after each of them.
 type windows struct {
 	bytes              []byte

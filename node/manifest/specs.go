@@ -84,6 +84,24 @@ func checkSource(spec string) error {
 	return fmt.Errorf("%s is not known; use mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE or own", quote(spec))
 }
 
+// WithPath returns the data whose file or directory is written apart from the source: "text" and FILE are "text:FILE", and
+// "text:held=0.05" and FILE are "text:held=0.05:FILE". An empty path changes nothing. The error, of a source that wants no path,
+// is one about data.path.
+func (d Data) WithPath(path string) (Data, error) {
+	kind, arg := cutSpec(d.Source)
+	held := strings.HasPrefix(arg, "held=") && !strings.Contains(arg, ":")
+	switch {
+	case path == "":
+		return d, nil
+	case kind == "text" && (arg == "" || held), (kind == "csv" || kind == "idx") && arg == "":
+		d.Source = strings.TrimSuffix(d.Source, ":") + ":" + path
+		return d, nil
+	case kind == "text" || kind == "csv" || kind == "idx":
+		return d, fmt.Errorf("is %s, but the source names a path already, %s; give one of them", quote(path), quote(arg))
+	}
+	return d, fmt.Errorf("is %s, but source %s wants no path; write text, csv or idx as the source", quote(path), quote(d.Source))
+}
+
 func checkSplit(spec string) error {
 	kind, arg := cutSpec(spec)
 	switch {

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"starling/gossip"
-	"starling/node/data"
 	"starling/node/manifest/strictyaml"
 )
 
@@ -37,7 +36,7 @@ func ParseYAML(src []byte, filename string) (Manifest, error) {
 	}
 	d := strictyaml.Decode(root, all)
 	var err error
-	if m.Data.Source, err = data.WithPath(m.Data.Source, path); err != nil {
+	if m.Data, err = m.Data.WithPath(path); err != nil {
 		d.Report("data.path", err.Error())
 	}
 	if root.Kind == strictyaml.Map {

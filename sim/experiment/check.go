@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"starling/mixing/spelling"
 	"starling/mixing/topology"
-	"starling/node/data"
 	"starling/node/manifest"
 	"starling/node/manifest/strictyaml"
 )
@@ -83,6 +84,7 @@ func (c *checker) all(e *Experiment, d *strictyaml.Decoded) {
 	if !utf8.ValidString(e.About) || strings.ContainsFunc(e.About, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
 		c.add("about", "holds characters that cannot be printed")
 	}
+	c.baseline()
 	c.count("nodes", e.Nodes, 1, maxNodes)
 	c.shared()
 	c.ground()
@@ -162,7 +164,7 @@ func (e Experiment) Shared() manifest.Manifest {
 	m := manifest.Default()
 	m.Name, m.Seed, m.Model, m.Init, m.Optimizer, m.Codec = e.Name, e.Seed, e.Model, e.Init, e.Optimizer, e.Codec
 	m.Data, m.Limits, m.Checkpoint.Every = e.Data, e.Limits, e.Checkpoint.Every
-	m.Data.Source, _ = data.WithPath(e.Data.Source, e.DataPath) // a path that does not fit is a problem of its own
+	m.Data, _ = m.Data.WithPath(e.DataPath) // a path that does not fit is a problem of its own
 	if m.Data.Shards == 0 {
 		m.Data.Shards = 1
 	}
@@ -172,6 +174,20 @@ func (e Experiment) Shared() manifest.Manifest {
 		Degree: e.Method.Degree, Wake: m.Method.Wake,
 	}
 	return m
+}
+
+// baseline checks that what names the points to compare with are keys and values.
+func (c *checker) baseline() {
+	keys := Keys()
+	for i, b := range c.e.Baseline {
+		key, _, ok := strings.Cut(b, "=")
+		switch {
+		case !ok:
+			c.add(fmt.Sprintf("baseline[%d]", i), "is %s; want key=value, such as reference.name=allreduce", strictyaml.Quote(b))
+		case !slices.Contains(keys, key):
+			c.add(fmt.Sprintf("baseline[%d]", i), "%s is not a key%s", strictyaml.Quote(key), spelling.Hint(key, keys))
+		}
+	}
 }
 
 // ground checks overlay, cells and data.
@@ -184,7 +200,7 @@ func (c *checker) ground() {
 			c.add("cells.size", "is %d, but overlay is %s; cells are of no fixed size and want overlay: mesh or complete", e.Cells.Size, e.Overlay)
 		}
 	}
-	if _, err := data.WithPath(e.Data.Source, e.DataPath); err != nil {
+	if _, err := e.Data.WithPath(e.DataPath); err != nil {
 		c.add("data.path", "%s", err)
 	}
 	if e.Data.Source == "own" {

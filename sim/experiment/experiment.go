@@ -32,6 +32,11 @@ type Experiment struct {
 	// About says what is asked and what to expect, in as many lines as it takes. Default empty. It has no effect.
 	About string
 
+	// Baseline names the points of a sweep that the others are compared with, by what is special about them, each a key with its
+	// value: "reference.name=allreduce". Where several points are so, each of the others is compared with the one that it has most
+	// in common with. Default none. It has no effect.
+	Baseline []string
+
 	// Nodes is the number of nodes, 1 to 1,000,000. Default 8.
 	Nodes int
 	// Seed is the root of all randomness but that of the data: starting points, order of training, network, churn, draws of

@@ -104,6 +104,8 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"perplexity of no text", "name: x\nstop: {rounds: 1, perplexity: 5}\n", `x.yaml:2:31: stop.perplexity: is 5, but only text has tokens, and model mlp:64 reads none; choose gpt`},
 		{"perplexity of nothing", "name: x\nmodel: gpt\ndata: {source: babble}\nstop: {tokens: 1, perplexity: 1}\n", `x.yaml:4:31: stop.perplexity: is 1; want 0 for none, or a number above 1`},
 		{"work that ends first", head + "work: {from: 2s, until: 1s}\n", `x.yaml:3:25: work.until: is 1s, which is not after work.from, 2s`},
+		{"baseline of no key", head + "baseline: [codek=fp32]\n", `x.yaml:3:12: baseline[0]: "codek" is not a key; did you mean "codec"?`},
+		{"baseline without a value", head + "baseline: [codec]\n", `x.yaml:3:12: baseline[0]: is "codec"; want key=value, such as reference.name=allreduce`},
 		{"version", head + "version: 2\n", `x.yaml:3:10: version: is 2; this build reads version 1`},
 		{"coarse codec", head + "codec: 'topk:0.01,int4'\n", `x.yaml:3:8: codec: is topk:0.01,int4, which keeps too little for the whole models that method average sends; write codec: bf16, int8 or int4`},
 		{"push-sum with loss", head + "method: {mix: push-sum}\n", `x.yaml: codec: is bf16, which loses some of a vector: with push-sum that would be mass; write codec: fp32`},

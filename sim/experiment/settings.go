@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"starling/node/data"
 	"starling/node/manifest"
 	"starling/node/manifest/strictyaml"
 )
@@ -25,6 +24,7 @@ func settings(e *Experiment) []setting {
 		{"version", &e.Version, "format of this file"},
 		{"name", &e.Name, "for people: a to z, 0 to 9 and '-'"},
 		{"about", (*lines)(&e.About), "what is asked, and what to expect"},
+		{"baseline", &e.Baseline, "settings of the points of a sweep that the others are compared with"},
 		{"nodes", &e.Nodes, "number of nodes"},
 		{"seed", &e.Seed, "root of all randomness but that of the data"},
 		{"data_seed", &e.DataSeed, "root of the randomness of the data"},
@@ -119,11 +119,14 @@ func (e Experiment) YAML() []byte {
 	return []byte(b.String())
 }
 
+// onlySaid reports whether a setting only says something about the run: it is the same one without.
+func onlySaid(path string) bool { return path == "name" || path == "about" || path == "baseline" }
+
 // Canonical returns the settings as YAML in a normal form: two experiments that simulate the same have the same bytes, and
-// others have not. Name and about are not in it, and settings without effect have their defaults.
+// others have not. Name, about and baseline are not in it, and settings without effect have their defaults.
 func (e Experiment) Canonical() []byte {
 	var b strings.Builder
-	e.effective().write(&b, false, func(path string) bool { return path != "name" && path != "about" })
+	e.effective().write(&b, false, func(path string) bool { return !onlySaid(path) })
 	return []byte(b.String())
 }
 
@@ -186,8 +189,8 @@ func (e Experiment) effective() Experiment {
 		}
 	}
 	// One text is the same data however it is named.
-	if source, err := data.WithPath(is.Data.Source, is.DataPath); err == nil {
-		is.Data.Source, is.DataPath = source, ""
+	if whole, err := is.Data.WithPath(is.DataPath); err == nil {
+		is.Data, is.DataPath = whole, ""
 	}
 	return is
 }
@@ -230,11 +233,11 @@ type Value struct {
 	Key, Value string
 }
 
-// Resolved returns all settings, but for name and about, in the order in which they are written.
+// Resolved returns all settings, but for name, about and baseline, in the order in which they are written.
 func (e Experiment) Resolved() []Value {
 	var all []Value
 	for _, s := range settings(&e) {
-		if value := render(s.to); value != "" && s.path != "name" && s.path != "about" {
+		if value := render(s.to); value != "" && !onlySaid(s.path) {
 			all = append(all, Value{s.path, value})
 		}
 	}
