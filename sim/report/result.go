@@ -163,7 +163,8 @@ type Result struct {
 	Churn             Churn    `json:"churn"`
 	PeakRSSBytes      uint64   `json:"peak_rss_bytes"`
 
-	SettingsHash string `json:"settings_hash,omitempty"` // of what the run was asked to do, for sweeps
+	Baseline     []string `json:"baseline,omitempty"`      // settings of the runs to compare it with: "codec=fp32"
+	SettingsHash string   `json:"settings_hash,omitempty"` // of what the run was asked to do, for sweeps
 
 	File     string    `json:"file"`     // the experiment as it was read
 	Settings []Setting `json:"settings"` // from --set, in order
