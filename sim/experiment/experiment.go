@@ -185,8 +185,8 @@ type Reference struct {
 	//
 	// With "allreduce" training is data-parallel: in every step each node computes the gradient of a batch of its own at the model
 	// that all have, the mean of the gradients is taken by a ring, over Codec and the links of Network, and all make the same
-	// step of the optimizer. A step lasts as long as that of the slowest node. A round is Method.Steps steps. What is without
-	// effect with fedavg is so here too, but for the bandwidth.
+	// step of the optimizer. A step lasts as long as that of the slowest node. A round is Method.Steps steps, which makes no
+	// difference unless something goes by rounds. What is without effect with fedavg is so here too, but for the bandwidth.
 	Name string
 	// Clients says how many nodes take part in a round, drawn anew each time. Default all. Only with fedavg.
 	Clients Portion
@@ -195,7 +195,7 @@ type Reference struct {
 // An Interval is a part of the virtual time of a run: that in which the work of nodes is counted, which then is in the result.
 type Interval struct {
 	From  time.Duration // default 0s
-	Until time.Duration // after From; 0s, the default, is the end
+	Until time.Duration // after From; 0s, the default, is the end of training
 }
 
 // Evaluate says when and on what models are measured.

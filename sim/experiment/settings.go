@@ -72,7 +72,7 @@ func settings(e *Experiment) []setting {
 		{"evaluate.nodes", &e.Evaluate.Nodes, "nodes that are evaluated: a number, a share such as 10%, or all"},
 		{"evaluate.rows", &e.Evaluate.Rows, "held-out rows that are used; 0: all"},
 		{"work.from", &e.Work.From, "when counting the work of nodes begins"},
-		{"work.until", &e.Work.Until, "when it ends; 0s: with the run"},
+		{"work.until", &e.Work.Until, "when it ends; 0s: when training does"},
 		{"stop.rounds", &e.Stop.Rounds, "0: no limit"},
 		{"stop.time", &e.Stop.Time, "virtual; 0s: no limit"},
 		{"stop.events", &e.Stop.Events, "0: no limit"},
@@ -164,7 +164,7 @@ func (e *Experiment) ineffective(path string) bool {
 		return in("overlay", "cells", "method.mix", "method.exchange", "method.degree", "method.wake", "method.announce_every",
 			"method.repair_every", "init", "limits", "checkpoint", "network.jitter", "network.loss", "network.nat", "network.partitions",
 			"churn.sessions", "adversaries", "work") ||
-			e.Reference.Name == FedAvg && in("network.bandwidth") || e.Reference.Name == AllReduce && in("reference.clients")
+			e.Reference.Name == FedAvg && in("network.bandwidth") || e.Reference.Name == AllReduce && (in("reference.clients") || in("method.steps") && !e.counted())
 	}
 	switch {
 	case in("reference.clients"):
@@ -178,6 +178,9 @@ func (e *Experiment) ineffective(path string) bool {
 	}
 	return false
 }
+
+// counted reports whether anything goes by rounds, which a reference counts by the steps of a round.
+func (e *Experiment) counted() bool { return e.Stop.Rounds > 0 || e.Evaluate.Every.Rounds > 0 }
 
 // effective returns the experiment with the defaults for all settings that have no effect.
 func (e Experiment) effective() Experiment {
@@ -206,6 +209,8 @@ func assign(to, from any) {
 		*to = *from.(*int)
 	case *time.Duration:
 		*to = *from.(*time.Duration)
+	case *Steps:
+		*to = *from.(*Steps)
 	case *Portion:
 		*to = *from.(*Portion)
 	case *[]Partition:

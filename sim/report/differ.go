@@ -168,7 +168,7 @@ func (d *differences) name(runs []Run) {
 			parts = append(parts, d.value(i, d.axes[0]))
 		default:
 			for _, key := range d.axes {
-				parts = append(parts, key[strings.LastIndex(key, ".")+1:]+" "+d.value(i, key))
+				parts = append(parts, called(key)+" "+d.value(i, key))
 				values = append(values, strings.Trim(d.value(i, key), `["]`))
 			}
 		}
@@ -189,6 +189,12 @@ func (d *differences) name(runs []Run) {
 		}
 		taken[d.labels[i]] = true
 	}
+}
+
+// called is the last word of a key, or the one before where that only says "name".
+func called(key string) string {
+	key = strings.TrimSuffix(key, ".name")
+	return key[strings.LastIndex(key, ".")+1:]
 }
 
 // group is the runs that differ in nothing but chance.

@@ -48,14 +48,14 @@ func (c *comparison) overlay(name, title string, kind quantity, x abscissa, of f
 		name: name + "-" + x.name, title: title + " against " + x.title, xName: x.axis, yName: strings.ToLower(title), xKind: x.kind, yKind: kind,
 		direct: len(c.runs) <= directRuns,
 	}
-	var all [][]float64
+	var all, way [][]float64
 	var ends []float64
 	for i := range c.runs {
 		s := c.runs[i].Series
 		k := curve{label: c.d.labels[i], tag: c.d.tags[i], x: s.values(x.of), y: s.values(of), run: i + 1}
 		k.class, k.color, k.silent = c.stroke(i)
 		p.curves = append(p.curves, k)
-		all = append(all, k.y)
+		all, way = append(all, k.y), append(way, k.x)
 		if n := len(k.x); n > 0 {
 			ends = append(ends, k.x[n-1])
 		}
@@ -65,7 +65,7 @@ func (c *comparison) overlay(name, title string, kind quantity, x abscissa, of f
 	}
 	p.log = kind == plain && wide(all...)
 	if x.kind == volume {
-		p.xAxis = wideAxis(volume, ends)
+		p.xAxis = wideAxis(volume, ends, way...)
 	}
 	return p.draw()
 }

@@ -63,16 +63,29 @@ func (c *comparison) frontier() *figure {
 	return p.draw()
 }
 
-// wideAxis is a logarithmic axis of costs if some runs have spent so much more than others that theirs could not be seen, else nil.
-func wideAxis(q quantity, ends []float64) *axis {
-	lo, hi := math.Inf(1), 0.0
-	for _, v := range ends {
+// wideAxis is a logarithmic axis of costs if some runs have spent so much more in the end than others that these could not be
+// seen, else nil. It begins at the least of the costs on the way, but not so early that the ends had no room.
+func wideAxis(q quantity, ends []float64, way ...[]float64) *axis {
+	lo, hi := positive(ends)
+	if !(hi > 20*lo) {
+		return nil
+	}
+	least := lo / 100
+	for _, values := range way {
+		if v, _ := positive(values); v < lo {
+			lo = math.Max(v, least)
+		}
+	}
+	return newAxis(q, lo, hi, 6, true)
+}
+
+// positive returns the least and the largest of the values that are above 0.
+func positive(values []float64) (lo, hi float64) {
+	lo = math.Inf(1)
+	for _, v := range values {
 		if Real(v).Finite() && v > 0 {
 			lo, hi = math.Min(lo, v), math.Max(hi, v)
 		}
 	}
-	if !(hi > 20*lo) {
-		return nil
-	}
-	return newAxis(q, lo, hi, 6, true)
+	return lo, hi
 }

@@ -193,6 +193,7 @@ func (r *runner) trained(w *sim.World) {
 	switch {
 	case limit == 0 || tokens < limit:
 	case !r.resting:
+		r.work.end(w) // what comes now is not work
 		w.Rest()
 		// Nobody waits for ever: who cannot end a round in as much time again as the run has taken does not end it at all.
 		r.resting, r.restUntil = true, 2*w.Now()+60*node.Second

@@ -35,6 +35,13 @@ func works(w *sim.World) []sim.Work {
 	return out
 }
 
+// end ends the interval if it goes on to the end of the run.
+func (i *interval) end(w *sim.World) {
+	if i.at[0] != nil && i.at[1] == nil && i.until == 0 {
+		i.at[1], i.until = works(w), w.Now()
+	}
+}
+
 // report returns what was done in the interval, as far as the run has come; nil if it ended before the interval began.
 func (i *interval) report(s *Setup, w *sim.World) *report.Work {
 	if i.at[0] == nil {
