@@ -50,6 +50,9 @@ type World struct {
 	epoch     uint64
 	keepSaves bool // somebody may crash though there are no sessions
 	online    int
+	samples   uint64 // that honest nodes have trained on
+	resting   bool   // see Rest
+	busy      int    // a node that was not at rest
 	rounds    progress
 	topics    []*topic
 	meshSums  meshSums
@@ -72,6 +75,9 @@ type host struct {
 	base   *compute.Vector // what the local steps of the round began from: the newest mixed model
 	round  uint64          // the newest that it has trained
 	left   bool            // has said goodbye for good
+	work   work
+	looked bool // rest is what the status said after the last step
+	rest   bool
 
 	links []link // whom it is, or would be, connected to; none if anyone pushes to anyone
 	topic *topic
@@ -347,10 +353,10 @@ func (w *World) Params(n int) []float32 {
 }
 
 // Model returns the model that a node is judged by. With the exchange announce it is that with which its round began, which is what
-// the daemon evaluates: fresh from mixing, without the drift of local steps. With the exchange push it is what the node holds. It
-// is nil while the node is down, and valid until the world goes on.
+// the daemon evaluates: fresh from mixing, without the drift of local steps. With the exchange push, and of a node that rests, it is
+// what the node holds. It is nil while the node is down, and valid until the world goes on.
 func (w *World) Model(n int) []float32 {
-	if h := &w.hosts[n]; h.core != nil && h.base != nil && !w.cfg.pushes() {
+	if h := &w.hosts[n]; h.core != nil && h.base != nil && !w.cfg.pushes() && !(w.resting && w.rests(h)) {
 		return h.base.Data()
 	}
 	return w.Params(n)

@@ -41,6 +41,7 @@ type Program struct {
 	manifest  manifest.Manifest
 	model     model.Model // of which workers make clones; its own scratch is not used
 	labels    int         // of a row
+	text      bool        // labels are tokens
 	optimizer optim.Optimizer
 	codec     codec.Codec
 	plain     codec.Codec // loses nothing
@@ -70,6 +71,7 @@ func New(m manifest.Manifest, o Options) (*Program, error) {
 		return nil, err
 	}
 	inputs, labels := p.model.Row()
+	p.text = source.Inputs() == 0
 	if source, err = source.Windows(inputs); err != nil {
 		return nil, err
 	}
@@ -246,6 +248,17 @@ func (n *Node) Samples(steps uint64, pass bool) uint64 {
 // Relabel has f change the labels of every batch that the node trains on. It is for simulations of nodes that do not play by
 // the rules; f must be safe for concurrent use.
 func (n *Node) Relabel(f func(labels []uint8)) { n.relabel = f }
+
+// Tokens returns how many tokens an example has if the data is text, else 0.
+func (p *Program) Tokens() int {
+	if !p.text {
+		return 0
+	}
+	return p.labels
+}
+
+// Optimizer returns the rule of the local steps.
+func (p *Program) Optimizer() optim.Optimizer { return p.optimizer }
 
 // Classes returns the number of classes of the data.
 func (p *Program) Classes() int { return p.train.Classes() }

@@ -92,6 +92,17 @@ func (w *Worker) Train(ctx context.Context, n *Node, job node.TrainJob, params, 
 	return t
 }
 
+// Gradient writes the gradient of the loss at params on the batch of one step of a node, counted from 0, and returns the loss and
+// the number of examples. It is for training that is data-parallel; a node without rows has a gradient of zeros from no examples.
+func (w *Worker) Gradient(n *Node, step uint64, params, grad []float32) (loss float64, samples uint64) {
+	if n.Rows() == 0 {
+		clear(grad)
+		return 0, 0
+	}
+	x, y := w.batch(n, node.TrainJob{Step: step, Steps: 1}, 0)
+	return w.model.Gradient(grad, params, x, y), uint64(len(y) / w.program.labels)
+}
+
 // batch reads the examples of step i of a job.
 func (w *Worker) batch(n *Node, job node.TrainJob, i uint64) (x []float32, y []uint8) {
 	var rows []int32

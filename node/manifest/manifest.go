@@ -44,7 +44,8 @@ type Manifest struct {
 
 // Data says what the nodes train on and how it is divided.
 type Data struct {
-	// Source is "mnist", "pegasos", "idx:DIR", "csv:FILE", "text:FILE", or "own" if each site brings data that never leaves it.
+	// Source is "mnist", "pegasos", "babble", "idx:DIR", "csv:FILE", "text:FILE", or "own" if each site brings data that never
+	// leaves it. In a YAML file the directory or file may stand apart, in the key data.path: see [Data.WithPath].
 	Source string
 	// Split divides the source into shards: "iid", "dirichlet:A", "shards:K" or "contiguous".
 	Split string

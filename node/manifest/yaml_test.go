@@ -98,7 +98,7 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"key of another section", head + "batch: 3\n", `run.yaml:3:1: unknown key "batch"; did you mean "batch" inside "method"?`},
 		{"key of the top level", head + "data: {admission: open}\n", `run.yaml:3:8: unknown key "admission"; did you mean "admission" at the top level?`},
 		{"dotted key", head + "data.source: own\n", `run.yaml:3:1: unknown key "data.source"; did you mean "source" inside "data"?`},
-		{"far key", head + "data: {zzzzzz: 1}\n", `run.yaml:3:8: unknown key "zzzzzz"; known are source, split, shards`},
+		{"far key", head + "data: {zzzzzz: 1}\n", `run.yaml:3:8: unknown key "zzzzzz"; known are source, path, split, shards`},
 		{"merge key", head + "<<: {seed: 2}\n", `run.yaml:3:1: unknown key "<<"; known are ` + "*"},
 		{"number as key", head + "12: 3\n", `run.yaml:3:1: unknown key "12"; known are ` + "*"},
 		{"repeated key", head + "seed: 3\nseed: 4\n", `run.yaml:4:1: key "seed" is given twice, first in line 3`},
@@ -111,8 +111,8 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"mapping for text", head + "codec:\n  name: bf16\n", `run.yaml:4:3: codec: want text, have keys and values`},
 		{"nothing for text", head + "codec:\nseed: 1\n", `run.yaml:3:*: codec: want text, have nothing`},
 		{"lines for text", head + "codec: |\n  bf16\n  x\n", `run.yaml:3:8: codec: want text, have several lines of text`},
-		{"text for section", head + "data: mnist\n", `run.yaml:3:7: data: want the keys source, split, shards, have the text "mnist"`},
-		{"nothing for section", head + "data:\n", `run.yaml:3:*: data: want the keys source, split, shards, have nothing`},
+		{"text for section", head + "data: mnist\n", `run.yaml:3:7: data: want the keys source, path, split, shards, have the text "mnist"`},
+		{"nothing for section", head + "data:\n", `run.yaml:3:*: data: want the keys source, path, split, shards, have nothing`},
 		{"alias", head + "codec: &a bf16\noptimizer: *a\n", "run.yaml:3:8: codec: want text, have an anchor or an alias, which a manifest does not allow\nrun.yaml:4:12: optimizer: want text, have an anchor or an alias, which a manifest does not allow"},
 		{"tag", head + "codec: !!str bf16\n", `run.yaml:3:8: codec: want text, have a tag, which a manifest does not allow`},
 		{"negative seed", head + "seed: -1\n", `run.yaml:3:7: seed: -1 is negative`},
@@ -146,8 +146,8 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"method of a later build", head + "method: {name: outer}\n", `run.yaml:3:16: method.name: "outer" is not in this build yet; use average`},
 		{"near method", head + "method: {name: averaged}\n", `run.yaml:3:16: method.name: "averaged" is not known; did you mean "average"?`},
 		{"unknown admission", head + "admission: vip\n", `run.yaml:3:12: admission: "vip" is not known; use open`},
-		{"source without file", head + "data: {source: 'csv:'}\n", `run.yaml:3:16: data.source: csv: wants a file, csv:FILE`},
-		{"unknown source", head + "data: {source: cifar}\n", `run.yaml:3:16: data.source: "cifar" is not known; use mnist, pegasos, idx:DIR, csv:FILE, text:FILE or own`},
+		{"source without file", head + "data: {source: 'csv:'}\n", `run.yaml:3:16: data.source: csv: wants a file, csv:FILE, or in data.path`},
+		{"unknown source", head + "data: {source: cifar}\n", `run.yaml:3:16: data.source: "cifar" is not known; use mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE or own`},
 		{"bad concentration", head + "data: {split: dirichlet:0}\n", `run.yaml:3:15: data.split: *`},
 		{"bad model", head + "model: 'mlp:64;32'\n", `run.yaml:3:8: model: *`},
 		{"bad mix", head + "method: {mix: Mean}\n", `run.yaml:3:15: method.mix: *`},
@@ -316,4 +316,16 @@ func FuzzParseYAML(f *testing.F) {
 			t.Errorf("through CBOR: %v\n%s", err, cmp.Diff(m, decoded))
 		}
 	})
+}
+
+func TestAPathApartIsThatOfTheSource(t *testing.T) {
+	const head = "version: 1\nname: x\nmodel: gpt\n"
+	want, err := ParseYAML([]byte(head+"data: {source: 'text:held=0.05:a b.txt'}\n"), "run.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, err := ParseYAML([]byte(head+"data: {path: a b.txt, source: 'text:held=0.05'}\n"), "run.yaml")
+	if err != nil || have != want || have.ID() != want.ID() {
+		t.Errorf("%v: %q, want %q", err, have.Data.Source, want.Data.Source)
+	}
 }

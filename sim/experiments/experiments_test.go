@@ -17,6 +17,9 @@ func load(t *testing.T, name string, overrides ...string) *experiment.File {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if strings.Contains(string(text), "source: text") { // which text, its user says
+		overrides = append([]string{"data.path=some.txt"}, overrides...)
+	}
 	f, err := experiment.Load(text, filename, overrides, experiment.Owners())
 	if err != nil {
 		t.Fatal(err)

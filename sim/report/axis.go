@@ -32,7 +32,7 @@ func (a *axis) at(v float64) float64 {
 
 // shows tells whether a value has a place.
 func (a *axis) shows(v float64) bool {
-	return !math.IsNaN(v) && !math.IsInf(v, 0) && (!a.log || v > 0)
+	return !math.IsNaN(v) && !math.IsInf(v, 0) && (!a.log || v > 0 && v >= a.lo*(1-1e-9))
 }
 
 // unitsOnAxis is how many of a unit an axis must reach to be in that unit: one that ends at 90 s is in seconds, one that ends
