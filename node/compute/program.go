@@ -47,8 +47,9 @@ type Program struct {
 
 	train *data.Set
 	test  *data.Set
-	parts [][]int32 // rows of train; nil if one part is all of it
-	index []int     // of parts by the number that nodes know, -1 if not loaded; nil: all in order
+	exams []func(params []float32) (loss float64, right int) // of every evalRows rows of test, if the model can prepare them
+	parts [][]int32                                          // rows of train; nil if one part is all of it
+	index []int                                              // of parts by the number that nodes know, -1 if not loaded; nil: all in order
 }
 
 // New builds the model, the optimizer and the codec that the manifest names, and loads the data.
@@ -132,7 +133,20 @@ func (p *Program) load(source *data.Source, o Options) (err error) {
 	if o.Unpack {
 		p.test = p.test.Unpacked()
 	}
+	p.prepare()
 	return nil
+}
+
+// prepare has the model prepare the held-out rows, if it can and they lie in memory as it needs them.
+func (p *Program) prepare() {
+	m, ok := p.model.(model.Preparer)
+	if _, _, there := p.test.Range(0, p.test.Len()); !ok || !there {
+		return
+	}
+	for first := 0; first < p.test.Len(); first += evalRows {
+		x, y, _ := p.test.Range(first, min(evalRows, p.test.Len()-first))
+		p.exams = append(p.exams, m.Prepare(x, y))
+	}
 }
 
 // choose keeps some parts and returns their rows, ascending; afterwards parts are rows among these.

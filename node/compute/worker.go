@@ -120,19 +120,27 @@ func (w *Worker) Evaluate(ctx context.Context, params []float32) (accuracy, loss
 	test := w.program.test
 	right, rows := 0, test.Len()
 	for first := 0; first < rows && ctx.Err() == nil; first += evalRows {
-		n := min(evalRows, rows-first)
-		x, y, ok := test.Range(first, n)
-		if !ok {
-			w.reserve(n)
-			x, y = w.x[:n*test.Inputs()], w.y[:n*w.program.labels]
-			test.FillRange(x, y, first, n)
-		}
-		sum, correct := w.model.Evaluate(params, x, y)
+		sum, correct := w.examine(params, first, min(evalRows, rows-first))
 		loss += sum
 		right += correct
 	}
 	labels := float64(rows * w.program.labels)
 	return float64(right) / labels, loss / labels
+}
+
+// examine evaluates params on n held-out rows, of which the first is a multiple of evalRows.
+func (w *Worker) examine(params []float32, first, n int) (loss float64, right int) {
+	if exams := w.program.exams; exams != nil {
+		return exams[first/evalRows](params)
+	}
+	test := w.program.test
+	x, y, ok := test.Range(first, n)
+	if !ok {
+		w.reserve(n)
+		x, y = w.x[:n*test.Inputs()], w.y[:n*w.program.labels]
+		test.FillRange(x, y, first, n)
+	}
+	return w.model.Evaluate(params, x, y)
 }
 
 // Encode encodes a vector of a node in the run's codec. If the codec loses something, the vector's exact statistics come with it.
