@@ -376,7 +376,7 @@ func (a *average) degree(c *Core) uint32 {
 		return 1
 	}
 	n := 0
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if m.active(c.now, a.roundTime) {
 			n++
 		}

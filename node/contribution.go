@@ -22,7 +22,7 @@ type slot struct {
 // have something new.
 func (a *average) takeFromRoster(c *Core) {
 	var fresh []*member
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if a.wants(m) && !a.postpones(c, m) {
 			fresh = append(fresh, m)
 		}

@@ -128,7 +128,7 @@ func New(cfg Config, from State) (*Core, error) {
 	c.ownSeq.Store(c.seq)
 	c.repairs = cfg.Average.Exchange != Push
 	c.roster.seed = cfg.Rand.Uint64()
-	c.roster.rebuild(0)
+	c.roster.rebuild(0, nil)
 	c.cell.Store(uint64(gossip.Cell(cfg.Self, 0, cfg.Cells)))
 	switch cfg.Method {
 	case "average":
@@ -306,7 +306,7 @@ func (c *Core) enter(epoch uint64) {
 	cell := gossip.Cell(c.cfg.Self, epoch, c.cfg.Cells)
 	c.cell.Store(epoch<<32 | uint64(cell))
 	c.greeted = 0
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if gossip.Cell(m.id, epoch, c.cfg.Cells) != cell {
 			m.up, m.update, m.last = false, nil, nil
 		}
