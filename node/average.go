@@ -129,6 +129,9 @@ type average struct {
 	inMix       []*slot
 	mixOut      VecRef
 	marks       []gossip.Mark
+	spare       []*slot    // unused ones
+	inputs      []MixInput // of the newest mix
+	known       []uint64   // scratch
 	refusal     []gossip.Refusal
 
 	saveJob   JobID
@@ -338,9 +341,9 @@ func (a *average) announceWhenSaved(c *Core) {
 	}
 	u := a.describe(c, a.payload)
 	if a.sum != nil {
-		a.sum.describe(u)
+		a.sum.describe(&u)
 	}
-	seq := c.publish(u)
+	seq := c.publish(&u)
 	c.sent.add(seq)
 	a.announced, a.announcedAt = a.round, c.now
 	a.payload = Encoded{}
@@ -349,14 +352,14 @@ func (a *average) announceWhenSaved(c *Core) {
 }
 
 // describe makes the update of this round, with what became of others' updates since the last one.
-func (a *average) describe(c *Core, p Encoded) *gossip.Update {
-	u := &gossip.Update{
+func (a *average) describe(c *Core, p Encoded) gossip.Update {
+	u := gossip.Update{
 		Round: a.round, Age: a.age, Samples: a.trained.Samples, Degree: a.degree(c), Loss: float32(a.trained.Loss),
-		Mixed: newestMarks(a.marks), Refused: sortRefusals(a.refusal), Stats: p.Stats,
+		Mixed: append([]gossip.Mark(nil), newestMarks(a.marks)...), Refused: sortRefusals(a.refusal), Stats: p.Stats,
 		Codec: a.run.Codec, Len: uint32(a.run.Len),
 		Inline: p.Payload.Inline, Blob: p.Payload.Blob, Size: p.Payload.Size,
 	}
-	a.marks, a.refusal = nil, nil
+	a.marks, a.refusal = a.marks[:0], nil
 	return u
 }
 

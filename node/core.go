@@ -99,7 +99,8 @@ type Core struct {
 	greeted  int     // digests sent to peers that came up since the last exchange
 	alarmAt  Instant // what the method asked for; 0 is none
 
-	out Batch
+	out     Batch
+	persist []byte // values of records of the batch
 }
 
 type mode uint8
@@ -202,7 +203,7 @@ func (c *Core) Wake() (Instant, bool) {
 
 func (c *Core) resetBatch() {
 	b := &c.out
-	b.Persist = b.Persist[:0]
+	b.Persist, c.persist = b.Persist[:0], c.persist[:0]
 	b.Publish = b.Publish[:0]
 	b.Send = b.Send[:0]
 	b.Fetch = b.Fetch[:0]
@@ -277,7 +278,9 @@ func (c *Core) meetSelf(msg *gossip.Message) {
 }
 
 func (c *Core) persistSeq() {
-	c.out.Persist = append(c.out.Persist, Record{Key: SeqKey, Value: binary.BigEndian.AppendUint64(nil, c.seq)})
+	from := len(c.persist)
+	c.persist = binary.BigEndian.AppendUint64(c.persist, c.seq)
+	c.out.Persist = append(c.out.Persist, Record{Key: SeqKey, Value: c.persist[from:]})
 }
 
 func (c *Core) peerUp(id PeerID) {
