@@ -150,12 +150,12 @@ type average struct {
 
 var _ Method = (*average)(nil)
 
-func newAverage(cfg Config, from State) (*average, error) {
+func newAverage(cfg *Config, from State) (*average, error) {
 	if err := cfg.Average.validate(); err != nil {
 		return nil, err
 	}
 	a := &average{
-		cfg: cfg.Average, self: cfg.Self, run: &cfg,
+		cfg: cfg.Average, self: cfg.Self, run: cfg,
 		params: from.Params, opt: from.Opt, round: from.Round, age: from.Age, step: from.Step,
 	}
 	if a.cfg.Mix == PushSum {

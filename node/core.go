@@ -44,6 +44,10 @@ type Config struct {
 	// miss what gossip lost, and costs 40 bytes for each member of the run. Default 10 s.
 	RepairEvery Instant
 
+	// Batch is the memory of the batches that Step returns. Cores that are stepped one after the other may share one: what a step
+	// of one returns is then valid until the next step of any. Default is one for this core alone.
+	Batch *Batch
+
 	// MaxMembers bounds the roster, and so the memory that strangers can claim. When it is full the member not heard
 	// from for longest gives way. Default 4096.
 	MaxMembers int
@@ -55,6 +59,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.MaxMembers == 0 {
 		c.MaxMembers = 4096
+	}
+	if c.Batch == nil {
+		c.Batch = new(Batch)
 	}
 }
 
@@ -99,8 +106,7 @@ type Core struct {
 	greeted  int     // digests sent to peers that came up since the last exchange
 	alarmAt  Instant // what the method asked for; 0 is none
 
-	out     Batch
-	persist []byte // values of records of the batch
+	out *Batch
 }
 
 type mode uint8
@@ -122,7 +128,7 @@ func New(cfg Config, from State) (*Core, error) {
 	if from.Params == 0 || from.Opt == 0 {
 		return nil, errors.New("node config: the state names no vectors")
 	}
-	c := &Core{cfg: cfg, seq: cfg.Seq, lastRef: max(from.Params, from.Opt)}
+	c := &Core{cfg: cfg, out: cfg.Batch, seq: cfg.Seq, lastRef: max(from.Params, from.Opt)}
 	if cfg.Paused {
 		c.mode = pausing
 	}
@@ -133,7 +139,7 @@ func New(cfg Config, from State) (*Core, error) {
 	c.cell.Store(uint64(gossip.Cell(cfg.Self, 0, cfg.Cells)))
 	switch cfg.Method {
 	case "average":
-		m, err := newAverage(cfg, from)
+		m, err := newAverage(&c.cfg, from)
 		if err != nil {
 			return nil, fmt.Errorf("method average: %w", err)
 		}
@@ -152,7 +158,7 @@ func (c *Core) Step(now Instant, ev Event) *Batch {
 	c.resetBatch()
 	if c.mode == left {
 		c.out.Done = true
-		return &c.out
+		return c.out
 	}
 	if !c.started {
 		c.started = true
@@ -186,7 +192,7 @@ func (c *Core) Step(now Instant, ev Event) *Batch {
 		c.repairWithRandomPeer()
 		c.scheduleRepair()
 	}
-	return &c.out
+	return c.out
 }
 
 // Wake reports when Step(now, Tick{}) is next due. There is always at most one such instant, and each Step replaces it.
@@ -202,8 +208,8 @@ func (c *Core) Wake() (Instant, bool) {
 }
 
 func (c *Core) resetBatch() {
-	b := &c.out
-	b.Persist, c.persist = b.Persist[:0], c.persist[:0]
+	b := c.out
+	b.Persist, b.values = b.Persist[:0], b.values[:0]
 	b.Publish = b.Publish[:0]
 	b.Send = b.Send[:0]
 	b.Fetch = b.Fetch[:0]
@@ -278,9 +284,9 @@ func (c *Core) meetSelf(msg *gossip.Message) {
 }
 
 func (c *Core) persistSeq() {
-	from := len(c.persist)
-	c.persist = binary.BigEndian.AppendUint64(c.persist, c.seq)
-	c.out.Persist = append(c.out.Persist, Record{Key: SeqKey, Value: c.persist[from:]})
+	from := len(c.out.values)
+	c.out.values = binary.BigEndian.AppendUint64(c.out.values, c.seq)
+	c.out.Persist = append(c.out.Persist, Record{Key: SeqKey, Value: c.out.values[from:]})
 }
 
 func (c *Core) peerUp(id PeerID) {
