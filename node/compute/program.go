@@ -237,8 +237,8 @@ func (n *Node) Samples(steps uint64, pass bool) uint64 {
 	return steps * n.plan.Batch()
 }
 
-// Relabel has f change the labels of every batch that the node trains on. It is for simulations of nodes that do not play by
-// the rules; f must be safe for concurrent use.
+// Relabel has f change the labels of the rows that the node trains on, some at a time. It is for simulations of nodes that do not
+// play by the rules; f must be safe for concurrent use.
 func (n *Node) Relabel(f func(labels []uint8)) { n.relabel = f }
 
 // Classes returns the number of classes of the data.
