@@ -22,7 +22,7 @@ type slot struct {
 // have something new.
 func (a *average) takeFromRoster(c *Core) {
 	var fresh []*member
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if a.wants(m) && !a.postpones(c, m) {
 			fresh = append(fresh, m)
 		}
@@ -78,7 +78,8 @@ func slotOrder(s *slot, id PeerID) int { return comparePeers(s.m.id, id) }
 
 func (a *average) take(c *Core, m *member) {
 	m.taken = m.seq.Load()
-	s := &slot{m: m, seq: m.taken, update: m.update}
+	s := a.slot()
+	*s = slot{m: m, seq: m.taken, update: m.update}
 	if a.sum == nil && a.stale(s.update.Age) {
 		// Known before a byte of it is pulled.
 		a.refuse(c, s, gossip.RefusedStale, "its model is far behind")
@@ -91,6 +92,17 @@ func (a *average) take(c *Core, m *member) {
 		Job: s.job, Author: m.id, Codec: s.update.Codec, Len: int(s.update.Len), Out: s.vec,
 		Piece: gossip.Piece{Inline: s.update.Inline, Blob: s.update.Blob, Size: s.update.Size},
 	})
+}
+
+// slot returns one that is not used.
+func (a *average) slot() *slot {
+	last := len(a.spare) - 1
+	if last < 0 {
+		return new(slot)
+	}
+	s := a.spare[last]
+	a.spare = a.spare[:last]
+	return s
 }
 
 func (a *average) stale(age uint64) bool { return age < a.age/staleFactor }
@@ -165,11 +177,13 @@ func (a *average) mix(c *Core) {
 		Job: c.newJob(), Rule: a.cfg.Mix, Out: c.newRef(),
 		Own: MixInput{Peer: a.self, Vec: a.params, Age: a.age, Samples: a.trained.Samples, Degree: a.degree(c)},
 	}
+	a.inputs = a.inputs[:0]
 	for _, s := range a.inMix {
-		job.In = append(job.In, MixInput{
+		a.inputs = append(a.inputs, MixInput{
 			Peer: s.m.id, Vec: s.vec, Age: s.update.Age, Samples: s.update.Samples, Degree: s.update.Degree, Stats: s.update.Stats,
 		})
 	}
+	job.In = a.inputs
 	a.startMix(c, job)
 }
 
@@ -199,13 +213,14 @@ func (a *average) adoptable() *slot {
 
 // ages lists the ages of the contributions, with the own one if asked.
 func (a *average) ages(own bool) []uint64 {
-	var ages []uint64
+	ages := a.known[:0]
 	if own {
 		ages = append(ages, a.age)
 	}
 	for _, s := range a.inMix {
 		ages = append(ages, s.update.Age)
 	}
+	a.known = ages
 	return ages
 }
 
@@ -233,7 +248,7 @@ func (a *average) endMix(c *Core, r mixing.Report) {
 	for _, d := range r.Dropped {
 		dropped[d.Peer] = true
 	}
-	counted := a.inMix[:0:0]
+	counted := a.inMix[:0]
 	for _, s := range a.inMix {
 		if a.sum == nil { // push-sum keeps what it has seen of each in-neighbour
 			c.release(s.vec)
@@ -266,6 +281,8 @@ func (a *average) count(c *Core) {
 		s.m.mixed++
 		a.marks = append(a.marks, gossip.Mark{Author: s.m.id, Seq: s.seq})
 		c.mark(s.m, scoreGood, "mixed in")
+		*s = slot{}
+		a.spare = append(a.spare, s)
 	}
 	if len(a.inMix) > 0 {
 		a.mixedYet = true

@@ -46,6 +46,10 @@ type Config struct {
 	// miss what gossip lost, and costs 40 bytes for each member of the run. Default 10 s.
 	RepairEvery Instant
 
+	// Batch is the memory of the batches that Step returns. Cores that are stepped one after the other may share one: what a step
+	// of one returns is then valid until the next step of any. Default is one for this core alone.
+	Batch *Batch
+
 	// MaxMembers bounds the roster, and so the memory that strangers can claim. When it is full the member not heard
 	// from for longest gives way. Default 4096.
 	MaxMembers int
@@ -57,6 +61,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.MaxMembers == 0 {
 		c.MaxMembers = 4096
+	}
+	if c.Batch == nil {
+		c.Batch = new(Batch)
 	}
 }
 
@@ -101,7 +108,7 @@ type Core struct {
 	greeted  int     // digests sent to peers that came up since the last exchange
 	alarmAt  Instant // what the method asked for; 0 is none
 
-	out Batch
+	out *Batch
 }
 
 type mode uint8
@@ -123,7 +130,7 @@ func New(cfg Config, from State) (*Core, error) {
 	if from.Params == 0 || from.Opt == 0 {
 		return nil, errors.New("node config: the state names no vectors")
 	}
-	c := &Core{cfg: cfg, seq: cfg.Seq, lastRef: max(from.Params, from.Opt)}
+	c := &Core{cfg: cfg, out: cfg.Batch, seq: cfg.Seq, lastRef: max(from.Params, from.Opt)}
 	for _, v := range from.Vectors {
 		c.lastRef = max(c.lastRef, v.Vec)
 	}
@@ -133,11 +140,11 @@ func New(cfg Config, from State) (*Core, error) {
 	c.ownSeq.Store(c.seq)
 	c.repairs = cfg.Average.Exchange != Push
 	c.roster.seed = cfg.Rand.Uint64()
-	c.roster.rebuild(0)
+	c.roster.rebuild(0, nil)
 	c.cell.Store(uint64(gossip.Cell(cfg.Self, 0, cfg.Cells)))
 	switch cfg.Method {
 	case "average":
-		m, err := newAverage(cfg, from)
+		m, err := newAverage(&c.cfg, from)
 		if err != nil {
 			return nil, fmt.Errorf("method average: %w", err)
 		}
@@ -162,7 +169,7 @@ func (c *Core) Step(now Instant, ev Event) *Batch {
 	c.resetBatch()
 	if c.mode == left {
 		c.out.Done = true
-		return &c.out
+		return c.out
 	}
 	if !c.started {
 		c.started = true
@@ -196,7 +203,7 @@ func (c *Core) Step(now Instant, ev Event) *Batch {
 		c.repairWithRandomPeer()
 		c.scheduleRepair()
 	}
-	return &c.out
+	return c.out
 }
 
 // Wake reports when Step(now, Tick{}) is next due. There is always at most one such instant, and each Step replaces it.
@@ -212,8 +219,8 @@ func (c *Core) Wake() (Instant, bool) {
 }
 
 func (c *Core) resetBatch() {
-	b := &c.out
-	b.Persist = b.Persist[:0]
+	b := c.out
+	b.Persist, b.values = b.Persist[:0], b.values[:0]
 	b.Publish = b.Publish[:0]
 	b.Send = b.Send[:0]
 	b.Fetch = b.Fetch[:0]
@@ -305,7 +312,9 @@ func (c *Core) meetSelf(msg *gossip.Message) {
 }
 
 func (c *Core) persistSeq() {
-	c.out.Persist = append(c.out.Persist, Record{Key: SeqKey, Value: binary.BigEndian.AppendUint64(nil, c.seq)})
+	from := len(c.out.values)
+	c.out.values = binary.BigEndian.AppendUint64(c.out.values, c.seq)
+	c.out.Persist = append(c.out.Persist, Record{Key: SeqKey, Value: c.out.values[from:]})
 }
 
 func (c *Core) peerUp(id PeerID) {
@@ -334,7 +343,7 @@ func (c *Core) enter(epoch uint64) {
 	cell := gossip.Cell(c.cfg.Self, epoch, c.cfg.Cells)
 	c.cell.Store(epoch<<32 | uint64(cell))
 	c.greeted = 0
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if gossip.Cell(m.id, epoch, c.cfg.Cells) != cell {
 			m.up, m.update, m.last = false, nil, nil
 		}

@@ -410,7 +410,7 @@ func (o *outerMethod) localSteps(c *Core) uint64 {
 		return o.cfg.Steps
 	}
 	speeds := []float64{o.speed}
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if m.speed > 0 && o.active(c, m) {
 			speeds = append(speeds, float64(m.speed))
 		}

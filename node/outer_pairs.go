@@ -99,7 +99,7 @@ func (p *pairs) begin(c *Core) {
 func (p *pairs) beginRound(c *Core) {
 	o := p.o
 	var rounds []uint64
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if o.active(c, m) {
 			rounds = append(rounds, m.round)
 		}
@@ -172,7 +172,7 @@ func (p *pairs) announce(c *Core, job EncodeJob, ev Encoded) {
 // draw lists the others of this node's group, ascending.
 func (p *pairs) draw(c *Core) []PeerID {
 	live := []PeerID{p.o.self}
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if p.o.active(c, m) {
 			live = append(live, m.id)
 		}
@@ -257,7 +257,7 @@ func (p *pairs) progress(c *Core) {
 // anybody draws one of those whose newest announcement was not used yet.
 func (p *pairs) anybody(c *Core) []*pairOffer {
 	var free []*member
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if x := p.offers[m.id]; x != nil && x.whole() && !x.used && p.o.active(c, m) {
 			free = append(free, m)
 		}

@@ -198,7 +198,7 @@ func (p *pushes) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 // live counts the other nodes from which pushes are expected: those that have been heard of, and those that are just beginning.
 func (p *pushes) live(c *Core) int {
 	n := 0
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if p.o.active(c, m) || m.up && m.round == 0 && !m.gone {
 			n++
 		}
@@ -385,7 +385,7 @@ func (p *pushes) closeWindow(c *Core) {
 		return
 	}
 	var there []*member
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if p.o.active(c, m) {
 			there = append(there, m)
 		}

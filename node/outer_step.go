@@ -124,7 +124,7 @@ func (t *together) elsewhere(c *Core) *offer {
 		return d == 1 || d == 0 && base == y.d.Base
 	}
 	var there []*offer
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if x := t.offers[m.id]; x != nil && t.o.active(c, m) {
 			there = append(there, x)
 		}

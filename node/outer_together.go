@@ -317,8 +317,8 @@ func forget[T any](c *Core, of map[PeerID]T) {
 	if len(of) <= 2*c.cfg.MaxMembers {
 		return
 	}
-	kept := make(map[PeerID]T, len(c.roster.list))
-	for _, m := range c.roster.list {
+	kept := make(map[PeerID]T, len(c.roster.all))
+	for _, m := range c.roster.sorted() {
 		if x, ok := of[m.id]; ok {
 			kept[m.id] = x
 		}
@@ -398,7 +398,7 @@ func smooth(average *Instant, d Instant) {
 // there was one, all who are there.
 func (t *together) missing(c *Core, f *turn) int {
 	n := 0
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if m.gone || m.banned.Load() {
 			continue
 		}
@@ -416,7 +416,7 @@ func (t *together) missing(c *Core, f *turn) int {
 func (t *together) contributors(c *Core, f *turn) (with []*offer, marks []gossip.Mark) {
 	own := gossip.Mark{Author: t.o.self, Seq: f.seq}
 	added := false
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		x := t.offers[m.id]
 		if x == nil || m.banned.Load() || x.d.Round != f.number || x.d.Base != t.lineage || int(x.d.Fragment) != f.fragment || len(marks) >= maxDegree-1 {
 			continue

@@ -91,7 +91,7 @@ func (p *pushSum) share(c *Core, a *average) {
 // choose keeps the out-neighbours that are still active and fills up with random others, so that links last.
 func (p *pushSum) choose(c *Core, a *average) []PeerID {
 	var keep, others []PeerID
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		switch {
 		case !m.active(c.now, a.roundTime):
 		case slices.Contains(p.to, m.id):

@@ -69,7 +69,7 @@ type host struct {
 	online bool
 	life   uint32
 	arena  compute.Arena
-	pick   *rand.PCG // whom to push to
+	pick   rand.PCG // whom to push to
 	attack adversary.Attack
 	forked bool            // the attack tells receivers different things
 	base   *compute.Vector // what the local steps of the round began from: the newest mixed model
@@ -149,6 +149,7 @@ func New(cfg Config) (*World, error) {
 		w.cells = uint32(max(1, (cfg.Nodes+cfg.CellSize/2)/cfg.CellSize))
 	}
 	w.cfg.Node.Cells = w.cells
+	w.cfg.Node.Batch = new(node.Batch) // no step begins before the one before has been carried out
 	w.nothing = w.pool.New(0)
 	w.crew = newCrew(cfg.Task, max(1, cfg.Workers), cfg.CPU)
 	if a := cfg.Adversaries; a != nil && a.Sees() {
@@ -178,7 +179,7 @@ const keptVectors = 1 << 16
 func (w *World) settle(i int) {
 	h := &w.hosts[i]
 	h.index = i
-	h.pick = chance.Stream(w.cfg.Seed, chance.Peer, i)
+	h.pick = *chance.Stream(w.cfg.Seed, chance.Peer, i)
 	h.arena = *compute.NewArena(w.pool)
 	// A random part, so that cells and tables see identities as they are, and the number, so that it is found again.
 	name := chance.Stream(w.cfg.Seed, chance.Identity, i)

@@ -141,7 +141,7 @@ func (f *parallelism) together() error {
 		}
 		payload += uint64(len(b))
 		if !plain {
-			if err := f.task.Decode(g.vec, b); err != nil {
+			if err := f.task.Decode(g.vec, f.task.Codec(), b); err != nil {
 				return err
 			}
 		}
