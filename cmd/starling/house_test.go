@@ -22,7 +22,7 @@ var floors = []floor{
 	{"sim/experiment", []string{"node", "node/manifest/...", "mixing/...", "sim/adversary", "sim/churn", "sim/network"}},
 	{"sim/experiments", []string{"mixing/spelling"}},
 
-	{"sim/report", []string{"mixing/topology", "mixing/philox"}},
+	{"sim/report", []string{"mixing/kernel", "mixing/topology", "mixing/philox"}},
 
 	{"node", []string{"gossip", "mixing/..."}},
 	{"node/daemon/...", []string{"node/...", "gossip/...", "mixing/...", "storage/..."}},

@@ -136,6 +136,8 @@ func times(x Real, above, below string) string {
 	switch {
 	case !x.Finite() || x <= 0:
 		return missing
+	case math.Abs(float64(x)-1) < 0.005:
+		return "equal"
 	case x < 1:
 		return significant(1/float64(x), 3) + " × " + below
 	}

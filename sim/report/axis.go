@@ -131,7 +131,7 @@ func logAxis(q quantity, lo, hi float64) *axis {
 	}
 	first, last := math.Floor(math.Log10(lo)+1e-9), math.Ceil(math.Log10(hi)-1e-9)
 	multiples, every := []float64{1}, math.Ceil((last-first)/6)
-	if last-first <= 2 {
+	if last-first <= 3 {
 		multiples = []float64{1, 2, 5}
 	}
 	var marks []float64
