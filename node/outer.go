@@ -9,56 +9,18 @@ import (
 	"starling/mixing/outer"
 )
 
-// How the nodes of the method outer come together.
-const (
-	// DiLoCo sums up the pseudo-gradients of all in rounds: every node ends a round with the same bits.
-	DiLoCo = "diloco"
-	// DelayedNesterov takes every pseudo-gradient as it comes and waits for nobody.
-	DelayedNesterov = "delayed-nesterov"
-	// NaiveNesterov is like DelayedNesterov with momentum on every push: what that one is better than.
-	NaiveNesterov = "naive-nesterov"
-	// NoLoCo has small groups that change from round to round agree.
-	NoLoCo = "noloco"
-)
-
 // OuterConfig sets the method outer.
 type OuterConfig struct {
-	// Variant is [DiLoCo], [DelayedNesterov], [NaiveNesterov] or [NoLoCo].
-	Variant string
+	outer.Settings
 
-	// Steps is the number of local steps of a round. With Dynamic a node that is slower than others takes fewer, but at least
-	// MinSteps, so that all return at about the same time (spec 03, 3.6).
-	Steps    uint64
-	Dynamic  bool
-	MinSteps uint64
+	// Steps is the number of local steps of a round.
+	Steps uint64
 
-	// Degree is how many pseudo-gradients of others a node takes up in a round, with the variants on pushes.
+	// Degree is how many pseudo-gradients of others a node takes up at a time, with the variants on pushes.
 	Degree int
 
-	// LR and Momentum are those of the outer optimizer: Nesterov's, or with HeavyBall the other shape (spec 03, 3.3). For NoLoCo
-	// they are beta and alpha (3.7).
-	LR, Momentum float64
-	HeavyBall    bool
-
-	// Fragments divide the model; each is exchanged once in Steps local steps, and applied Delay local steps after it was sent; Keep
-	// is the part of a node's own fragment that stays then (DiLoCo; spec 03, 3.4). None is one fragment that is all.
+	// Fragments are the ranges of the fragments, as many as Settings.Fragments says; none is one of all.
 	Fragments []outer.Range
-	Delay     uint64
-	Keep      float64
-	// Shards is in how many parts a fragment is summed up, by as many nodes.
-	Shards int
-
-	// Window is the number of pushes that momentum enters with, 0 the number of nodes that are heard of; Spread is C, and Polynomial
-	// weighs by staleness (delayed Nesterov; spec 03, 3.5).
-	Window     int
-	Spread     float64
-	Polynomial bool
-
-	// Consensus is gamma of the term that keeps replicas together (spec 03, 3.7). With delayed Nesterov a node draws its anchor
-	// towards that of a random other one after every ConsensusEvery windows; 0 is never.
-	Consensus      float64
-	ConsensusEvery uint64
-	Group          int // nodes in a group of NoLoCo
 
 	// SaveEvery and EvaluateEvery are in rounds, as in [AverageConfig].
 	SaveEvery     uint64
@@ -72,47 +34,16 @@ func (o *OuterConfig) validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	bad(o.Steps == 0, "0 local steps: must be at least 1")
-	bad(o.Dynamic && (o.MinSteps == 0 || o.MinSteps > o.Steps), "at least %d of %d local steps: must be 1 to all", o.MinSteps, o.Steps)
+	bad(o.Steps == 0 || o.Steps > math.MaxInt32, "%d local steps: must be at least 1", o.Steps)
 	bad(o.SaveEvery == 0, "save every 0 rounds: must be at least 1")
 	bad(o.Degree < 1 || o.Degree > maxDegree, "degree is %d: must be 1 to %d", o.Degree, maxDegree)
-	switch o.Variant {
-	case DiLoCo:
-		bad(o.Shards < 1 || o.Shards > maxShards, "%d shards: must be 1 to %d", o.Shards, maxShards)
-		errs = append(errs, o.nesterov().Stable(), o.streaming().Stable())
-		bad(o.Dynamic && len(o.Fragments) > 1, "local steps that differ do not go with a schedule of fragments")
-	case DelayedNesterov:
-		errs = append(errs, o.delayed(max(1, o.Window)).Stable())
-		bad(o.Spread != 0 && o.Window == 0, "momentum is spread over a window (%g), but the window follows the number of nodes: must be a number", o.Spread)
-		bad(o.Consensus < 0 || o.Consensus >= outer.GammaMax(0, 2), "consensus %g: must be at least 0 and less than %g", o.Consensus, outer.GammaMax(0, 2))
-	case NaiveNesterov:
-		errs = append(errs, outer.NaiveNesterov{LR: o.LR, Mu: o.Momentum, N: max(1, o.Window)}.Stable())
-	case NoLoCo:
-		errs = append(errs, o.noloco().Stable(o.Group))
-	default:
-		bad(true, "variant is %q: must be %s, %s, %s or %s", o.Variant, DiLoCo, DelayedNesterov, NaiveNesterov, NoLoCo)
-	}
-	return errors.Join(errs...)
+	bad(o.Settings.Fragments != max(1, len(o.Fragments)), "%d ranges of %d fragments", len(o.Fragments), o.Settings.Fragments)
+	bad(o.Shards < 1, "%d shards: must be at least 1", o.Shards)
+	return errors.Join(append(errs, o.Stable(), o.Fits(int(o.Steps)))...)
 }
 
-// maxShards keeps the pieces of a delta, and the messages of a round, few.
-const maxShards = 64
-
-func (o *OuterConfig) nesterov() outer.Optimizer {
-	return outer.Optimizer{LR: o.LR, Momentum: o.Momentum, HeavyBall: o.HeavyBall}
-}
-
-func (o *OuterConfig) streaming() outer.Streaming {
-	return outer.Streaming{H: int(o.Steps), P: max(1, len(o.Fragments)), Delay: int(o.Delay), Mix: o.Keep}
-}
-
-func (o *OuterConfig) delayed(n int) outer.Delayed {
-	return outer.Delayed{LR: o.LR, Mu: o.Momentum, N: n, C: o.Spread}
-}
-
-func (o *OuterConfig) noloco() outer.NoLoCo {
-	return outer.NoLoCo{Alpha: o.Momentum, Beta: o.LR, Gamma: o.Consensus}
-}
+// streaming is the schedule of fragments.
+func (o *OuterConfig) streaming() outer.Streaming { return o.Streaming(int(o.Steps)) }
 
 // A variant is what differs between the ways in which nodes of the method outer come together.
 type variant interface {
@@ -197,9 +128,9 @@ func newOuter(cfg Config, from State) (*outerMethod, error) {
 		upkeep: upkeep{saveEvery: cfg.Outer.SaveEvery, evaluateEvery: cfg.Outer.EvaluateEvery},
 	}
 	switch o.cfg.Variant {
-	case DiLoCo:
+	case outer.DiLoCo:
 		o.variant = newTogether(o, from)
-	case NoLoCo:
+	case outer.NoLoCoGroups:
 		o.variant = newPairs(o, from)
 	default:
 		o.variant = newPushes(o, from)
@@ -263,16 +194,12 @@ func (o *outerMethod) goOn(c *Core) {
 	if o.phase == outerTraining || o.phase == outerClosing {
 		return
 	}
-	switch c.mode {
-	case pausing:
-		o.phase = outerIdle
-		return
-	case leaving:
+	if c.mode == leaving {
 		o.close(c)
 		return
 	}
 	o.phase = outerOther
-	o.variant.begin(c)
+	o.variant.begin(c) // which ends in local steps, if not now then later
 	o.rearm(c)
 }
 
@@ -290,7 +217,12 @@ func (o *outerMethod) dropLocal(c *Core) {
 	o.local = 0
 }
 
+// train does local steps, unless the node is to pause: what belongs to the round before is done by now.
 func (o *outerMethod) train(c *Core, steps uint64) {
+	if c.mode == pausing {
+		o.phase = outerIdle
+		return
+	}
 	o.phase = outerTraining
 	o.began = c.now
 	o.next = TrainJob{
@@ -415,7 +347,7 @@ func (o *outerMethod) localSteps(c *Core) uint64 {
 			speeds = append(speeds, float64(m.speed))
 		}
 	}
-	return uint64(outer.Steps(o.speed, outer.Reference(speeds, speedQuantile), int(o.cfg.Steps), int(o.cfg.MinSteps)))
+	return uint64(outer.Steps(o.speed, outer.Reference(speeds, speedQuantile), int(o.cfg.Steps), o.cfg.Least))
 }
 
 // speedQuantile leaves out the fastest of ten, so that one bad measurement does not slow everybody.

@@ -327,7 +327,7 @@ func (p *pairs) step(c *Core, life int, with []*pairOffer, anchors, gradients []
 		}
 		return []Span{take(0, n, append(append(terms, phis...), deltas...)...)}
 	}
-	momentum, phi := o.cfg.noloco().Step(size)
+	momentum, phi := o.cfg.NoLoCo().Step(size)
 	o.combine(c, func(c *Core, out []VecRef) {
 		letGo(c)
 		if life != o.life {

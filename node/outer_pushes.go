@@ -23,11 +23,13 @@ type pushes struct {
 	size     int    // of the window, as it is used now
 	windows  uint64 // that were closed
 
-	base    VecRef // what the local steps under way began from, if that is not the anchor any more
-	started uint64 // version of that
-	busy    bool   // the next state is being computed
-	sending bool   // a pseudo-gradient is being encoded
-	pulling int    // pushes on their way
+	base    VecRef  // what the local steps under way began from, if that is not the anchor any more
+	started uint64  // version of that
+	busy    bool    // the next state is being computed
+	sending bool    // a pseudo-gradient is being encoded
+	pulling int     // pushes on their way
+	grace   Instant // until then the next local steps wait for pushes that are due; 0 if they do not
+	roundAt Instant // when the local steps of this round began
 	queue   []*arrival
 	shares  map[PeerID]int // pushes of each in this window
 	norms   *outer.Norms
@@ -88,14 +90,46 @@ func (p *pushes) check(d *gossip.Delta) gossip.Verdict {
 
 // begin trains from the anchor, once the own push is in it.
 func (p *pushes) begin(c *Core) {
-	if p.busy || p.sending {
+	if p.busy || p.sending || p.gathers(c) {
 		return
 	}
+	p.grace = 0
 	if p.o.local == 0 {
 		c.release(p.base)
-		p.base, p.started = 0, p.version
+		p.base, p.started, p.roundAt = 0, p.version, c.now
 	}
 	p.o.train(c, p.o.localSteps(c))
+}
+
+// gathers reports whether to wait a moment for pushes that are due. Nodes that return together would otherwise all go on from
+// anchors that lack the pushes of the others: a round of staleness for nothing (the grace period of spec 03, 3.5).
+func (p *pushes) gathers(c *Core) bool {
+	switch {
+	case c.now >= p.grace:
+		return false
+	case p.pulling > 0:
+		return true
+	case c.mode != running:
+		return false
+	}
+	for _, m := range c.roster.sorted() {
+		due := m.heardAt + m.interval
+		switch {
+		case m.gone || m.banned.Load():
+		case m.round == 0 && m.up, m.interval > 0 && due <= p.grace && p.o.active(c, m) && due+p.patience(c) >= c.now:
+			return true
+		}
+	}
+	return false
+}
+
+// patience is the grace period: a part of a round, less for long ones.
+func (p *pushes) patience(c *Core) Instant {
+	round := p.o.roundTime
+	if round == 0 {
+		round = p.o.announcedAt - p.roundAt
+	}
+	return max(min(round/gatherShare, Second/2), round/20)
 }
 
 func (p *pushes) trained(c *Core) {
@@ -150,6 +184,7 @@ func (p *pushes) announce(c *Core, job EncodeJob, ev Encoded) {
 	o.describe(d)
 	steps := o.steps
 	o.announced(c, d)
+	p.grace = c.now + p.patience(c)
 	o.age += steps
 	o.dropLocal(c)
 	c.release(p.base)
@@ -183,15 +218,15 @@ func (p *pushes) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 	life := o.life
 	o.fetch(c, m, seq, d, 0, o.run.Len, func(c *Core, vec VecRef, norm float64) {
 		p.pulling--
-		if vec == 0 {
-			return
-		}
-		if life != o.life {
+		switch {
+		case vec == 0:
+		case life != o.life:
 			c.release(vec)
-			return
+		default:
+			p.queue = append(p.queue, &arrival{m: m, seq: seq, vec: vec, norm: norm, version: d.Base})
+			p.fold(c)
 		}
-		p.queue = append(p.queue, &arrival{m: m, seq: seq, vec: vec, norm: norm, version: d.Base})
-		p.fold(c)
+		o.goOn(c) // if this was what it waited for
 	})
 }
 
@@ -224,10 +259,10 @@ type folder interface {
 }
 
 func (p *pushes) optimizer(n int) folder {
-	if p.o.cfg.Variant == NaiveNesterov {
+	if p.o.cfg.Variant == outer.NaiveNesterovPushes {
 		return outer.NaiveNesterov{LR: p.o.cfg.LR, Mu: p.o.cfg.Momentum, N: n}
 	}
-	return p.o.cfg.delayed(n)
+	return p.o.cfg.Delayed(n)
 }
 
 // fold takes the pushes that are there, up to the end of the window, into the anchor.
@@ -380,7 +415,7 @@ func (p *pushes) closeWindow(c *Core) {
 	p.position, p.size = 0, 0
 	p.windows++
 	clear(p.shares)
-	every := p.o.cfg.ConsensusEvery
+	every := uint64(p.o.cfg.Every)
 	if p.o.cfg.Consensus == 0 || every == 0 || p.windows%every != 0 || c.now < p.consensusAt {
 		return
 	}
@@ -418,7 +453,17 @@ func (p *pushes) anchorCame(c *Core, m *member, d *gossip.Delta) {
 	})
 }
 
-func (p *pushes) wake(*Core) Instant { return 0 }
+func (p *pushes) wake(c *Core) Instant {
+	switch {
+	case p.grace == 0 || p.o.phase != outerOther:
+		return 0
+	case c.now < p.grace:
+		return p.grace
+	}
+	p.grace = 0
+	p.o.goOn(c)
+	return 0
+}
 
 func (p *pushes) stateLen() int { return 3 * p.o.run.Len }
 

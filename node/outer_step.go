@@ -11,7 +11,7 @@ import (
 func (t *together) apply(c *Core, f *turn) {
 	o := t.o
 	t.busy = true
-	step := o.cfg.nesterov().Step([]float64{1})
+	step := o.cfg.Optimizer().Step([]float64{1})
 	blend, keep := step.Anchor.Blend(o.cfg.Keep)
 	frag := o.cfg.Fragments[f.fragment]
 
@@ -60,7 +60,7 @@ func (t *together) apply(c *Core, f *turn) {
 	copyOf(frag.To, o.run.Len)
 
 	// Without fragments, and with all means, the local copy is the anchor again.
-	separate := !whole || len(o.cfg.Fragments) > 1 || o.cfg.Keep > 0 || o.cfg.Delay > 0
+	separate := !whole || len(o.cfg.Fragments) > 1 || o.cfg.Keep > 0 || o.cfg.Overlap > 0
 	vectors := [][]Span{anchor, momentum}
 	if separate {
 		vectors = append(vectors, local)

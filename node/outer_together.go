@@ -181,7 +181,7 @@ func (t *together) begin(c *Core) {
 	case t.busy:
 	case t.due >= 0:
 		t.sendWhenFree(c)
-	case t.flight != nil && t.o.cfg.Delay == 0:
+	case t.flight != nil && t.o.cfg.Overlap == 0:
 		t.progress(c)
 	case t.o.cfg.Dynamic:
 		t.o.train(c, t.o.localSteps(c))

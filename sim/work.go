@@ -61,24 +61,44 @@ func (w *World) tally(h *host, ev node.Event, b *node.Batch) {
 	}
 }
 
-// published credits an update that is a node's own with the samples since the one before, and others with those that it says it
-// has mixed in.
+// published credits an update, or the pseudo-gradient, that is a node's own with the samples since the one before, and others with
+// those that it says it has mixed in.
 func (w *World) published(h *host, m *gossip.Message) {
-	u, ok := m.Body.(*gossip.Update)
-	if !ok || m.Author != h.id {
+	if m.Author != h.id {
 		return
 	}
-	k := &h.work
-	if n := len(k.waiting); n == 0 || k.waiting[n-1].seq < m.Seq {
-		if n == waitingCredits {
-			k.waiting = append(k.waiting[:0], k.waiting[1:]...)
+	switch b := m.Body.(type) {
+	case *gossip.Update:
+		if w.credited(h, m.Seq) {
+			w.credit(h, b.Mixed)
 		}
-		k.waiting = append(k.waiting, credit{m.Seq, k.pending})
-		k.pending = 0
-	} else {
-		return // repaired: it was published before
+	case *gossip.Delta:
+		// All but a pseudo-gradient has no local steps of its own behind it.
+		if b.Part != gossip.PartGradient || w.credited(h, m.Seq) {
+			w.credit(h, b.Mixed)
+		}
 	}
-	for _, mark := range u.Mixed {
+}
+
+// credited puts what a node has done since its last update under the number of a new one. It returns false if the update is not new:
+// a repair.
+func (w *World) credited(h *host, seq uint64) bool {
+	k := &h.work
+	n := len(k.waiting)
+	if n > 0 && k.waiting[n-1].seq >= seq {
+		return false
+	}
+	if n == waitingCredits {
+		k.waiting = append(k.waiting[:0], k.waiting[1:]...)
+	}
+	k.waiting = append(k.waiting, credit{seq, k.pending})
+	k.pending = 0
+	return true
+}
+
+// credit takes what a node says it has mixed in into the useful work of the authors.
+func (w *World) credit(h *host, mixed []gossip.Mark) {
+	for _, mark := range mixed {
 		if author := w.host(mark.Author); author != nil && author != h && author.attack == nil {
 			author.work.mixed(mark.Seq, w.cumulative())
 		}

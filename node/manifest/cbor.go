@@ -44,6 +44,7 @@ type wireMethod struct {
 	Name, Mix, Exchange  string
 	Steps, Batch, Degree int32 // Steps 0 is one pass over the node's data
 	Wake                 wireWake
+	Outer                string
 }
 
 type wireWake struct {
@@ -111,7 +112,8 @@ func (m Manifest) Encode() []byte {
 		Method: wireMethod{
 			Name: m.Method.Name, Mix: m.Method.Mix, Exchange: m.Method.Exchange,
 			Steps: int32(m.Method.Steps.Count), Batch: int32(m.Method.Batch), Degree: int32(m.Method.Degree),
-			Wake: wireWake{Period: int64(m.Method.Wake.Period), Deviation: int64(m.Method.Wake.Deviation)},
+			Wake:  wireWake{Period: int64(m.Method.Wake.Period), Deviation: int64(m.Method.Wake.Deviation)},
+			Outer: m.Method.Outer,
 		},
 		Cells:     wireCells{Count: int32(m.Cells.Count), Epoch: int64(m.Cells.Epoch)},
 		Optimizer: m.Optimizer, Codec: m.Codec,
@@ -169,7 +171,8 @@ func (w wireManifest) manifest() Manifest {
 		Method: Method{
 			Name: w.Method.Name, Mix: w.Method.Mix, Exchange: w.Method.Exchange,
 			Steps: Steps{Count: int(w.Method.Steps), Epoch: w.Method.Steps == 0}, Batch: int(w.Method.Batch), Degree: int(w.Method.Degree),
-			Wake: Wake{Period: time.Duration(w.Method.Wake.Period), Deviation: time.Duration(w.Method.Wake.Deviation)},
+			Wake:  Wake{Period: time.Duration(w.Method.Wake.Period), Deviation: time.Duration(w.Method.Wake.Deviation)},
+			Outer: w.Method.Outer,
 		},
 		Cells:     Cells{Count: int(w.Cells.Count), Epoch: time.Duration(w.Cells.Epoch)},
 		Optimizer: w.Optimizer, Codec: w.Codec,

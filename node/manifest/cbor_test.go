@@ -22,8 +22,8 @@ func TestIDsNeverChange(t *testing.T) {
 		m  Manifest
 		id string
 	}{
-		"default": {Default(), "485ca989b19543b4e55575b5c4003f105bb9adeb327928aa8c36a2e6925c28fa"},
-		"full":    {full(), "0c920e082b328e121d772f5a202e118347dc27ef96597c765cc5ae41fea1bf82"},
+		"default": {Default(), "41f64b5ee1a3e98069633a0d15f83be6ba00b29d431b1701174f539890b08f0d"},
+		"full":    {full(), "5dea2e68190e8418649cbd3f1a31c8bc1b3e9f0cb8cdc326ebf5bbe60ba62470"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if have := hexID(test.m.ID()); have != test.id {
@@ -40,7 +40,7 @@ func TestBytesOfTheFormatAreDocumented(t *testing.T) {
 }
 
 func TestDecodeReturnsWhatWasEncoded(t *testing.T) {
-	for name, want := range map[string]Manifest{"default": Default(), "full": full()} {
+	for name, want := range map[string]Manifest{"default": Default(), "full": full(), "outer": outerRun()} {
 		have, err := Decode(want.Encode())
 		if err != nil || have != want {
 			t.Errorf("%s: %v\n%s", name, err, cmp.Diff(want, have))

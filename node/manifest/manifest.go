@@ -62,8 +62,8 @@ func (d Data) NamesFiles() bool {
 
 // Method says how the nodes train together.
 type Method struct {
-	Name string // "average"
-	Mix  string // a rule of package mixing, "variance-corrected", or "push-sum"
+	Name string // "average" or "outer"
+	Mix  string // average: a rule of package mixing, "variance-corrected", or "push-sum"
 	// Exchange is how models get about: [Announce] or [Push].
 	Exchange string
 	Steps    Steps // local steps a round, 1 to 1,000,000, or one pass over the node's data
@@ -74,6 +74,9 @@ type Method struct {
 	// Wake says when nodes send, with the exchange push. It must be that of [Default] with announce, where it has no effect:
 	// two runs that train the same are one.
 	Wake Wake
+	// Outer is how the method outer makes a model of what the nodes have changed: "diloco", "delayed-nesterov" or "noloco" with
+	// settings; see package mixing/outer. It must be that of [Default] with average, and Mix, Exchange and Wake those with outer.
+	Outer string
 }
 
 // The values of [Method.Exchange].
@@ -154,6 +157,7 @@ func Default() Manifest {
 		Method: Method{
 			Name: "average", Mix: "variance-corrected", Exchange: Announce,
 			Steps: Steps{Count: 50}, Batch: 32, Degree: 8, Wake: Wake{Period: time.Second},
+			Outer: "diloco",
 		},
 		Cells:      Cells{Count: 1, Epoch: 10 * time.Minute},
 		Optimizer:  "sgd:lr=0.05,momentum=0.9",

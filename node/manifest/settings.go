@@ -28,6 +28,7 @@ func settings(m *Manifest) []setting {
 		{"data.split", &m.Data.Split, "iid, dirichlet:A, shards:K or contiguous"},
 		{"data.shards", &m.Data.Shards, "parts that the data is split into"},
 		{"method.name", &m.Method.Name, "how the nodes train together"},
+		{"method.outer", &m.Method.Outer, "only with outer: diloco, delayed-nesterov or noloco, and settings"},
 		{"method.mix", &m.Method.Mix, "a mixing rule such as mean or variance-corrected, or push-sum"},
 		{"method.exchange", &m.Method.Exchange, "announce: tell all, who pull what they want; push: send to one peer at a time"},
 		{"method.steps", &m.Method.Steps, "local steps a round, or epoch: one pass over the node's data"},

@@ -38,7 +38,7 @@ func full() Manifest {
 		Data: Data{Source: "csv:my data/räume #1: \"a\".csv", Split: "shards:2", Shards: 17},
 		Method: Method{
 			Name: "average", Mix: "age", Exchange: Push, Steps: Steps{Epoch: true}, Batch: 33, Degree: 9,
-			Wake: Wake{Period: 90 * time.Second, Deviation: 250 * time.Millisecond},
+			Wake: Wake{Period: 90 * time.Second, Deviation: 250 * time.Millisecond}, Outer: "diloco",
 		},
 		Cells:     Cells{Count: 300, Epoch: 36 * time.Hour},
 		Optimizer: "sgd:lr=0.05", Codec: "fp32",
@@ -52,8 +52,15 @@ func full() Manifest {
 	return m
 }
 
+// outerRun is a manifest with what only another method than that of full has.
+func outerRun() Manifest {
+	m := Default()
+	m.Method.Name, m.Method.Outer, m.Codec = "outer", "noloco:gamma=0.3", "topk:0.01,int4,rice"
+	return m
+}
+
 func TestYAMLRoundTripKeepsEverySetting(t *testing.T) {
-	for name, m := range map[string]Manifest{"default": Default(), "full": full()} {
+	for name, m := range map[string]Manifest{"default": Default(), "full": full(), "outer": outerRun()} {
 		t.Run(name, func(t *testing.T) {
 			have, err := ParseYAML(m.YAML(), name+".yaml")
 			if err != nil {
@@ -69,6 +76,7 @@ func TestYAMLRoundTripKeepsEverySetting(t *testing.T) {
 
 func TestFullDiffersFromDefaultEverywhere(t *testing.T) {
 	a, b := full(), Default()
+	a.Method.Outer = outerRun().Method.Outer
 	all := settings(&b)
 	for i, s := range settings(&a) {
 		// These have one value in this version.
@@ -143,7 +151,12 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"more neighbours than peers", head + "method: {degree: 9}\nlimits: {peers: 8}\n", `run.yaml:3:18: method.degree: is 9, more than limits.peers, which is 8`},
 		{"blob below inline", head + "limits: {inline: 2KiB, blob: 1KiB}\n", `run.yaml:3:30: limits.blob: is 1KiB, less than limits.inline, which is 2KiB`},
 		{"inline above an announcement", head + "limits: {inline: 64KiB}\n", `run.yaml:3:18: limits.inline: is 64KiB; want 0B to 48KiB`},
-		{"method of a later build", head + "method: {name: outer}\n", `run.yaml:3:16: method.name: "outer" is not in this build yet; use average`},
+		{"method of a later build", head + "method: {name: scalar}\n", `run.yaml:3:16: method.name: "scalar" is not in this build yet; use average or outer`},
+		{"outer optimizer of another method", head + "method: {outer: noloco}\n", `run.yaml:3:17: method.outer: is "noloco", and has no effect with method.name: average; leave it out, or choose outer`},
+		{"unstable outer optimizer", head + "method: {name: outer, outer: \"noloco:alpha=0.9\"}\n", `run.yaml:3:30: method.outer: outer optimizer noloco: gamma 0.7 with alpha 0.9 in groups of 2: the momentum carries nodes past each other, and from 0.38 on they drift apart without end; want less than 0.342, or a smaller alpha`},
+		{"local steps that differ", head + "method: {name: outer, steps: epoch}\n", `run.yaml:3:30: method.steps: is epoch, and with method.name: outer rounds are of a number of local steps that all share; write a number`},
+		{"starts that differ", head + "init: independent\nmethod: {name: outer}\n", `run.yaml:3:7: init: is independent, and with method.name: outer nodes add up what they have changed of one and the same model; write common`},
+		{"fragments that do not come out even", head + "method: {name: outer, steps: 50, outer: \"diloco:fragments=4\"}\n", `run.yaml:3:41: method.outer: 50 local steps do not divide into 4 fragments, so they would not come at even distances: take 48 or 52 steps`},
 		{"near method", head + "method: {name: averaged}\n", `run.yaml:3:16: method.name: "averaged" is not known; did you mean "average"?`},
 		{"unknown admission", head + "admission: vip\n", `run.yaml:3:12: admission: "vip" is not known; use open`},
 		{"source without file", head + "data: {source: 'csv:'}\n", `run.yaml:3:16: data.source: csv: wants a file, csv:FILE, or in data.path`},

@@ -169,9 +169,16 @@ func (e Experiment) Shared() manifest.Manifest {
 		m.Data.Shards = 1
 	}
 	// The pauses of pushes have other bounds here, and may be given where they have no effect.
+	standard := m.Method
 	m.Method = manifest.Method{
 		Name: e.Method.Name, Mix: e.Method.Mix, Exchange: e.Method.Exchange, Steps: e.Method.Steps, Batch: e.Method.Batch,
-		Degree: e.Method.Degree, Wake: m.Method.Wake,
+		Degree: e.Method.Degree, Wake: standard.Wake, Outer: e.Method.Outer,
+	}
+	// A sweep over methods has settings that are without effect at some of its points.
+	if e.Method.Name == "outer" {
+		m.Method.Mix, m.Method.Exchange = standard.Mix, standard.Exchange
+	} else {
+		m.Method.Outer = standard.Outer
 	}
 	return m
 }

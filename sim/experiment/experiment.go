@@ -139,7 +139,9 @@ type Compute struct {
 
 // Method says how the nodes train together. Keys that a manifest has mean what they mean there.
 type Method struct {
-	Name string // "average", which is the default
+	Name string // "average", which is the default, or "outer"
+	// Outer is the outer optimizer, as in a manifest. Default "diloco". Only with outer.
+	Outer string
 	// Mix is a rule of package mixing, or "push-sum". Default "variance-corrected".
 	Mix string
 	// Exchange is how models get about: "announce", the default, or "push", the plain model of the gossip learning
@@ -273,7 +275,7 @@ func Default() Experiment {
 		Method: Method{
 			Name: m.Method.Name, Mix: m.Method.Mix, Exchange: Announce,
 			Steps: m.Method.Steps, Batch: m.Method.Batch, Degree: m.Method.Degree,
-			Wake: m.Method.Wake, AnnounceEvery: 200 * time.Millisecond, RepairEvery: 10 * time.Second,
+			Outer: m.Method.Outer, Wake: m.Method.Wake, AnnounceEvery: 200 * time.Millisecond, RepairEvery: 10 * time.Second,
 		},
 		Limits:     m.Limits,
 		Checkpoint: Checkpoint{Every: m.Checkpoint.Every},

@@ -50,6 +50,7 @@ func settings(e *Experiment) []setting {
 		{"model", &e.Model, "softmax, mlp:WIDTHS, svm or gpt:SETTINGS"},
 		{"init", &e.Init, "common: every node starts from the same parameters; independent: each from its own"},
 		{"method.name", &e.Method.Name, "how the nodes train together"},
+		{"method.outer", &e.Method.Outer, "diloco, delayed-nesterov, naive-nesterov or noloco, and settings"},
 		{"method.mix", &e.Method.Mix, "a mixing rule such as mean or variance-corrected, or push-sum"},
 		{"method.exchange", &e.Method.Exchange, "announce: publish, and pull from others; push: send to one neighbour"},
 		{"method.steps", &e.Method.Steps, "local steps a round, or epoch: one pass over the node's data"},
@@ -161,7 +162,7 @@ func (e *Experiment) ineffective(path string) bool {
 		return false
 	}
 	if e.Reference.Name != None {
-		return in("overlay", "cells", "method.mix", "method.exchange", "method.degree", "method.wake", "method.announce_every",
+		return in("overlay", "cells", "method.mix", "method.outer", "method.exchange", "method.degree", "method.wake", "method.announce_every",
 			"method.repair_every", "init", "limits", "checkpoint", "network.jitter", "network.loss", "network.nat", "network.partitions",
 			"churn.sessions", "adversaries", "work") ||
 			e.Reference.Name == FedAvg && in("network.bandwidth") || e.Reference.Name == AllReduce && (in("reference.clients") || in("method.steps") && !e.counted())
@@ -171,8 +172,12 @@ func (e *Experiment) ineffective(path string) bool {
 		return true
 	case in("cells.epoch"):
 		return e.Cells.Size == 0
+	case in("method.outer"):
+		return e.Method.Name != "outer"
+	case in("method.mix", "method.exchange"):
+		return e.Method.Name == "outer"
 	case in("method.wake"):
-		return e.Method.Exchange == Announce
+		return e.Method.Exchange == Announce || e.Method.Name == "outer"
 	case in("method.announce_every", "method.repair_every"):
 		return e.Method.Exchange == Push
 	}

@@ -156,6 +156,10 @@ func (s *Setup) task() error {
 		return err
 	}
 	s.Program = p
+	if s.Config.Node.Outer, err = p.Outer(); err != nil {
+		return err
+	}
+	s.Config.Node.Outer.EvaluateEvery = 0 // evaluations are the experiment's
 	s.Config.Task, err = sim.Program(p, e.Nodes, e.Seed, s.Roster)
 	return err
 }
