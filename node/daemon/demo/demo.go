@@ -250,6 +250,19 @@ func (n *Node) poll(ctx context.Context, run gossip.RunID) {
 	}
 }
 
+// Order tells a node that runs to pause, resume or leave, as [daemon.Client.Order] does.
+func (s *Swarm) Order(ctx context.Context, i int, name string) error {
+	n := s.nodes[i]
+	c, err := daemon.DialVia(daemon.RunDir(n.Home, s.run), n.site.Dial)
+	if err == nil {
+		err = c.Order(ctx, name)
+	}
+	if err != nil {
+		return fmt.Errorf("tell node %d to %s: %w", i, name, err)
+	}
+	return nil
+}
+
 // tcpPort finds the port in the first TCP multiaddr, so that a restarted node is found where it was.
 func tcpPort(addrs []string) (string, bool) {
 	for _, a := range addrs {
