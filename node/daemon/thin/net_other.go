@@ -20,5 +20,7 @@ func (*Net) Sites() []demo.Site { return nil }
 // Traffic returns nothing.
 func (*Net) Traffic(int) (Traffic, error) { return Traffic{}, ErrNotPermitted }
 
+func (*Net) passed(int) (Traffic, error) { return Traffic{}, ErrNotPermitted }
+
 // Close does nothing.
 func (*Net) Close() error { return nil }

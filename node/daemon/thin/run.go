@@ -68,7 +68,11 @@ type Sample struct {
 	Rounds   float64 `json:"rounds"`
 	Sent     float64 `json:"bytes_sent"` // since then, as the daemons count
 	Received float64 `json:"bytes_received"`
-	Loss     float64 `json:"loss"` // on held-out data; 0 before every node has evaluated
+	// As the kernel counts.
+	InterfaceSent     float64 `json:"interface_sent"`
+	InterfaceReceived float64 `json:"interface_received"`
+
+	Loss float64 `json:"loss"` // on held-out data; 0 before every node has evaluated
 }
 
 // How often the nodes are asked, and a line is written. Being asked takes a node's time, and they are in no hurry.
@@ -121,13 +125,13 @@ func (t *Trial) Run(ctx context.Context) (_ Result, err error) {
 }
 
 // poll asks the nodes until what they say is enough.
-func (r *trial) poll(ctx context.Context, enough func() bool) error {
+func (r *trial) poll(ctx context.Context, enough func() (bool, error)) error {
 	for {
 		if err := r.swarm.Poll(ctx); err != nil {
 			return err
 		}
-		if enough() {
-			return nil
+		if ok, err := enough(); ok || err != nil {
+			return err
 		}
 		if time.Now().After(r.deadline) {
 			return fmt.Errorf("%w after %s: %s", ErrNotDone, r.Timeout, r.progress())
@@ -150,13 +154,13 @@ func (r *trial) progress() string {
 }
 
 // connected reports whether every node knows every other one.
-func (r *trial) connected() bool {
+func (r *trial) connected() (bool, error) {
 	for _, n := range r.swarm.Nodes() {
 		if !n.Seen || n.Report.Phase != "paused" || len(n.Report.Peers) < len(r.Links)-1 {
-			return false
+			return false, nil
 		}
 	}
-	return true
+	return true, nil
 }
 
 // begin notes what has been sent and received until now, and has the nodes train.
@@ -184,7 +188,7 @@ func (r *trial) bytes(n *demo.Node) (Bytes, error) {
 }
 
 // done takes what the nodes answered into the series, and reports whether all have done their rounds.
-func (r *trial) done() bool {
+func (r *trial) done() (bool, error) {
 	s := Sample{Seconds: time.Since(r.began).Seconds()}
 	done, evaluated := true, true
 	share := 1 / float64(len(r.Links))
@@ -194,6 +198,12 @@ func (r *trial) done() bool {
 		s.Rounds += share * float64(rep.Round)
 		s.Sent += share * float64(rep.Sent-to.Joining.Sent)
 		s.Received += share * float64(rep.Received-to.Joining.Received)
+		wire, err := r.net.passed(i)
+		if err != nil {
+			return false, err
+		}
+		s.InterfaceSent += share * float64(wire.SentBytes-to.Joining.Interface.SentBytes)
+		s.InterfaceReceived += share * float64(wire.ReceivedBytes-to.Joining.Interface.ReceivedBytes)
 		s.Loss += share * rep.EvalLoss
 		if to.FirstLoss == 0 {
 			to.FirstLoss = rep.EvalLoss
@@ -208,7 +218,7 @@ func (r *trial) done() bool {
 		fmt.Fprintf(r.Out, "%4.0f s  round %.1f, loss %.3f, %.3f MB sent and %.3f MB received per node\n", s.Seconds, s.Rounds, s.Loss, s.Sent/1e6, s.Received/1e6)
 	}
 	r.result.Series = append(r.result.Series, s)
-	return done
+	return done, nil
 }
 
 // end takes what the nodes and the kernel have counted.
