@@ -31,7 +31,7 @@ The same file and seed give the same result, on every machine.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(simRunCommand(), simSweepCommand(), simReportCommand(), simTopologiesCommand(), simTraceCommand(), simShowCommand())
+	cmd.AddCommand(simRunCommand(), simSweepCommand(), simReportCommand(), simTopologiesCommand(), simTraceCommand(), simRealCommand(), simShowCommand())
 	return cmd
 }
 

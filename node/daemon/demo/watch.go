@@ -246,14 +246,6 @@ func summary(w io.Writer, s *Swarm, seconds float64) {
 		float64(r.BytesSentPerNode)/1e6, silent)
 }
 
-// Measure puts together what the nodes had to say when they were polled last.
-func (s *Swarm) Measure() Result {
-	m := s.cfg.Manifest
-	r := Result{Nodes: len(s.nodes), Method: m.Method.Name, Mix: m.Method.Mix, Init: m.Init, Split: m.Data.Split}
-	r.measure(s)
-	return r
-}
-
 func (r *Result) measure(s *Swarm) {
 	n := float64(len(s.Nodes()))
 	r.Accuracy.Mean, r.Accuracy.Worst = 0, 1

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"starling/node/daemon"
 	"starling/node/daemon/demo"
 	"starling/node/manifest"
 )
@@ -28,11 +29,10 @@ var ErrNotDone = errors.New("rounds not done")
 
 // A Result is what became of a trial. Its field names are those of the JSON file.
 type Result struct {
-	Seconds float64      `json:"seconds"`  // of training
-	Joining float64      `json:"joining"`  // seconds from the start of the daemons until all were connected
-	ByNode  []NodeResult `json:"by_node"`  // in order
-	Series  []Sample     `json:"series"`   // about two a second
-	Jobs    demo.Result  `json:"training"` // as for starling demo
+	Seconds float64      `json:"seconds"` // of training
+	Joining float64      `json:"joining"` // seconds from the start of the daemons until all were connected
+	ByNode  []NodeResult `json:"by_node"` // in order
+	Series  []Sample     `json:"series"`  // about two a second
 }
 
 // A NodeResult is what one node did.
@@ -43,9 +43,11 @@ type NodeResult struct {
 	FirstLoss float64 `json:"first_loss"`
 	Loss      float64 `json:"loss"`    // of the last evaluation, on held-out data
 	Counted   uint64  `json:"counted"` // own rounds that a peer has mixed in
-	// Blobs are the daemon's counts of what was served and fetched.
-	Blobs      map[string]int64 `json:"blobs"`
-	Transports []string         `json:"transports"` // of its connections
+	Steps     uint64  `json:"steps"`   // local ones
+
+	Work       map[string]daemon.Work `json:"work"`       // jobs by kind
+	Blobs      map[string]int64       `json:"blobs"`      // the daemon's counts of what was served and fetched
+	Transports []string               `json:"transports"` // of its connections
 }
 
 // Bytes is traffic, as both count it.
@@ -224,13 +226,13 @@ func (r *trial) done() (bool, error) {
 // end takes what the nodes and the kernel have counted.
 func (r *trial) end() error {
 	r.result.Seconds = time.Since(r.began).Seconds()
-	r.result.Jobs = r.swarm.Measure()
 	var errs []error
 	for i, n := range r.swarm.Nodes() {
 		rep, to := n.Report, &r.result.ByNode[i]
 		all, err := r.bytes(n)
 		errs = append(errs, err)
-		to.Rounds, to.Training, to.Loss, to.Counted, to.Blobs = rep.Round, all.minus(to.Joining), rep.EvalLoss, rep.Counted, rep.Blobs
+		to.Rounds, to.Training, to.Loss, to.Counted = rep.Round, all.minus(to.Joining), rep.EvalLoss, rep.Counted
+		to.Steps, to.Work, to.Blobs = rep.Steps, rep.Work, rep.Blobs
 		for _, p := range rep.Peers {
 			to.Transports = append(to.Transports, p.Transport)
 		}
