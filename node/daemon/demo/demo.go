@@ -119,6 +119,10 @@ func Prepare(cfg Config, bootstraps int) (*Swarm, error) {
 			return nil, err
 		}
 		n.listen = netip.AddrPortFrom(n.site.Addr(), port).String()
+		if len(cfg.Sites) > 0 {
+			// Over thin links a word is not to wait behind a blob, as it does in the one queue of a TCP connection.
+			addrs = append(addrs, fmt.Sprintf("/ip4/%s/udp/%d/quic-v1/p2p/%s", n.site.Addr(), port, id))
+		}
 		addrs = append(addrs, fmt.Sprintf("/ip4/%s/tcp/%d/p2p/%s", n.site.Addr(), port, id))
 	}
 	link, err := daemon.CreateRun(s.nodes[0].Home, cfg.Manifest, nil)
