@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"starling/cmd/starling/real"
+	"starling/node/daemon/thin"
 )
 
 func simRealCommand() *cobra.Command {
@@ -22,7 +24,8 @@ func simRealCommand() *cobra.Command {
 		Short: "Run an experiment for real, and compare",
 		Long: `Run an experiment with a daemon for each node, on this machine: each in a network namespace, behind a link with the bandwidth and
 the latency of the experiment. Then simulate it with the durations that were measured, and print what both say side by side.
-The end is stop.rounds. It takes Linux, iproute2 and the right to make network namespaces.`,
+The end is stop.rounds. It takes Linux, iproute2 and the right to make network namespaces, or user namespaces. The exit code is
+3 if the two do not agree.`,
 		Example: `  starling sim real thin-4 --set data.source=text:book.txt
   starling sim real thin-4 --set data.source=text:book.txt --set network.bandwidth=constant:4Mbit --set codec=bf16`,
 		Args: cobra.ExactArgs(1),
@@ -40,6 +43,9 @@ The end is stop.rounds. It takes Linux, iproute2 and the right to make network n
 			}
 			if err := writable(jsonFile); err != nil {
 				return err
+			}
+			if once := thin.Again(cmd.Context()); once != nil {
+				return onceMore(once.Run())
 			}
 			program, err := os.Executable()
 			if err != nil {
@@ -64,7 +70,10 @@ The end is stop.rounds. It takes Linux, iproute2 and the right to make network n
 				return errors.Join(demoError(err, home), cleanup(err, keep, home))
 			}
 			r.Write(cmd.OutOrStdout())
-			return cleanup(nil, keep, home)
+			if !r.Met() {
+				err = codedError{exitNotReached, errors.New("real run and simulation do not agree")}
+			}
+			return errors.Join(err, cleanup(nil, keep, home))
 		},
 	}
 	f := cmd.Flags()
@@ -74,4 +83,13 @@ The end is stop.rounds. It takes Linux, iproute2 and the right to make network n
 	f.StringVar(&jsonFile, "json", "", "write the result to this file")
 	f.StringVar(&home, "home", "", "keep the nodes' homes in this directory (default: a temporary one that is removed)")
 	return cmd
+}
+
+// onceMore passes on how this program ended when it was run once more, in a user namespace.
+func onceMore(err error) error {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() > 0 {
+		return codedError{exit.ExitCode(), errors.New("it ended so in a user namespace, which a user who is not root needs")}
+	}
+	return err
 }

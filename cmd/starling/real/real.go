@@ -21,7 +21,10 @@ type Options struct {
 	Home       string        // directory for the daemons' homes
 	Timeout    time.Duration // of the real run
 	Workers    int           // of the simulation; 0: one for each processor
-	Out        io.Writer     // told a line now and then
+	// Coarse is how many local steps of the real run are one in the simulation, which lasts as long as all of them: a quick
+	// answer about bytes and times, and a wrong one about losses. 0 is 1.
+	Coarse int
+	Out    io.Writer // told a line now and then
 }
 
 // Run runs the experiment with daemons and simulates it. Where namespaces are not permitted, the error is
@@ -34,7 +37,12 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 	if r.Real, err = t.Run(ctx); err != nil {
 		return r, err
 	}
-	run, err := trial.Run(ctx, Foretell(o.Experiment, r.Real), trial.Options{Workers: o.Workers})
+	e := Foretell(o.Experiment, r.Real)
+	if n := min(o.Coarse, e.Method.Steps.Count); n > 1 {
+		e.Method.Steps.Count /= n
+		e.Compute.Step *= time.Duration(n)
+	}
+	run, err := trial.Run(ctx, e, trial.Options{Workers: o.Workers})
 	if err != nil {
 		return r, err
 	}

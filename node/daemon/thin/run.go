@@ -79,7 +79,7 @@ type Sample struct {
 
 // How often the nodes are asked, and a line is written. Being asked takes a node's time, and they are in no hurry.
 const (
-	pollEvery = 500 * time.Millisecond
+	pollEvery = 250 * time.Millisecond
 	tellEvery = 10 * time.Second
 )
 
