@@ -26,7 +26,7 @@ func simCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(simRunCommand(), simSweepCommand(), simReportCommand(), simTopologiesCommand(), simTraceCommand(), simShowCommand())
+	cmd.AddCommand(simRunCommand(), simSweepCommand(), simReportCommand(), simTopologiesCommand(), simTraceCommand(), simRealCommand(), simShowCommand())
 	help := cmd.HelpFunc()
 	cmd.SetHelpFunc(func(asked *cobra.Command, args []string) {
 		cmd.Long = simLong() // not earlier: to read all experiments would take half of the program's start

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -185,7 +187,11 @@ func TestShippedExperimentsRunAndConserve(t *testing.T) {
 					sets = append(sets, "nodes=[12, 36]", "cells.size=12", "cells.epoch=4s", "stop.rounds=0")
 				case "churn", "partition", "demo-8": // at first, few nodes or none are there to count rounds
 					sets = append(sets, "stop.rounds=0")
+				case "thin-4":
+					sets = append(sets, "model=softmax", "method.steps=20")
 				}
+			} else if name == "thin-4" {
+				sets = []string{"data.source=text:" + opticks(t)}
 			}
 			f, err := experiment.Load(text, filename, sets, experiment.Owners())
 			if err != nil {
@@ -330,6 +336,16 @@ func TestUsefulWorkIsWhatOthersMixedIn(t *testing.T) {
 	if fast, slow := k.Nodes[0].Samples, k.Nodes[1].Samples; float64(fast) < 1.5*float64(slow) {
 		t.Errorf("%d samples of a fast node, %d of a slow one", fast, slow)
 	}
+}
+
+// opticks is a text on every machine that has Go.
+func opticks(t *testing.T) string {
+	t.Helper()
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(strings.TrimSpace(string(root)), "src", "testdata", "Isaac.Newton-Opticks.txt")
 }
 
 func TestRunsStopForTheirReason(t *testing.T) {
