@@ -187,8 +187,6 @@ func TestShippedExperimentsRunAndConserve(t *testing.T) {
 					sets = append(sets, "nodes=[12, 36]", "cells.size=12", "cells.epoch=4s", "stop.rounds=0")
 				case "churn", "partition", "demo-8": // at first, few nodes or none are there to count rounds
 					sets = append(sets, "stop.rounds=0")
-				case "thin-4":
-					sets = append(sets, "model=softmax", "method.steps=20")
 				}
 			} else if name == "thin-4" {
 				sets = []string{"data.source=text:" + opticks(t)}
