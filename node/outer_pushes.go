@@ -42,11 +42,11 @@ type pushes struct {
 
 // An arrival is a pseudo-gradient that is there.
 type arrival struct {
-	m       *member // nil for the own one
-	seq     uint64
-	vec     VecRef
-	norm    float64
-	version uint64 // of the anchor that it began from
+	m     *member // nil for the own one
+	seq   uint64
+	vec   VecRef
+	norm  float64
+	stale uint64 // pushes that its author's anchor took up while it trained
 }
 
 func newPushes(o *outerMethod, from State) *pushes {
@@ -180,7 +180,7 @@ func (p *pushes) announce(c *Core, job EncodeJob, ev Encoded) {
 	o := p.o
 	c.release(p.residual)
 	p.residual = job.NewResidual
-	d := &gossip.Delta{Round: o.round + 1, Base: p.started, Len: uint32(o.run.Len), Pieces: ev.Pieces}
+	d := &gossip.Delta{Round: o.round + 1, Base: p.started, Version: p.version, Len: uint32(o.run.Len), Pieces: ev.Pieces}
 	o.describe(d)
 	steps := o.steps
 	o.announced(c, d)
@@ -189,7 +189,7 @@ func (p *pushes) announce(c *Core, job EncodeJob, ev Encoded) {
 	o.dropLocal(c)
 	c.release(p.base)
 	p.base = 0
-	p.queue = append(p.queue, &arrival{vec: job.Sent, norm: ev.Norm, version: p.started})
+	p.queue = append(p.queue, &arrival{vec: job.Sent, norm: ev.Norm, stale: p.version - p.started})
 	o.finished(c)
 }
 
@@ -202,10 +202,10 @@ func (p *pushes) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 	o := p.o
 	most := outer.TauMax(p.windowSize(c))
 	switch {
-	case d.Base > p.version+most/2, p.version == 0 && d.Base >= most/4:
+	case d.Version > p.version+most/2, p.version == 0 && d.Version >= most/4:
 		o.states.want(c, m) // this node has missed too much
 		return
-	case d.Base+most < p.version:
+	case d.Base > d.Version || d.Version-d.Base > most || d.Version+most < p.version:
 		o.refuse(c, m, seq, gossip.RefusedStale, "its pseudo-gradient is of an anchor long gone")
 		return
 	case p.pulling >= o.cfg.Degree:
@@ -223,7 +223,7 @@ func (p *pushes) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 		case life != o.life:
 			c.release(vec)
 		default:
-			p.queue = append(p.queue, &arrival{m: m, seq: seq, vec: vec, norm: norm, version: d.Base})
+			p.queue = append(p.queue, &arrival{m: m, seq: seq, vec: vec, norm: norm, stale: d.Version - d.Base})
 			p.fold(c)
 		}
 		o.goOn(c) // if this was what it waited for
@@ -278,7 +278,7 @@ func (p *pushes) fold(c *Core) {
 	for len(p.queue) > 0 && (position < n || len(in) == 0) {
 		x := p.queue[0]
 		p.queue = p.queue[1:]
-		w := p.weigh(c, x, n, uint64(position-p.position))
+		w := p.weigh(c, x, n)
 		in, weights = append(in, x), append(weights, w)
 		if w > 0 {
 			position++
@@ -375,20 +375,17 @@ func (p *pushes) settle(c *Core, out []VecRef) {
 	p.busy = false
 }
 
-// weigh is the weight of a push: 0 if it does not count.
-func (p *pushes) weigh(c *Core, x *arrival, n int, ahead uint64) float64 {
+// weigh is the weight of a push: 0 if it does not count. Its staleness is what its author says, so that it has the same weight at
+// all nodes: if each went by its own clock, its own pushes would always be the freshest, and every node would drift to its own data.
+func (p *pushes) weigh(c *Core, x *arrival, n int) float64 {
 	o := p.o
-	tau := uint64(0)
-	if now := p.version + ahead; now > x.version {
-		tau = now - x.version
-	}
-	w, ok := outer.Staleness{Polynomial: o.cfg.Polynomial, Most: outer.TauMax(n)}.Weight(tau)
+	w, ok := outer.Staleness{Polynomial: o.cfg.Polynomial, Most: outer.TauMax(n)}.Weight(x.stale)
 	id := o.self
 	if x.m != nil {
 		id = x.m.id
 	}
 	switch {
-	case !ok && x.m == nil: // own work is worth something, however late
+	case !ok && x.m == nil:
 		w = 0
 	case !ok:
 		o.refuse(c, x.m, x.seq, gossip.RefusedStale, "its pseudo-gradient has become stale")
@@ -406,7 +403,7 @@ func (p *pushes) weigh(c *Core, x *arrival, n int, ahead uint64) float64 {
 // asked answers with the anchor.
 func (p *pushes) asked(c *Core, from PeerID) {
 	n := p.o.run.Len
-	d := &gossip.Delta{Part: gossip.PartAnchor, Round: p.windows + 1, Base: p.version, Len: uint32(n)}
+	d := &gossip.Delta{Part: gossip.PartAnchor, Round: p.windows + 1, Version: p.version, Len: uint32(n)}
 	p.anchors.give(c, p.o, from, d, []Span{take(0, n, Term{Vec: p.o.anchor, Coef: 1})})
 }
 
@@ -438,7 +435,7 @@ func (p *pushes) anchorCame(c *Core, m *member, d *gossip.Delta) {
 	}
 	p.consensusFrom = PeerID{}
 	most := outer.TauMax(p.windowSize(c))
-	if d.Base+most < p.version || d.Base > p.version+most {
+	if d.Version+most < p.version || d.Version > p.version+most {
 		return
 	}
 	life := p.o.life
@@ -468,7 +465,7 @@ func (p *pushes) wake(c *Core) Instant {
 func (p *pushes) stateLen() int { return 3 * p.o.run.Len }
 
 func (p *pushes) own(d *gossip.Delta) []Span {
-	d.Round, d.Base, d.Steps = uint64(p.position), p.version, uint64(p.size)
+	d.Round, d.Version, d.Steps = uint64(p.position), p.version, uint64(p.size)
 	n := p.o.run.Len
 	return []Span{
 		take(0, n, Term{Vec: p.o.anchor, Coef: 1}), take(0, n, Term{Vec: p.momentum, Coef: 1}), take(0, n, Term{Vec: p.window, Coef: 1}),
@@ -484,7 +481,7 @@ func (p *pushes) adopt(c *Core, d *gossip.Delta, state VecRef) {
 	c.release(p.residual)
 	c.release(p.base)
 	p.queue, p.residual, p.base = nil, 0, 0
-	p.version, p.position, p.size = d.Base, int(min(d.Round, maxDegree)), int(min(d.Steps, maxDegree))
+	p.version, p.position, p.size = d.Version, int(min(d.Round, maxDegree)), int(min(d.Steps, maxDegree))
 	p.busy = true
 	clear(p.shares)
 	life := o.life

@@ -61,7 +61,7 @@ func (s *stateTransfer) asked(c *Core, o *outerMethod, from PeerID) {
 
 // give sends a peer the vector that d describes and spans make. What was encoded for another peer a moment ago will do as well.
 func (a *answers) give(c *Core, o *outerMethod, to PeerID, d *gossip.Delta, spans []Span) {
-	if a.ready != nil && a.ready.Round == d.Round && a.ready.Base == d.Base {
+	if a.ready != nil && a.ready.Round == d.Round && a.ready.Base == d.Base && a.ready.Version == d.Version {
 		a.send(c, to)
 		return
 	}

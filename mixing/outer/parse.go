@@ -71,12 +71,15 @@ const (
 //	naive-nesterov:lr=0.7,momentum=0.9,window=8,dylu,min=5
 //	noloco:alpha=0.5,beta=0.7,gamma=0.7,group=2,dylu,min=5
 //
-// The numbers are the defaults, but for fragments (1), overlap (0), keep (0), window (0: the number of nodes), spread (0), staleness
-// (constant) and consensus (0: none); flags are off. Settings that are known to be unstable are refused, with the reason.
+// The numbers are the defaults, but for fragments (1), overlap (0), keep (0), window (0: the number of nodes), spread (0) and
+// staleness (constant); flags are off. Settings that are known to be unstable are refused, with the reason.
 func Parse(text string) (Settings, error) {
 	name, rest, _ := strings.Cut(text, ":")
 	s := Settings{Variant: name, LR: 0.7, Momentum: 0.9, Fragments: 1, Shards: 8, Least: 5, Every: 10, Group: 2}
-	if name == NoLoCoGroups {
+	switch name {
+	case DelayedNesterov:
+		s.Consensus = 0.5
+	case NoLoCoGroups:
 		s.Momentum, s.Consensus = 0.5, 0.7
 	}
 	keys := s.keys()
