@@ -16,6 +16,7 @@ type job struct {
 	// instant says that the job has taken no time and is done: nobody else knows of it.
 	instant bool
 	node    int
+	life    uint32 // of the node: the end of a job of a former life is dropped
 
 	// claimed is set by whoever does the job, or gives it up; done is closed by a helper who has done it.
 	claimed atomic.Bool
@@ -73,14 +74,14 @@ func (w *World) jobs(h *host, ev node.Event, b *node.Batch) {
 	if _, goesOn := ev.(node.Trained); len(b.Train) > 0 && !goesOn && (!w.cfg.pushes() || h.attack != nil) {
 		h.begins(b.Train[0].Params)
 	}
-	for _, j := range b.Fetch {
-		w.fetch(h, j)
+	for i := range b.Fetch {
+		w.fetch(h, &b.Fetch[i])
 	}
-	for _, j := range b.Train {
-		w.train(h, j)
+	for i := range b.Train {
+		w.train(h, &b.Train[i])
 	}
-	for _, j := range b.Mix {
-		w.mix(h, j)
+	for i := range b.Mix {
+		w.mix(h, &b.Mix[i])
 	}
 	for _, j := range b.Encode {
 		w.encode(h, j)
@@ -117,10 +118,10 @@ func (w *World) job(h *host, k jobKind) *job {
 	if last := len(w.jobList) - 1; last >= 0 {
 		j := w.jobList[last]
 		w.jobList = w.jobList[:last]
-		j.kind, j.node = k, h.index
+		j.kind, j.node, j.life = k, h.index, h.life
 		return j
 	}
-	return &job{kind: k, node: h.index}
+	return &job{kind: k, node: h.index, life: h.life}
 }
 
 // recycle keeps a job for later. Those that went to helpers may still lie in their channel, so they are left alone.
@@ -144,7 +145,7 @@ func (w *World) begun(h *host, j *job, takes node.Instant) {
 	j.small = w.length < small
 	if takes == 0 && j.kind != saveJob && !j.claimed.Load() {
 		w.crew.mineDo(j)
-		w.instant(h, j)
+		w.instant(j)
 		return
 	}
 	switch {
@@ -156,38 +157,37 @@ func (w *World) begun(h *host, j *job, takes node.Instant) {
 		w.crew.offer(j)
 	}
 	h.working = append(h.working, j)
-	w.queue.push(w.now, w.now+takes, event{kind: ended, node: int32(h.index), life: h.life, job: j})
+	w.queue.push(w.now, w.now+takes, event{kind: ended, job: j})
 }
 
 // instant has the end of a job that is done follow at once, behind those that follow already: before anything of the queue, even of
 // the same time, since it is of this event's making.
-func (w *World) instant(h *host, j *job) {
+func (w *World) instant(j *job) {
 	j.instant = true
-	w.instants = append(w.instants, event{kind: ended, node: int32(h.index), life: h.life, job: j})
+	w.instants = append(w.instants, j)
 }
 
-// nextInstant takes out the first of the ends that follow at once.
-func (w *World) nextInstant() (ev event, ok bool) {
+// nextInstant takes out the first of the ends that follow at once, nil if there is none.
+func (w *World) nextInstant() *job {
 	if w.instantsDone == len(w.instants) {
-		return event{}, false
+		return nil
 	}
-	ev = w.instants[w.instantsDone]
+	j := w.instants[w.instantsDone]
 	if w.instantsDone++; w.instantsDone == len(w.instants) {
 		w.instants, w.instantsDone = w.instants[:0], 0
 	}
-	return ev, true
+	return j
 }
 
-func (w *World) jobEnded(ev event) {
-	h := &w.hosts[ev.node]
-	if h.life != ev.life {
+func (w *World) jobEnded(j *job) {
+	h := &w.hosts[j.node]
+	if h.life != j.life {
 		return
 	}
 	if !h.online {
-		h.deferred = append(h.deferred, ev)
+		h.deferred = append(h.deferred, event{kind: ended, job: j})
 		return
 	}
-	j := ev.job
 	if !j.instant {
 		w.crew.join(j)
 		i := slices.Index(h.working, j)
@@ -224,7 +224,7 @@ func (w *World) giveUp(h *host) {
 	h.working, h.deferred = nil, nil
 }
 
-func (w *World) train(h *host, t node.TrainJob) {
+func (w *World) train(h *host, t *node.TrainJob) {
 	j := w.job(h, trainJob)
 	task := w.cfg.Task
 	steps := t.Steps
@@ -235,7 +235,7 @@ func (w *World) train(h *host, t node.TrainJob) {
 	if t.Steps != 0 || takes == 0 {
 		takes = w.cfg.Times.Step * node.Instant(steps)
 	}
-	j.train = t
+	j.train = *t
 	j.in[0], j.in[1] = h.arena.Hold(t.Params), h.arena.Hold(t.Opt)
 	j.out[0] = h.arena.Alloc(t.Out, w.length)
 	j.refs = append(j.refs, t.Params, t.Opt, t.Out)
@@ -251,16 +251,16 @@ func (w *World) train(h *host, t node.TrainJob) {
 	w.begun(h, j, w.duration(h, takes))
 }
 
-func (w *World) mix(h *host, m node.MixJob) {
+func (w *World) mix(h *host, m *node.MixJob) {
 	j := w.job(h, mixJob)
-	j.mix = m
+	j.mix = *m
 	j.out[0] = h.arena.Alloc(m.Out, w.length)
 	j.refs = append(j.refs, m.Out)
 	takes := w.duration(h, w.cfg.Times.Other)
 	if takes == 0 {
 		j.vecs = &h.arena
 	} else {
-		held := h.arena.HoldMix(m)
+		held := h.arena.HoldMix(*m)
 		for _, v := range held {
 			j.refs = append(j.refs, v.Ref)
 		}

@@ -30,7 +30,7 @@ type World struct {
 	parcels []*parcel // unused ones
 	jobList []*job    // unused ones
 	// instants are ends of jobs that take no time, of which so many are done.
-	instants     []event
+	instants     []*job
 	instantsDone int
 	sizes        []int // scratch
 	ordered      map[[2]int32]node.Instant
@@ -221,8 +221,7 @@ func (w *World) Restart(n int, at node.Instant) { w.At(at, func() { w.comeBack(&
 // An event is something that happens to a node, or to all.
 type event struct {
 	kind   kind
-	node   int32
-	life   uint32 // events for a former life of the node are dropped
+	node   int32 // of a beat, in its topic
 	job    *job
 	parcel *parcel
 	topic  *topic
@@ -243,9 +242,9 @@ const (
 // Run goes on until the given virtual time, until nothing is left to happen, or until stop, when set, says so after an event.
 func (w *World) Run(until node.Instant, stop func() bool) {
 	for {
-		if ev, ok := w.nextInstant(); ok {
+		if j := w.nextInstant(); j != nil {
 			w.counts.events++
-			w.jobEnded(ev)
+			w.jobEnded(j)
 		} else if at, ok := w.queue.next(); !ok || at > until {
 			w.now = max(w.now, until)
 			return
@@ -269,7 +268,7 @@ func (w *World) happen() {
 	case id == w.streamTimer():
 		w.streamed()
 	case ev.kind == ended:
-		w.jobEnded(ev)
+		w.jobEnded(ev.job)
 	case ev.kind == arrived:
 		w.arrive(ev.parcel)
 	case ev.kind == taken:
