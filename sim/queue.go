@@ -113,8 +113,8 @@ func (q *queue) pop(reserved int32) (at node.Instant, id int32, ev event) {
 		e = q.heap[0]
 		q.remove(0)
 	}
-	ev = q.events[e.id]
-	if e.id >= reserved {
+	if e.id >= reserved { // the others are known by their ID
+		ev = q.events[e.id]
 		q.events[e.id] = event{} // lets go of what it refers to
 		q.free = append(q.free, e.id)
 	}
