@@ -63,6 +63,7 @@ func (j *job) run(w Worker) {
 		if err != nil {
 			report.Rejected = err.Error()
 		}
+		report.Weights = nil // no core asks for them, and there are many reports
 		j.result = node.Mixed{Job: j.mix.Job, Report: report.Clone()}
 	case evaluateJob:
 		j.accuracy, j.loss = w.Evaluate(j.in[0])

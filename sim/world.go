@@ -71,7 +71,9 @@ type host struct {
 	forked bool            // the attack tells receivers different things
 	base   *compute.Vector // what the local steps of the round began from: the newest mixed model
 	round  uint64          // the newest that it has trained
-	left   bool            // has said goodbye for good
+	seq    uint64          // survives a crash, as saved does
+	shelf  []shelved
+	left   bool // has said goodbye for good
 
 	links []link // whom it is, or would be, connected to; none if anyone pushes to anyone
 	topic *topic
@@ -79,11 +81,7 @@ type host struct {
 
 	working  []*job  // jobs that others do in the meantime
 	deferred []event // what has ended while the node slept
-	shelf    []shelved
-
-	// What survives a crash.
-	seq   uint64
-	saved *saved
+	saved    *saved
 }
 
 // A link is one node's end of a possible connection.
