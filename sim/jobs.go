@@ -22,8 +22,8 @@ type job struct {
 	claimed atomic.Bool
 	done    chan struct{}
 
-	train node.TrainJob
-	mix   node.MixJob
+	train *node.TrainJob // in the batch, if the job takes no time
+	mix   *node.MixJob   // likewise
 	vecs  compute.Vectors
 	in    [2][]float32
 	out   [2][]float32
@@ -55,11 +55,11 @@ func (j *job) claim() bool { return j.claimed.CompareAndSwap(false, true) }
 func (j *job) run(w Worker) {
 	switch j.kind {
 	case trainJob:
-		t := w.Train(j.node, j.train, j.in[0], j.in[1], j.out[0], j.out[1])
+		t := w.Train(j.node, *j.train, j.in[0], j.in[1], j.out[0], j.out[1])
 		t.Job = j.train.Job
 		j.result = t
 	case mixJob:
-		report, err := w.Mix(j.mix, j.vecs, j.out[0])
+		report, err := w.Mix(*j.mix, j.vecs, j.out[0])
 		if err != nil {
 			report.Rejected = err.Error()
 		}
@@ -236,7 +236,11 @@ func (w *World) train(h *host, t *node.TrainJob) {
 	if t.Steps != 0 || takes == 0 {
 		takes = w.cfg.Times.Step * node.Instant(steps)
 	}
-	j.train = *t
+	if takes = w.duration(h, takes); takes != 0 {
+		kept := *t
+		t = &kept
+	}
+	j.train = t
 	j.in[0], j.in[1] = h.arena.Hold(t.Params), h.arena.Hold(t.Opt)
 	j.out[0] = h.arena.Alloc(t.Out, w.length)
 	j.refs = append(j.refs, t.Params, t.Opt, t.Out)
@@ -249,12 +253,12 @@ func (w *World) train(h *host, t *node.TrainJob) {
 	if h.attack != nil {
 		w.attackTraining(h, j, steps)
 	}
-	w.begun(h, j, w.duration(h, takes))
+	w.begun(h, j, takes)
 }
 
 func (w *World) mix(h *host, m *node.MixJob) {
 	j := w.job(h, mixJob)
-	j.mix = *m
+	j.mix = m
 	j.out[0] = h.arena.Alloc(m.Out, w.length)
 	j.refs = append(j.refs, m.Out)
 	takes := w.duration(h, w.cfg.Times.Other)
@@ -266,7 +270,9 @@ func (w *World) mix(h *host, m *node.MixJob) {
 			j.refs = append(j.refs, v.Ref)
 		}
 		j.vecs = held
-		j.mix.In, j.mix.Terms = slices.Clone(m.In), slices.Clone(m.Terms)
+		kept := *m
+		kept.In, kept.Terms = slices.Clone(m.In), slices.Clone(m.Terms)
+		j.mix = &kept
 	}
 	w.begun(h, j, takes)
 }
