@@ -150,7 +150,7 @@ type Batch struct {
 	Observe  []Stat            // 5. for metrics, logs and traces
 	Done     bool              // 6. the node has left
 
-	values []byte // of Persist
+	scratch
 }
 
 // A Record is a small value that must be durable.

@@ -129,9 +129,6 @@ type average struct {
 	inMix       []*slot
 	mixOut      VecRef
 	marks       []gossip.Mark
-	spare       []*slot    // unused ones
-	inputs      []MixInput // of the newest mix
-	known       []uint64   // scratch
 	refusal     []gossip.Refusal
 
 	upkeep

@@ -78,7 +78,7 @@ func slotOrder(s *slot, id PeerID) int { return comparePeers(s.m.id, id) }
 
 func (a *average) take(c *Core, m *member) {
 	m.taken = m.seq.Load()
-	s := a.slot()
+	s := c.out.slot()
 	*s = slot{m: m, seq: m.taken, update: m.update}
 	if a.sum == nil && a.stale(s.update.Age) {
 		// Known before a byte of it is pulled.
@@ -95,14 +95,14 @@ func (a *average) take(c *Core, m *member) {
 }
 
 // slot returns one that is not used.
-func (a *average) slot() *slot {
-	last := len(a.spare) - 1
+func (s *scratch) slot() *slot {
+	last := len(s.slots) - 1
 	if last < 0 {
 		return new(slot)
 	}
-	s := a.spare[last]
-	a.spare = a.spare[:last]
-	return s
+	unused := s.slots[last]
+	s.slots = s.slots[:last]
+	return unused
 }
 
 func (a *average) stale(age uint64) bool { return age < a.age/staleFactor }
@@ -168,7 +168,7 @@ func (a *average) mix(c *Core) {
 		a.endRound(c)
 		return
 	}
-	if s := a.adoptable(); s != nil {
+	if s := a.adoptable(c); s != nil {
 		a.adopt(c, s)
 		a.afterMix(c)
 		return
@@ -177,13 +177,13 @@ func (a *average) mix(c *Core) {
 		Job: c.newJob(), Rule: a.cfg.Mix, Out: c.newRef(),
 		Own: MixInput{Peer: a.self, Vec: a.params, Age: a.age, Samples: a.trained.Samples, Degree: a.degree(c)},
 	}
-	a.inputs = a.inputs[:0]
+	from := len(c.out.inputs)
 	for _, s := range a.inMix {
-		a.inputs = append(a.inputs, MixInput{
+		c.out.inputs = append(c.out.inputs, MixInput{
 			Peer: s.m.id, Vec: s.vec, Age: s.update.Age, Samples: s.update.Samples, Degree: s.update.Degree, Stats: s.update.Stats,
 		})
 	}
-	job.In = a.inputs
+	job.In = c.out.inputs[from:]
 	a.startMix(c, job)
 }
 
@@ -194,11 +194,11 @@ func (a *average) startMix(c *Core, job MixJob) {
 
 // adoptable returns the contribution that this node should take over instead of mixing, because it is far behind the
 // others: the one with the most local steps, liars' claims cut. It returns nil if the node should mix, or has nothing to mix.
-func (a *average) adoptable() *slot {
+func (a *average) adoptable(c *Core) *slot {
 	if len(a.inMix) == 0 || (a.mixedYet && len(a.inMix) < adoptQuorum) {
 		return nil
 	}
-	limit := lowerMedian(a.ages(false))
+	limit := lowerMedian(a.ages(c, false))
 	if a.age >= limit/staleFactor {
 		return nil
 	}
@@ -211,16 +211,16 @@ func (a *average) adoptable() *slot {
 	return best
 }
 
-// ages lists the ages of the contributions, with the own one if asked.
-func (a *average) ages(own bool) []uint64 {
-	ages := a.known[:0]
+// ages lists the ages of the contributions, with the own one if asked. The list is valid until the next one.
+func (a *average) ages(c *Core, own bool) []uint64 {
+	ages := c.out.ages[:0]
 	if own {
 		ages = append(ages, a.age)
 	}
 	for _, s := range a.inMix {
 		ages = append(ages, s.update.Age)
 	}
-	a.known = ages
+	c.out.ages = ages
 	return ages
 }
 
@@ -232,7 +232,7 @@ func lowerMedian(v []uint64) uint64 {
 func (a *average) adopt(c *Core, s *slot) {
 	c.release(a.params)
 	a.params = s.vec
-	a.age = min(s.update.Age, ageCap*lowerMedian(a.ages(false)))
+	a.age = min(s.update.Age, ageCap*lowerMedian(a.ages(c, false)))
 	c.observe(Stat{Kind: StatAdopted, Peer: s.m.id, Round: a.round, Value: float64(a.age)})
 	for _, o := range a.inMix {
 		if o != s {
@@ -264,7 +264,7 @@ func (a *average) endMix(c *Core, r mixing.Report) {
 	}
 	a.inMix = counted
 	if r.Rejected == "" && len(counted) > 0 {
-		limit := ageCap * lowerMedian(a.ages(true))
+		limit := ageCap * lowerMedian(a.ages(c, true))
 		for _, s := range counted {
 			a.age = max(a.age, min(s.update.Age, limit))
 		}
@@ -282,7 +282,7 @@ func (a *average) count(c *Core) {
 		a.marks = append(a.marks, gossip.Mark{Author: s.m.id, Seq: s.seq})
 		c.mark(s.m, scoreGood, "mixed in")
 		*s = slot{}
-		a.spare = append(a.spare, s)
+		c.out.slots = append(c.out.slots, s)
 	}
 	if len(a.inMix) > 0 {
 		a.mixedYet = true

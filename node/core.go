@@ -111,6 +111,14 @@ type Core struct {
 	out *Batch
 }
 
+// scratch is memory that the core uses again, of what lives as long as a batch or shorter.
+type scratch struct {
+	values []byte     // of Persist
+	inputs []MixInput // of Mix
+	ages   []uint64
+	slots  []*slot // unused ones
+}
+
 type mode uint8
 
 const (
@@ -221,6 +229,7 @@ func (c *Core) Wake() (Instant, bool) {
 func (c *Core) resetBatch() {
 	b := c.out
 	b.Persist, b.values = b.Persist[:0], b.values[:0]
+	b.inputs = b.inputs[:0]
 	b.Publish = b.Publish[:0]
 	b.Send = b.Send[:0]
 	b.Fetch = b.Fetch[:0]

@@ -45,16 +45,16 @@ type push struct {
 	cfg    PushConfig
 	wakeAt Instant
 
+	envelope gossip.Message // of all pushes
+
 	job     JobID   // encoding for a push
 	of      VecRef  // what payload encodes
 	payload Encoded // of the newest push
-
-	envelope *gossip.Message // of all pushes
 }
 
 // begin starts the rhythm, at a random point of it.
 func (p *push) begin(c *Core) {
-	p.envelope = &gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Body: &gossip.Repair{}}
+	p.envelope = gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Body: &gossip.Repair{}}
 	p.wakeAt = c.now + 1 + Instant(c.cfg.Rand.Int64N(int64(p.cfg.Every)))
 }
 
@@ -105,7 +105,7 @@ func (p *push) send(c *Core, a *average) {
 	c.sent.add(seq)
 	said.message = gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Seq: seq, Body: &said.update}
 	said.forward[0] = &said.message
-	c.out.Send = append(c.out.Send, Envelope{Msg: p.envelope, Forward: said.forward[:]})
+	c.out.Send = append(c.out.Send, Envelope{Msg: &p.envelope, Forward: said.forward[:]})
 	a.announced, a.announcedAt = a.round, c.now
 	c.observe(Stat{Kind: StatPublished, Round: a.round, Value: float64(said.update.Size)})
 }

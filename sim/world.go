@@ -30,7 +30,7 @@ type World struct {
 	parcels []*parcel // unused ones
 	jobList []*job    // unused ones
 	// instants are ends of jobs that take no time, of which so many are done.
-	instants     []event
+	instants     []*job
 	instantsDone int
 	sizes        []int // scratch
 	ordered      map[[2]int32]node.Instant
@@ -74,7 +74,9 @@ type host struct {
 	forked bool            // the attack tells receivers different things
 	base   *compute.Vector // what the local steps of the round began from: the newest mixed model
 	round  uint64          // the newest that it has trained
-	left   bool            // has said goodbye for good
+	seq    uint64          // survives a crash, as saved does
+	shelf  []shelved
+	left   bool // has said goodbye for good
 	work   work
 	looked bool // rest is what the status said after the last step
 	rest   bool
@@ -83,14 +85,10 @@ type host struct {
 	topic *topic
 	local int // its number in the topic
 
-	working  []*job  // jobs that others do in the meantime
-	deferred []event // what has ended while the node slept
-	shelf    []shelved
+	working  []*job    // jobs that others do in the meantime
+	deferred []event   // what has ended while the node slept
 	pieces   [][]*blob // of the newest vectors that were encoded in parts, oldest first
-
-	// What survives a crash.
-	seq   uint64
-	saved *saved
+	saved    *saved    // survives a crash
 }
 
 // A link is one node's end of a possible connection.
@@ -242,8 +240,7 @@ func (w *World) Restart(n int, at node.Instant) { w.At(at, func() { w.comeBack(&
 // An event is something that happens to a node, or to all.
 type event struct {
 	kind   kind
-	node   int32
-	life   uint32 // events for a former life of the node are dropped
+	node   int32 // of a beat, in its topic
 	job    *job
 	parcel *parcel
 	topic  *topic
@@ -264,9 +261,9 @@ const (
 // Run goes on until the given virtual time, until nothing is left to happen, or until stop, when set, says so after an event.
 func (w *World) Run(until node.Instant, stop func() bool) {
 	for {
-		if ev, ok := w.nextInstant(); ok {
+		if j := w.nextInstant(); j != nil {
 			w.counts.events++
-			w.jobEnded(ev)
+			w.jobEnded(j)
 		} else if at, ok := w.queue.next(); !ok || at > until {
 			w.now = max(w.now, until)
 			return
@@ -290,7 +287,7 @@ func (w *World) happen() {
 	case id == w.streamTimer():
 		w.streamed()
 	case ev.kind == ended:
-		w.jobEnded(ev)
+		w.jobEnded(ev.job)
 	case ev.kind == arrived:
 		w.arrive(ev.parcel)
 	case ev.kind == taken:

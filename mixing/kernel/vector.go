@@ -99,8 +99,10 @@ func Dot(x, y []float32) float64 { return best.dotAll(x, y) }
 func (t tier) dotAll(x, y []float32) float64 {
 	same(len(x), len(y))
 	var lanes [32]float64
-	for i := t.dot(x, y, &lanes); i < len(x); i++ {
-		lanes[i%32] += float64(float64(x[i]) * float64(y[i]))
+	done := t.dot(x, y, &lanes) // a multiple of 32
+	y = y[done:]
+	for i, v := range x[done:][:len(y)] {
+		lanes[i%32] += float64(float64(v) * float64(y[i]))
 	}
 	// The halves are added, 16 lanes to 16, then those of what that gives, down to one.
 	for l := range 8 {
