@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"starling/node/daemon"
@@ -27,6 +30,9 @@ type Options struct {
 	Out    io.Writer // told a line now and then
 }
 
+// coarser is how many times as many rounds a coarse simulation has.
+const coarser = 5
+
 // Run runs the experiment with daemons and simulates it. Where namespaces are not permitted, the error is
 // [thin.ErrNotPermitted]. The report is filled in as far as things got.
 func Run(ctx context.Context, o Options) (r Report, err error) {
@@ -37,10 +43,14 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 	if r.Real, err = t.Run(ctx); err != nil {
 		return r, err
 	}
-	e := Foretell(o.Experiment, r.Real)
+	e, err := foretell(o.Experiment, r.Real, o.Home)
+	if err != nil {
+		return r, err
+	}
 	if n := min(o.Coarse, e.Method.Steps.Count); n > 1 {
 		e.Method.Steps.Count /= n
 		e.Compute.Step *= time.Duration(n)
+		e.Stop.Rounds *= coarser // as it costs next to nothing, chance matters less in more of them
 	}
 	run, err := trial.Run(ctx, e, trial.Options{Workers: o.Workers})
 	if err != nil {
@@ -115,24 +125,42 @@ func linksOf(e experiment.Experiment) (c thin.Config, err error) {
 	return c, nil
 }
 
-// Foretell returns the experiment with what a simulation cannot know of a real run: how long jobs took on its machine.
-func Foretell(e experiment.Experiment, r thin.Result) experiment.Experiment {
-	var steps uint64
+// foretell returns the experiment with what a simulation cannot know of a real run: how long jobs took on its machine, and when
+// other work made them take longer, for which it writes a file into the directory.
+func foretell(e experiment.Experiment, r thin.Result, dir string) (experiment.Experiment, error) {
+	var steps, paces float64
 	work := make(map[string]daemon.Work)
 	for _, n := range r.ByNode {
-		steps += n.Steps
+		for _, p := range n.Pace {
+			steps, paces = steps+p.Step, paces+1
+		}
 		for kind, w := range n.Work { // order-free: sums of each kind
 			sum := work[kind]
 			work[kind] = daemon.Work{Done: sum.Done + w.Done, Seconds: sum.Seconds + w.Seconds}
 		}
 	}
+	if steps == 0 {
+		return e, errors.New("no node has trained")
+	}
 	mean := func(kind string) float64 { return work[kind].Seconds / float64(max(1, work[kind].Done)) }
+	step := steps / paces
 	e.Compute = experiment.Compute{
-		Step: length(work["train"].Seconds / float64(max(1, steps))),
+		Step: length(step),
 		// What goes to disk between encoding and mixing is shared out among the two.
 		Other: length((mean("encode") + mean("persist") + mean("mix")) / 2),
 	}
-	return e
+	var speeds strings.Builder
+	for i, n := range r.ByNode {
+		if len(n.Pace) == 0 {
+			fmt.Fprintf(&speeds, "%d,0,1\n", i)
+		}
+		for _, p := range n.Pace {
+			fmt.Fprintf(&speeds, "%d,%.3f,%.6f\n", i, p.From, p.Step/step)
+		}
+	}
+	file := filepath.Join(dir, "speeds.csv")
+	e.Churn.Speeds = "trace:" + file
+	return e, os.WriteFile(file, []byte(speeds.String()), 0o600)
 }
 
 func length(seconds float64) time.Duration {

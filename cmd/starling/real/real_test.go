@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"starling/gossip/swarm/blob"
+	"starling/node"
 	"starling/node/daemon"
 	"starling/node/daemon/thin"
+	"starling/sim/churn"
 	"starling/sim/experiment"
 	"starling/sim/experiments"
 	"starling/sim/report"
@@ -26,7 +28,7 @@ var whole = flag.Bool("whole", false, "run the experiment thin-4 as it is in Tes
 // small makes a run of some seconds of the experiment, with a model of 21 kB. So short a run is compared within smallWithin: a
 // vector that comes too late for its round in one of the two, and not in the other, is one in 36. What passes the interfaces is
 // not compared, since QUIC sends something again whenever the first answer to so short a transfer takes longer than usual.
-var small = []string{"model=gpt:layers=1,width=32,heads=2,context=32", "codec=int8", "method.steps=1200", "method.batch=4", "stop.rounds=4"}
+var small = []string{"model=gpt:layers=1,width=32,heads=2,context=32", "codec=int8", "method.steps=1200", "method.batch=4", "evaluate.rows=64", "stop.rounds=4"}
 
 const smallWithin = 0.4
 
@@ -158,13 +160,31 @@ func TestNodesGetTheLinksOfTheExperiment(t *testing.T) {
 
 func TestSimulationsAreToldWhatWasMeasured(t *testing.T) {
 	r := thin.Result{ByNode: []thin.NodeResult{
-		{Steps: 300, Work: map[string]daemon.Work{"train": {Done: 3, Seconds: 5}, "encode": {Done: 2, Seconds: 0.02}, "mix": {Done: 1, Seconds: 0.05}}},
-		{Steps: 100, Work: map[string]daemon.Work{"train": {Done: 1, Seconds: 3}, "encode": {Done: 2, Seconds: 0.06}, "persist": {Done: 10, Seconds: 0.1}}},
+		{Pace: []thin.Pace{{From: 0, Step: 0.01}, {From: 2.5, Step: 0.02}}, Work: map[string]daemon.Work{"encode": {Done: 2, Seconds: 0.02}, "mix": {Done: 1, Seconds: 0.05}}},
+		{Pace: []thin.Pace{{From: 0, Step: 0.03}}, Work: map[string]daemon.Work{"encode": {Done: 2, Seconds: 0.06}, "persist": {Done: 10, Seconds: 0.1}}},
 	}}
-	got := Foretell(experiment.Default(), r).Compute
-	want := experiment.Compute{Step: 20 * time.Millisecond, Other: 40 * time.Millisecond}
-	if got != want {
-		t.Errorf("got %+v, want %+v", got, want)
+	e, err := foretell(experiment.Default(), r, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (experiment.Compute{Step: 20 * time.Millisecond, Other: 40 * time.Millisecond}); e.Compute != want {
+		t.Errorf("got %+v, want %+v", e.Compute, want)
+	}
+	speeds, err := churn.ParseSpeeds(e.Churn.Speeds, 2, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []struct {
+		node    int
+		seconds node.Instant
+		want    float64
+	}{{0, 1, 0.5}, {0, 3, 1}, {1, 1, 1.5}, {1, 9, 1.5}} {
+		if got := speeds.Factor(c.node, c.seconds*node.Second); math.Abs(got-c.want) > 1e-6 {
+			t.Errorf("%d: node %d is %v times as slow after %d s, want %v", i, c.node, got, c.seconds, c.want)
+		}
+	}
+	if _, err := foretell(experiment.Default(), thin.Result{ByNode: make([]thin.NodeResult, 2)}, t.TempDir()); err == nil {
+		t.Error("the pace of a run without training is known")
 	}
 }
 

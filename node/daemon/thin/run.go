@@ -32,7 +32,7 @@ type Result struct {
 	Seconds float64      `json:"seconds"` // of training
 	Joining float64      `json:"joining"` // seconds from the start of the daemons until all were connected
 	ByNode  []NodeResult `json:"by_node"` // in order
-	Series  []Sample     `json:"series"`  // about two a second
+	Series  []Sample     `json:"series"`  // about four a second
 }
 
 // A NodeResult is what one node did.
@@ -43,11 +43,31 @@ type NodeResult struct {
 	FirstLoss float64 `json:"first_loss"`
 	Loss      float64 `json:"loss"`    // of the last evaluation, on held-out data
 	Counted   uint64  `json:"counted"` // own rounds that a peer has mixed in
-	Steps     uint64  `json:"steps"`   // local ones
+	Steps     uint64  `json:"steps"`   // local ones that are done
 
+	Pace       []Pace                 `json:"pace"`       // how long its steps took
 	Work       map[string]daemon.Work `json:"work"`       // jobs by kind
 	Blobs      map[string]int64       `json:"blobs"`      // the daemon's counts of what was served and fetched
 	Transports []string               `json:"transports"` // of its connections
+
+	jobs    uint64  // of training that are in Pace, as Steps are
+	seconds float64 // that they took
+	at      float64 // when the last of them was over
+}
+
+// A Pace is how long local steps took in some training job of a node, or several of them between two looks at it.
+type Pace struct {
+	From float64 `json:"from"` // seconds since the nodes began to train, when it began
+	Step float64 `json:"step"` // seconds
+}
+
+// paced takes note of what a node has trained by some time.
+func (n *NodeResult) paced(seconds float64, rep daemon.Report) {
+	w := rep.Work["train"]
+	if w.Done > n.jobs && rep.Steps > n.Steps {
+		n.Pace = append(n.Pace, Pace{n.at, (w.Seconds - n.seconds) / float64(rep.Steps-n.Steps)})
+		n.jobs, n.seconds, n.Steps, n.at = w.Done, w.Seconds, rep.Steps, seconds
+	}
 }
 
 // Bytes is traffic, as both count it.
@@ -197,6 +217,7 @@ func (r *trial) done() (bool, error) {
 	for i, n := range r.swarm.Nodes() {
 		rep, to := n.Report, &r.result.ByNode[i]
 		done = done && n.Seen && rep.Round >= r.Rounds
+		to.paced(s.Seconds, rep)
 		s.Rounds += share * float64(rep.Round)
 		s.Sent += share * float64(rep.Sent-to.Joining.Sent)
 		s.Received += share * float64(rep.Received-to.Joining.Received)
@@ -232,7 +253,7 @@ func (r *trial) end() error {
 		all, err := r.bytes(n)
 		errs = append(errs, err)
 		to.Rounds, to.Training, to.Loss, to.Counted = rep.Round, all.minus(to.Joining), rep.EvalLoss, rep.Counted
-		to.Steps, to.Work, to.Blobs = rep.Steps, rep.Work, rep.Blobs
+		to.Work, to.Blobs = rep.Work, rep.Blobs
 		for _, p := range rep.Peers {
 			to.Transports = append(to.Transports, p.Transport)
 		}
