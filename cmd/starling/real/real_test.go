@@ -28,7 +28,7 @@ var whole = flag.Bool("whole", false, "run the experiment thin-4 as it is in Tes
 // small makes a run of some seconds of the experiment, with a model of 21 kB. So short a run is compared within smallWithin: a
 // vector that comes too late for its round in one of the two, and not in the other, is one in 36. What passes the interfaces is
 // not compared, since QUIC sends something again whenever the first answer to so short a transfer takes longer than usual.
-var small = []string{"model=gpt:layers=1,width=32,heads=2,context=32", "codec=int8", "method.steps=1200", "method.batch=4", "evaluate.rows=64", "stop.rounds=4"}
+var small = []string{"model=gpt:layers=1,width=32,heads=2,context=32", "codec=int8", "method.steps=1000", "method.batch=4", "evaluate.rows=64", "stop.rounds=4"}
 
 const smallWithin = 0.4
 
