@@ -109,6 +109,7 @@ func TestThinLinks(t *testing.T) {
 		}
 	}
 	var sent, received int64
+	var counted uint64
 	for i, n := range r.Real.ByNode {
 		sent, received = sent+n.Training.Sent, received+n.Training.Received
 		if n.Loss > 0.6*untrained || *whole && n.Loss >= n.FirstLoss {
@@ -117,9 +118,10 @@ func TestThinLinks(t *testing.T) {
 		if n.Blobs[string(blob.FetchedWaste)] != 0 || n.Blobs[string(blob.FetchedFailure)] != 0 || n.Blobs[string(blob.ServedBusy)] != 0 {
 			t.Errorf("node %d: pulls in vain: %v", i, n.Blobs)
 		}
-		if n.Counted == 0 {
-			t.Errorf("node %d: nothing of it was mixed in", i)
-		}
+		counted += n.Counted
+	}
+	if counted == 0 {
+		t.Error("nobody mixed in anything")
 	}
 	if sent < received*9/10 || sent > received*13/10 {
 		t.Errorf("all nodes together have sent %d bytes and received %d", sent, received)
