@@ -521,7 +521,7 @@ func (t *together) mean(c *Core, f *turn, s int, with []*offer, marks []gossip.M
 		for _, v := range vecs {
 			c.release(v)
 		}
-		job := EncodeJob{Vec: in[0], Lens: []int{n}, Sent: c.newRef()}
+		job := EncodeJob{Vec: in[0], Lens: []int{n}, Apart: true, Sent: c.newRef()}
 		if t.o.run.Feedback {
 			job.Residual, job.NewResidual = in[1], c.newRef()
 		}
