@@ -165,9 +165,11 @@ func (t *together) summer(fragment uint32, contributors []gossip.Mark) PeerID {
 	var best PeerID
 	least := uint64(0)
 	for i, m := range contributors {
-		h := hashPeer(uint64(fragment)*0xd6e8feb86659fd93, &m.Author)
-		h ^= binary.LittleEndian.Uint64(m.Author[16:24])
-		h = (h ^ h>>31) * 0x94d049bb133111eb
+		h := uint64(fragment)
+		for word := 0; word < len(m.Author); word += 8 {
+			h = (h ^ binary.LittleEndian.Uint64(m.Author[word:])) * 0x9e3779b97f4a7c15
+			h ^= h >> 31
+		}
 		if i == 0 || h < least {
 			best, least = m.Author, h
 		}
