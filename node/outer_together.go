@@ -279,7 +279,7 @@ func (t *together) gatherTime() Instant {
 	if t.lateness == 0 {
 		return firstGather
 	}
-	return max(leastWait, 2*t.lateness, t.o.roundTime/gatherShare)
+	return max(leastWait, 2*t.lateness, t.o.roundTime/2)
 }
 
 // patience is how long the means of a turn are waited for.
