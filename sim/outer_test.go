@@ -147,6 +147,7 @@ func outerWorld(t *testing.T, seed uint64) error {
 	trouble := loss(r.Float64() * 0.3)
 	cfg.Network.Loss = trouble
 	w := start(t, cfg)
+	debugWorld(w)
 	for range r.IntN(8) {
 		n := 1 + r.IntN(cfg.Nodes-1)
 		down := node.Instant(r.Int64N(int64(40 * node.Second)))
