@@ -66,6 +66,14 @@ func (t *together) elsewhere(c *Core) *member {
 	if silent > heard {
 		return nil
 	}
+	if t.failures > 0 {
+		// The means of this turn do not come, and those who have gone on do not come back for it.
+		for i, p := range at {
+			if p.turn == t.at.turn+1 && p.near(t.at) {
+				return who[i]
+			}
+		}
+	}
 	turns := []uint64{t.at.turn}
 	for _, p := range at {
 		turns = append(turns, p.turn)
@@ -120,7 +128,8 @@ func (t *together) own(d *gossip.Delta) []VecRef {
 }
 
 func (t *together) adopts(c *Core, d *gossip.Delta) bool {
-	return d.Round > 0 && t.elsewhere(c) != nil && !t.at.near(standing{d.Round, d.Base, d.Version})
+	p := standing{d.Round, d.Base, d.Version}
+	return p.turn > 0 && t.elsewhere(c) != nil && (p.turn > t.at.turn || !p.near(t.at))
 }
 
 func (t *together) adopt(c *Core, d *gossip.Delta, parts []VecRef) {

@@ -105,13 +105,16 @@ func (t *together) progress(c *Core) {
 		t.apply(c, f)
 		return
 	}
+	t.failures++
 	t.fail(c)
 }
 
 // fail gives up a turn, which is tried again.
 func (t *together) fail(c *Core) {
-	t.failures++
 	t.drop(c)
+	if to := t.elsewhere(c); to != nil && c.mode == running {
+		t.o.states.want(c, to)
+	}
 	if t.o.phase != outerTraining {
 		t.o.goOn(c)
 	}
@@ -180,7 +183,7 @@ func (t *together) contributors(c *Core, f *turn) []contributor {
 func (t *together) close(c *Core, f *turn) {
 	f.with = t.contributors(c, f)
 	missing := t.missing(c, f.number)
-	late := f.seq == 0 || t.closedByOthers(c) || len(t.members) == 0 && !t.at.fresh()
+	late := f.seq == 0 || t.closedByOthers(c)
 	if f.seq != 0 && missing == 0 && !late {
 		smooth(&t.lateness, max(1, c.now-f.began))
 	}
@@ -216,10 +219,16 @@ func (t *together) summers(f *turn, s int, late bool) []PeerID {
 	number := uint64(f.fragment*t.o.cfg.Shards + s)
 	var order []PeerID
 	for _, x := range f.with {
-		if late && x.m == nil || len(t.members) > 0 && !slices.ContainsFunc(t.members, func(y gossip.Mark) bool { return y.Author == x.Author }) {
-			continue
+		if slices.ContainsFunc(t.members, func(y gossip.Mark) bool { return y.Author == x.Author }) && (x.m != nil || !late) {
+			order = append(order, x.Author)
 		}
-		order = append(order, x.Author)
+	}
+	if len(order) == 0 {
+		for _, x := range f.with {
+			if x.m != nil || !late {
+				order = append(order, x.Author)
+			}
+		}
 	}
 	slow := func(id PeerID) int {
 		if d := t.debts[id]; d != nil && d.means >= maxDebt {
