@@ -44,6 +44,7 @@ var floors = []floor{
 	{"mixing/...", []string{"mixing/..."}},
 	{"mixing/kernel/...", []string{"mixing/kernel/..."}},
 	{"mixing/outer", []string{"mixing", "mixing/kernel", "mixing/philox", "mixing/topology"}},
+	{"mixing/track", []string{}},
 	{"storage/...", []string{"storage/..."}},
 }
 
