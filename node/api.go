@@ -57,6 +57,7 @@ type (
 		Steps   uint64  // local steps done; 0 stands for as many as were asked for
 		Samples uint64  // examples seen
 		Loss    float64 // mean training loss; not finite if training diverged
+		Work    float64 // sum of the learning rates of the steps
 	}
 
 	// Encoded ends an EncodeJob: the vector can now be announced, and is served if it is a blob.
@@ -185,6 +186,7 @@ type TrainJob struct {
 	Step   uint64 // number of the first step of this node: the position in its data
 	Age    uint64 // local steps that went into Params, here or elsewhere
 	Steps  uint64 // 0 is one pass over the node's data, whose last batch may be smaller
+	Shift  VecRef // added to every gradient before the optimizer sees it; 0 is none
 	Out    VecRef // new parameters
 	OutOpt VecRef // new optimizer state
 }

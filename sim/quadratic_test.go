@@ -78,15 +78,20 @@ func (q *quadratic) Decode(dst []float32, _ string, b []byte) error {
 	return nil
 }
 
-func (q *quadratic) Train(n int, job node.TrainJob, params, opt, out, outOpt []float32) node.Trained {
+func (q *quadratic) Train(n int, job node.TrainJob, params, opt, shift, out, outOpt []float32) node.Trained {
 	copy(out, params)
 	copy(outOpt, opt)
 	p := q.points[n%len(q.points)]
 	t := node.Trained{Steps: cmp.Or(job.Steps, 5)}
 	for range t.Steps {
 		for j := range out {
-			out[j] += float32(q.rate * (p[j] - out[j]))
+			g := out[j] - p[j]
+			if shift != nil {
+				g += shift[j]
+			}
+			out[j] -= float32(q.rate * g)
 		}
+		t.Work += float64(q.rate)
 	}
 	for j := range out {
 		d := float64(out[j] - p[j])

@@ -40,7 +40,7 @@ type Task interface {
 // A Worker does the arithmetic of the nodes of a task, one job at a time. Results must not depend on which worker does a job. It
 // must not be used concurrently.
 type Worker interface {
-	Train(n int, job node.TrainJob, params, opt, out, outOpt []float32) node.Trained
+	Train(n int, job node.TrainJob, params, opt, shift, out, outOpt []float32) node.Trained
 	Mix(job node.MixJob, vecs compute.Vectors, out []float32) (mixing.Report, error)
 	Encode(n int, v []float32) ([]byte, []gossip.TensorStat, error)
 	EncodePieces(n int, job node.EncodeJob, e compute.Encoding) (pieces [][]byte, norm float64, err error)
