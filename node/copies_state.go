@@ -1,0 +1,107 @@
+package node
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// A checkpoint of copies has the numbers: format, number, degree; for each link the peer in four words, and whether the model's part
+// of its pull was taken up. Copies of others are not in it: they are as many times the model as there are links, in every round, and
+// after a crash neighbours send them again.
+const copiesFormat = 1
+
+const (
+	ownVector      = "own"
+	estimateVector = "estimate"
+	shiftVector    = "shift"
+	pullVector     = "pull" // and two letters
+)
+
+const numbersOfLink = 5
+
+func pullName(i int) string {
+	return pullVector + string([]byte{'a' + byte(i/26%26), 'a' + byte(i%26)})
+}
+
+func (k *copies) state() State {
+	s := State{Round: k.round, Age: k.age, Step: k.step, Weight: 1, Params: k.params, Opt: k.opt}
+	if k.own == 0 {
+		return s
+	}
+	d := k.run.Len
+	add := func(name string, v VecRef, length int) {
+		if v != 0 {
+			s.Vectors = append(s.Vectors, NamedVector{Name: name, Vec: v, Len: length})
+		}
+	}
+	s.Numbers = []uint64{copiesFormat, k.number, uint64(k.degree)}
+	add(ownVector, k.own, k.parts*d)
+	if !k.tracks() {
+		return s
+	}
+	add(estimateVector, k.estimate, d)
+	add(shiftVector, k.shift, d)
+	for _, l := range k.links {
+		if l.pull == 0 {
+			continue
+		}
+		add(pullName((len(s.Numbers)-3)/numbersOfLink), l.pull, k.parts*d)
+		for i := 0; i < len(l.peer); i += 8 {
+			s.Numbers = append(s.Numbers, binary.BigEndian.Uint64(l.peer[i:]))
+		}
+		used := uint64(0)
+		if l.used {
+			used = 1
+		}
+		s.Numbers = append(s.Numbers, used)
+	}
+	return s
+}
+
+// restore takes up a checkpoint. Of one that was written otherwise only the model is used.
+func (k *copies) restore(from State) {
+	d := k.run.Len
+	if n := from.Numbers; len(n) >= 3 && n[0] == copiesFormat {
+		k.own = from.Vector(ownVector, k.parts*d)
+	}
+	if k.own == 0 {
+		for _, v := range from.Vectors {
+			k.unused = append(k.unused, v.Vec)
+		}
+		return
+	}
+	k.number, k.degree = from.Numbers[1], uint32(from.Numbers[2])
+	taken := []VecRef{k.own}
+	if k.tracks() {
+		k.estimate, k.shift = from.Vector(estimateVector, d), from.Vector(shiftVector, d)
+		taken = append(taken, k.estimate, k.shift)
+		for i, n := 0, from.Numbers[3:]; len(n) >= numbersOfLink; i, n = i+1, n[numbersOfLink:] {
+			l := &link{pull: from.Vector(pullName(i), k.parts*d), used: n[4] != 0, since: k.number, mark: k.number}
+			for j := range 4 {
+				binary.BigEndian.PutUint64(l.peer[8*j:], n[j])
+			}
+			if l.pull != 0 {
+				k.links = append(k.links, l)
+				taken = append(taken, l.pull)
+			}
+		}
+	}
+	for _, v := range from.Vectors {
+		if !slices.Contains(taken, v.Vec) {
+			k.unused = append(k.unused, v.Vec)
+		}
+	}
+}
+
+func (k *copies) status() MethodStatus {
+	s := MethodStatus{
+		Phase: phaseNames[k.phase], Round: k.round, Announced: k.announced, Age: k.age, Step: k.step, Loss: k.trained.Loss,
+	}
+	for _, l := range k.links {
+		if l.busy {
+			s.InFlight++
+		}
+	}
+	k.report(&s)
+	return s
+}
