@@ -329,9 +329,8 @@ func (k *copies) consensus(c *Core) {
 		if l.pull == 0 {
 			continue
 		}
-		if !l.busy && !l.used { // what is being added to at the moment is for the next round
-			model = append(model, Term{Vec: l.pull, Coef: 1})
-			l.used = true
+		if terms := l.takeUp(c); terms != nil {
+			model = append(model, terms...)
 			mixed++
 		}
 		if k.tracks() {

@@ -16,15 +16,16 @@ type link struct {
 	number uint64 // of the difference that brought the copy to where it is
 	degree uint32 // of the neighbour, as it said with that difference
 
-	// pull is what the steps of this link have moved: of the model since it was last taken up, of the tracker in all. 0 is nothing.
-	pull VecRef
-	used bool   // the model's part was taken up
-	mark uint64 // the newest copy that a step has used: the neighbour's if this node steers, else the own one
+	// pull is what the steps of this link have moved: of the tracker in all, of the model since a time at which all of it had been
+	// taken up. 0 is nothing. What the model has yet to take up is pull less taken, which may be pull itself; 0 is nothing.
+	pull  VecRef
+	taken VecRef
+	mark  uint64 // the newest copy that a step has used: the neighbour's if this node steers, else the own one
 
 	since  uint64 // number of the own copies when the link was made
 	theirs uint64 // the same of the neighbour, as it says when it wants whole copies, and one more; 0 when it has not
 
-	busy  bool // the copy or the pull is being made anew
+	busy  bool // the copy is being made anew, and the pull if this node does not steer
 	gone  bool
 	queue []arrival     // differences that have not been applied, ascending
 	whole *gossip.Delta // whole copies that have come, to be taken when the link is not busy
@@ -45,8 +46,8 @@ type arrival struct {
 
 // How long links wait.
 const (
-	askAgain     = 2 * Second // for an answer, and one round
-	refusedAfter = 4          // askAgain without whole copies: the peer does not want the link
+	askAgain     = Second / 2 // for an answer, and a round
+	refusedAfter = 8          // times as long without whole copies: the peer does not want the link
 	avoidFor     = 30 * Second
 	forgetAfter  = keptDifferences // rounds of silence: what was missed since then nobody has any more
 	recentRounds = 3               // an end that was heard of in the last three rounds is there
@@ -75,7 +76,7 @@ func (k *copies) recent(c *Core, l *link) bool {
 // fresh reports whether a step can be taken: there is something new of the neighbour, and it is not what was new before this node
 // slept.
 func (k *copies) fresh(c *Core, l *link) bool {
-	return l.known && !l.busy && l.number > l.mark && k.recent(c, l)
+	return l.known && l.number > l.mark && k.recent(c, l)
 }
 
 // countDegree is how many neighbours take part as far as can be told.
@@ -98,7 +99,7 @@ func (k *copies) tend(c *Core) {
 		l := k.links[i]
 		silent := c.now - max(l.heardAt, l.madeAt)
 		refused := !l.known && !l.busy && silent > refusedAfter*(askAgain+k.rhythm(l))
-		if !l.m.gone && !l.m.banned.Load() && !refused && silent <= max(refusedAfter*askAgain, forgetAfter*k.rhythm(l)) {
+		if !l.m.gone && !l.m.banned.Load() && !refused && silent <= max(2*refusedAfter*askAgain, forgetAfter*k.rhythm(l)) {
 			i++
 			continue
 		}
@@ -142,7 +143,7 @@ func (k *copies) room() int { return max(0, k.cfg.Degree-len(k.links)) }
 
 // open makes a link.
 func (k *copies) open(c *Core, m *member) *link {
-	l := &link{peer: m.id, m: m, used: true, since: k.number, mark: 0, madeAt: c.now, known: k.origin != 0}
+	l := &link{peer: m.id, m: m, since: k.number, mark: 0, madeAt: c.now, known: k.origin != 0}
 	i, _ := slices.BinarySearchFunc(k.links, m.id, linkOrder)
 	k.links = slices.Insert(k.links, i, l)
 	if !k.steers(l) {
@@ -156,8 +157,11 @@ func (k *copies) cut(c *Core, i int) {
 	l := k.links[i]
 	l.gone = true
 	c.release(l.copy)
+	if l.taken != l.pull {
+		c.release(l.taken)
+	}
 	c.release(l.pull)
-	l.copy, l.pull = 0, 0
+	l.copy, l.pull, l.taken = 0, 0, 0
 	k.links = slices.Delete(k.links, i, i+1)
 }
 
@@ -189,23 +193,22 @@ func (k *copies) dropOrigin(c *Core) {
 func (k *copies) pullTowards(c *Core, l *link, then func()) {
 	l.mark, l.told = l.number, l.number
 	w := weight(float32(k.watch.Gamma()), k.nextDegree, l.degree)
-	l.busy = true
-	k.mix(c, k.pulled(l, w, []Term{{Vec: k.own, Coef: -w}}), func(out VecRef) {
-		k.setPull(c, l, out)
-		l.busy = false
+	spans, whole := k.pulled(l, w, []Term{{Vec: k.own, Coef: -w}})
+	k.mix(c, spans, func(out VecRef) {
+		k.setPull(c, l, out, whole)
 		then()
-		k.advance(c, l)
 	})
 }
 
 // pulled makes the pull of a link after one more step, by which the own vectors go w times the way from here, terms of the own
-// copies, to the neighbour's copy.
-func (k *copies) pulled(l *link, w float64, here []Term) []Span {
-	spans := make([]Span, k.parts)
+// copies, to the neighbour's copy. It is whole if the model has yet to take up all of it.
+func (k *copies) pulled(l *link, w float64, here []Term) (spans []Span, whole bool) {
+	spans = make([]Span, k.parts)
+	whole = l.taken == l.pull
 	for part := range spans {
 		at := part * k.run.Len
 		var terms []Term
-		if l.pull != 0 && (part > 0 || !l.used) {
+		if l.pull != 0 && (part > 0 || !whole) {
 			terms = append(terms, Term{Vec: l.pull, Coef: 1, At: at})
 		}
 		terms = append(terms, Term{Vec: k.copyOf(l), Coef: w, At: at})
@@ -215,17 +218,36 @@ func (k *copies) pulled(l *link, w float64, here []Term) []Span {
 		}
 		spans[part] = Span{Len: k.run.Len, Terms: terms}
 	}
-	return spans
+	return spans, whole
 }
 
-// setPull takes a new pull, unless the link is gone.
-func (k *copies) setPull(c *Core, l *link, pull VecRef) {
+// setPull takes a new pull, of which the model has yet to take up all if it is whole, unless the link is gone.
+func (k *copies) setPull(c *Core, l *link, pull VecRef, whole bool) {
 	if l.gone {
 		c.release(pull)
 		return
 	}
-	c.release(l.pull)
-	l.pull, l.used = pull, false
+	if l.taken != l.pull || whole {
+		c.release(l.pull)
+	}
+	l.pull = pull
+	if whole {
+		l.taken = 0
+	}
+}
+
+// takeUp returns what the model has yet to take up of a link, after which it counts as taken up.
+func (l *link) takeUp(c *Core) []Term {
+	if l.taken == l.pull {
+		return nil
+	}
+	terms := []Term{{Vec: l.pull, Coef: 1}}
+	if l.taken != 0 {
+		terms = append(terms, Term{Vec: l.taken, Coef: -1})
+		c.release(l.taken)
+	}
+	l.taken = l.pull
+	return terms
 }
 
 // at returns the own copies of a number as terms, negative and w-fold, if it is one of the newest, and the degree announced with them.

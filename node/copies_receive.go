@@ -110,7 +110,7 @@ func (k *copies) advance(c *Core, l *link) {
 
 // ask wants what is missing of a neighbour: the differences since the copy that is there, or whole copies.
 func (k *copies) ask(c *Core, l *link) {
-	if l.askedAt != 0 && c.now-l.askedAt < askAgain+k.roundTime {
+	if l.askedAt != 0 && c.now-l.askedAt < askAgain+k.rhythm(l) {
 		return
 	}
 	l.askedAt = c.now
@@ -189,7 +189,7 @@ func (k *copies) apply(c *Core, l *link, a arrival) {
 		}
 		l.busy = true
 		var moved, pull VecRef
-		left := 1
+		whole, left := false, 1
 		ended := func() {
 			if left--; left > 0 {
 				return
@@ -203,7 +203,7 @@ func (k *copies) apply(c *Core, l *link, a arrival) {
 			c.release(l.copy)
 			l.copy, l.number, l.degree = moved, a.seq, a.d.Degree
 			if steps {
-				k.setPull(c, l, pull)
+				k.setPull(c, l, pull, whole)
 				l.mark = markOf(a.d, k.self)
 			}
 			l.m.mixed++
@@ -221,7 +221,9 @@ func (k *copies) apply(c *Core, l *link, a arrival) {
 		}
 		if steps {
 			left++
-			k.mix(c, k.pulled(l, w, here), func(out VecRef) {
+			var pulled []Span
+			pulled, whole = k.pulled(l, w, here)
+			k.mix(c, pulled, func(out VecRef) {
 				pull = out
 				ended()
 			})
@@ -274,9 +276,7 @@ func (k *copies) takeWhole(c *Core, l *link) {
 			c.release(l.copy)
 			l.copy, l.number, l.degree, l.known, l.askedAt = copied, d.Base, d.Degree, true, 0
 			if pull != 0 {
-				was := l.used
-				k.setPull(c, l, pull)
-				l.used = was
+				k.setPull(c, l, pull, false)
 			}
 			l.heardAt = c.now
 			k.advance(c, l)

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// A checkpoint of copies has the numbers: format, number, degree; for each link the peer in four words, and whether the model's part
-// of its pull was taken up. Copies of others are not in it: they are as many times the model as there are links, in every round, and
+// A checkpoint of copies has the numbers: format, number, degree; for each link with a pull the peer in four words. What
+// the model has yet to take up counts as taken up. Copies of others are not in it: they are as many times the model as there are links, in every round, and
 // after a crash neighbours send them again.
 const copiesFormat = 1
 
@@ -17,7 +17,7 @@ const (
 	pullVector     = "pull" // and two letters
 )
 
-const numbersOfLink = 5
+const numbersOfLink = 4
 
 func pullName(i int) string {
 	return pullVector + string([]byte{'a' + byte(i/26%26), 'a' + byte(i%26)})
@@ -49,11 +49,6 @@ func (k *copies) state() State {
 		for i := 0; i < len(l.peer); i += 8 {
 			s.Numbers = append(s.Numbers, binary.BigEndian.Uint64(l.peer[i:]))
 		}
-		used := uint64(0)
-		if l.used {
-			used = 1
-		}
-		s.Numbers = append(s.Numbers, used)
 	}
 	return s
 }
@@ -76,11 +71,11 @@ func (k *copies) restore(from State) {
 		k.estimate, k.shift = from.Vector(estimateVector, d), from.Vector(shiftVector, d)
 		taken = append(taken, k.estimate, k.shift)
 		for i, n := 0, from.Numbers[3:]; len(n) >= numbersOfLink; i, n = i+1, n[numbersOfLink:] {
-			l := &link{pull: from.Vector(pullName(i), k.parts*d), used: n[4] != 0, since: k.number, mark: k.number}
+			l := &link{pull: from.Vector(pullName(i), k.parts*d), since: k.number, mark: k.number}
 			for j := range 4 {
 				binary.BigEndian.PutUint64(l.peer[8*j:], n[j])
 			}
-			if l.pull != 0 {
+			if l.taken = l.pull; l.pull != 0 {
 				k.links = append(k.links, l)
 				taken = append(taken, l.pull)
 			}

@@ -167,7 +167,7 @@ func (e Experiment) Shared() manifest.Manifest {
 	// The pauses of pushes have other bounds here, and may be given where they have no effect.
 	m.Method = manifest.Method{
 		Name: e.Method.Name, Mix: e.Method.Mix, Exchange: e.Method.Exchange, Steps: e.Method.Steps, Batch: e.Method.Batch,
-		Degree: e.Method.Degree, Wake: m.Method.Wake,
+		Degree: e.Method.Degree, Wake: m.Method.Wake, Public: e.effective().Method.Public,
 	}
 	return m
 }
@@ -322,7 +322,7 @@ func (c *checker) measuring() {
 // timeless reports whether a node can go through rounds without end while no time passes.
 func (c *checker) timeless() bool {
 	m, d := c.e.Method, c.e.Compute
-	return c.e.Reference.Name == None && m.Exchange == Announce && m.AnnounceEvery == 0 && d.Other == 0 && d.Step == 0 && (d.Epoch == 0 || !m.Steps.Epoch)
+	return c.e.Reference.Name == None && m.Exchange != Push && m.AnnounceEvery == 0 && d.Other == 0 && d.Step == 0 && (d.Epoch == 0 || !m.Steps.Epoch)
 }
 
 // stop checks that the run ends.

@@ -153,6 +153,7 @@ func (s *Setup) task() error {
 	if err != nil {
 		return err
 	}
+	s.Config.Node.Average.Copies = p.Copies()
 	s.Config.Task, err = sim.Program(p, e.Nodes, e.Seed, s.Roster)
 	return err
 }
