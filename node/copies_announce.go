@@ -20,7 +20,8 @@ type difference struct {
 const (
 	keptDifferences = 64 // as many as can be told from replays, see member.seen
 	keptBlobs       = 4  // of these, if they are blobs: drivers serve the newest eight vectors, copies among them
-	keptVectors     = 16 // spec 05, 5.6
+	keptVectors     = 16 // for a neighbour that is there (spec 05, 5.6)
+	keptAsleep      = 4  // for one that is not, or for the time in which this node has not caught up
 )
 
 // lens are the lengths of the parts of copies, which are encoded apart: they are of different magnitudes.
@@ -75,9 +76,7 @@ func (k *copies) announceWhenSaved(c *Core) {
 		Codec: k.run.Codec, Len: uint32(k.parts * k.run.Len), Pieces: p.Pieces,
 	}
 	for _, l := range k.links {
-		if l.m.up && !l.m.banned.Load() && len(d.To) < maxDegree {
-			d.To = append(d.To, l.peer)
-		}
+		d.To = append(d.To, l.peer)
 		if l.told != 0 {
 			d.Mixed = append(d.Mixed, gossip.Mark{Author: l.peer, Seq: l.told})
 			l.told = 0
@@ -85,8 +84,10 @@ func (k *copies) announceWhenSaved(c *Core) {
 	}
 	k.number, k.degree = c.number(), k.nextDegree
 	msg := &gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Seq: k.number, Body: d}
-	for _, to := range d.To {
-		c.send(to, &gossip.Repair{}, []*gossip.Message{msg})
+	for _, l := range k.links {
+		if l.m.up && !l.m.banned.Load() {
+			c.send(l.peer, &gossip.Repair{}, []*gossip.Message{msg})
+		}
 	}
 	if k.own != k.origin {
 		c.release(k.own)
@@ -115,10 +116,14 @@ func (k *copies) trim(c *Core) {
 		}
 		keep++
 	}
-	needed := k.number
+	needed, recent := k.number, k.number
 	for _, l := range k.links {
-		if !k.steers(l) && k.recent(c, l) {
-			needed = min(needed, l.mark)
+		if k.steers(l) {
+			continue
+		}
+		needed = min(needed, l.mark)
+		if k.recent(c, l) {
+			recent = min(recent, l.mark)
 		}
 	}
 	first := len(k.sent) - max(keep, min(keptVectors, len(k.sent)))
@@ -128,7 +133,8 @@ func (k *copies) trim(c *Core) {
 	k.sent = slices.Delete(k.sent, 0, first)
 	for i := range k.sent {
 		// The step from the copies of number needed on takes the differences after it.
-		if s := &k.sent[i]; s.vec != 0 && (s.msg.Seq <= needed || len(k.sent)-i > keptVectors) {
+		s, age := &k.sent[i], len(k.sent)-i
+		if s.vec != 0 && (s.msg.Seq <= needed || age > keptAsleep && s.msg.Seq <= recent || age > keptVectors) {
 			c.release(s.vec)
 			s.vec = 0
 		}

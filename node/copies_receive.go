@@ -41,7 +41,11 @@ func (k *copies) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 	}
 	if d.Part == gossip.PartDifference {
 		if m.heardAt != 0 && m.round != 0 {
-			m.observeInterval(c.now - m.heardAt)
+			d := c.now - m.heardAt
+			if m.interval != 0 { // a node that has slept is not a slow one
+				d = min(d, 2*m.interval)
+			}
+			m.observeInterval(d)
 		}
 		m.heardAt, m.round, m.age, m.loss = c.now, d.Round, d.Age, d.Loss
 	}
