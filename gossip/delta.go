@@ -9,6 +9,7 @@ type Delta struct {
 	Fragment uint32  // of the model; 0 if it is not divided
 	Round    uint64  // what counts as a round is up to the method
 	Base     uint64  // names the state that the delta starts from
+	Version  uint64  // names the author's state when it was announced
 	Age      uint64  // local steps that went into that state, here or elsewhere
 	Steps    uint64  // local steps in the delta
 	Samples  uint64  // training examples behind them
@@ -72,6 +73,7 @@ type (
 		Fragment uint32
 		Round    uint64
 		Base     uint64
+		Version  uint64
 		Age      uint64
 		Steps    uint64
 		Samples  uint64
@@ -102,7 +104,7 @@ type (
 
 func deltaToWire(d *Delta) *wireDelta {
 	w := &wireDelta{
-		Part: uint8(d.Part), Fragment: d.Fragment, Round: d.Round, Base: d.Base, Age: d.Age, Steps: d.Steps, Samples: d.Samples,
+		Part: uint8(d.Part), Fragment: d.Fragment, Round: d.Round, Base: d.Base, Version: d.Version, Age: d.Age, Steps: d.Steps, Samples: d.Samples,
 		Speed: d.Speed, Loss: d.Loss, Degree: d.Degree, Rate: d.Rate, To: filled(d.To), Mixed: filled(toMarks(d.Mixed)), Refused: filled(toRefusals(d.Refused)),
 		Codec: d.Codec, Len: d.Len, Pieces: []wirePiece{},
 	}
@@ -134,7 +136,7 @@ func deltaFromWire(raw []byte, lim Limits) (Body, Verdict) {
 		return nil, malformed
 	}
 	d := &Delta{
-		Part: Part(w.Part), Fragment: w.Fragment, Round: w.Round, Base: w.Base, Age: w.Age, Steps: w.Steps, Samples: w.Samples,
+		Part: Part(w.Part), Fragment: w.Fragment, Round: w.Round, Base: w.Base, Version: w.Version, Age: w.Age, Steps: w.Steps, Samples: w.Samples,
 		Speed: w.Speed, Loss: w.Loss, Degree: w.Degree, Rate: w.Rate, Mixed: fromMarks(w.Mixed), Refused: fromRefusals(w.Refused), Codec: w.Codec, Len: w.Len,
 	}
 	if len(w.To) > 0 {
@@ -156,7 +158,7 @@ func deltaFromWire(raw []byte, lim Limits) (Body, Verdict) {
 }
 
 func deltaSize(d *Delta) int {
-	n := 1 + number(uint64(d.Part)) + number(uint64(d.Fragment)) + number(d.Round) + number(d.Base) + number(d.Age) + number(d.Steps) +
+	n := 1 + number(uint64(d.Part)) + number(uint64(d.Fragment)) + number(d.Round) + number(d.Base) + number(d.Version) + number(d.Age) + number(d.Steps) +
 		number(d.Samples) + 5 + 5 + number(uint64(d.Degree)) + 5
 	n += peersSize(d.To) + head(len(d.Mixed)) + marksSize(d.Mixed) + refusalsSize(d.Refused)
 	n += head(len(d.Codec)) + len(d.Codec) + number(uint64(d.Len)) + head(len(d.Pieces))

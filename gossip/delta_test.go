@@ -14,7 +14,7 @@ func TestEveryDeltaComesBackAsItWasSealed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := &Delta{
 			Part: Part(rapid.Uint8Range(1, 255).Draw(t, "part")), Fragment: rapid.Uint32().Draw(t, "fragment"),
-			Round: rapid.Uint64().Draw(t, "round"), Base: rapid.Uint64().Draw(t, "base"), Age: rapid.Uint64().Draw(t, "age"),
+			Round: rapid.Uint64().Draw(t, "round"), Base: rapid.Uint64().Draw(t, "base"), Version: rapid.Uint64().Draw(t, "version"), Age: rapid.Uint64().Draw(t, "age"),
 			Steps: rapid.Uint64().Draw(t, "steps"), Samples: rapid.Uint64().Draw(t, "samples"),
 			Speed: float32(rapid.Float64Range(0, 1e30).Draw(t, "speed")), Loss: float32(rapid.Float64Range(-1e30, 1e30).Draw(t, "loss")),
 			Degree: rapid.Uint32().Draw(t, "degree"), Rate: float32(rapid.Float64Range(0, 1).Draw(t, "rate")),

@@ -134,7 +134,7 @@ const (
 // and report back as events; a job may read only vectors that exist when its batch is handed out, and the driver keeps a
 // released vector as long as a job that was handed out before still reads it.
 //
-// The batch and its slices belong to the core and are valid until the next Step.
+// The batch and its slices belong to the core and are valid until the next Step, see [Config.Batch].
 type Batch struct {
 	Cell     *uint32           // 0. the cell whose broadcasts the node hears, and speaks to, from now on; nil: as before
 	Persist  []Record          // 1. durable first
@@ -150,6 +150,8 @@ type Batch struct {
 	Score    []PeerMark        // 5. how much a peer is trusted
 	Observe  []Stat            // 5. for metrics, logs and traces
 	Done     bool              // 6. the node has left
+
+	scratch
 }
 
 // A Record is a small value that must be durable.

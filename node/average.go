@@ -144,12 +144,12 @@ type average struct {
 
 var _ Method = (*average)(nil)
 
-func newAverage(cfg Config, from State) (*average, error) {
+func newAverage(cfg *Config, from State) (*average, error) {
 	if err := cfg.Average.validate(); err != nil {
 		return nil, err
 	}
 	a := &average{
-		cfg: cfg.Average, self: cfg.Self, run: &cfg,
+		cfg: cfg.Average, self: cfg.Self, run: cfg,
 		params: from.Params, opt: from.Opt, round: from.Round, age: from.Age, step: from.Step,
 		upkeep: upkeep{saveEvery: cfg.Average.SaveEvery, evaluateEvery: cfg.Average.EvaluateEvery},
 	}
@@ -339,9 +339,9 @@ func (a *average) announceWhenSaved(c *Core) {
 	}
 	u := a.describe(c, a.payload)
 	if a.sum != nil {
-		a.sum.describe(u)
+		a.sum.describe(&u)
 	}
-	seq := c.publish(u)
+	seq := c.publish(&u)
 	c.sent.add(seq)
 	a.announced, a.announcedAt = a.round, c.now
 	a.payload = Encoded{}
@@ -350,14 +350,14 @@ func (a *average) announceWhenSaved(c *Core) {
 }
 
 // describe makes the update of this round, with what became of others' updates since the last one.
-func (a *average) describe(c *Core, p Encoded) *gossip.Update {
-	u := &gossip.Update{
+func (a *average) describe(c *Core, p Encoded) gossip.Update {
+	u := gossip.Update{
 		Round: a.round, Age: a.age, Samples: a.trained.Samples, Degree: a.degree(c), Loss: float32(a.trained.Loss),
-		Mixed: newestMarks(a.marks), Refused: sortRefusals(a.refusal), Stats: p.Stats,
+		Mixed: append([]gossip.Mark(nil), newestMarks(a.marks)...), Refused: sortRefusals(a.refusal), Stats: p.Stats,
 		Codec: a.run.Codec, Len: uint32(a.run.Len),
 		Inline: p.Payload.Inline, Blob: p.Payload.Blob, Size: p.Payload.Size,
 	}
-	a.marks, a.refusal = nil, nil
+	a.marks, a.refusal = a.marks[:0], nil
 	return u
 }
 
@@ -377,7 +377,7 @@ func (a *average) degree(c *Core) uint32 {
 		return 1
 	}
 	n := 0
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if m.active(c.now, a.roundTime) {
 			n++
 		}

@@ -22,7 +22,7 @@ type slot struct {
 // have something new.
 func (a *average) takeFromRoster(c *Core) {
 	var fresh []*member
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if a.wants(m) && !a.postpones(c, m) {
 			fresh = append(fresh, m)
 		}
@@ -78,7 +78,8 @@ func slotOrder(s *slot, id PeerID) int { return comparePeers(s.m.id, id) }
 
 func (a *average) take(c *Core, m *member) {
 	m.taken = m.seq.Load()
-	s := &slot{m: m, seq: m.taken, update: m.update}
+	s := c.out.slot()
+	*s = slot{m: m, seq: m.taken, update: m.update}
 	if a.sum == nil && a.stale(s.update.Age) {
 		// Known before a byte of it is pulled.
 		a.refuse(c, s, gossip.RefusedStale, "its model is far behind")
@@ -91,6 +92,17 @@ func (a *average) take(c *Core, m *member) {
 		Job: s.job, Author: m.id, Codec: s.update.Codec, Len: int(s.update.Len), Out: s.vec,
 		Piece: gossip.Piece{Inline: s.update.Inline, Blob: s.update.Blob, Size: s.update.Size},
 	})
+}
+
+// slot returns one that is not used.
+func (s *scratch) slot() *slot {
+	last := len(s.slots) - 1
+	if last < 0 {
+		return new(slot)
+	}
+	unused := s.slots[last]
+	s.slots = s.slots[:last]
+	return unused
 }
 
 func (a *average) stale(age uint64) bool { return age < a.age/staleFactor }
@@ -156,7 +168,7 @@ func (a *average) mix(c *Core) {
 		a.endRound(c)
 		return
 	}
-	if s := a.adoptable(); s != nil {
+	if s := a.adoptable(c); s != nil {
 		a.adopt(c, s)
 		a.afterMix(c)
 		return
@@ -165,11 +177,13 @@ func (a *average) mix(c *Core) {
 		Job: c.newJob(), Rule: a.cfg.Mix, Out: c.newRef(),
 		Own: MixInput{Peer: a.self, Vec: a.params, Age: a.age, Samples: a.trained.Samples, Degree: a.degree(c)},
 	}
+	from := len(c.out.inputs)
 	for _, s := range a.inMix {
-		job.In = append(job.In, MixInput{
+		c.out.inputs = append(c.out.inputs, MixInput{
 			Peer: s.m.id, Vec: s.vec, Age: s.update.Age, Samples: s.update.Samples, Degree: s.update.Degree, Stats: s.update.Stats,
 		})
 	}
+	job.In = c.out.inputs[from:]
 	a.startMix(c, job)
 }
 
@@ -180,11 +194,11 @@ func (a *average) startMix(c *Core, job MixJob) {
 
 // adoptable returns the contribution that this node should take over instead of mixing, because it is far behind the
 // others: the one with the most local steps, liars' claims cut. It returns nil if the node should mix, or has nothing to mix.
-func (a *average) adoptable() *slot {
+func (a *average) adoptable(c *Core) *slot {
 	if len(a.inMix) == 0 || (a.mixedYet && len(a.inMix) < adoptQuorum) {
 		return nil
 	}
-	limit := lowerMedian(a.ages(false))
+	limit := lowerMedian(a.ages(c, false))
 	if a.age >= limit/staleFactor {
 		return nil
 	}
@@ -197,15 +211,16 @@ func (a *average) adoptable() *slot {
 	return best
 }
 
-// ages lists the ages of the contributions, with the own one if asked.
-func (a *average) ages(own bool) []uint64 {
-	var ages []uint64
+// ages lists the ages of the contributions, with the own one if asked. The list is valid until the next one.
+func (a *average) ages(c *Core, own bool) []uint64 {
+	ages := c.out.ages[:0]
 	if own {
 		ages = append(ages, a.age)
 	}
 	for _, s := range a.inMix {
 		ages = append(ages, s.update.Age)
 	}
+	c.out.ages = ages
 	return ages
 }
 
@@ -217,7 +232,7 @@ func lowerMedian(v []uint64) uint64 {
 func (a *average) adopt(c *Core, s *slot) {
 	c.release(a.params)
 	a.params = s.vec
-	a.age = min(s.update.Age, ageCap*lowerMedian(a.ages(false)))
+	a.age = min(s.update.Age, ageCap*lowerMedian(a.ages(c, false)))
 	c.observe(Stat{Kind: StatAdopted, Peer: s.m.id, Round: a.round, Value: float64(a.age)})
 	for _, o := range a.inMix {
 		if o != s {
@@ -233,7 +248,7 @@ func (a *average) endMix(c *Core, r mixing.Report) {
 	for _, d := range r.Dropped {
 		dropped[d.Peer] = true
 	}
-	counted := a.inMix[:0:0]
+	counted := a.inMix[:0]
 	for _, s := range a.inMix {
 		if a.sum == nil { // push-sum keeps what it has seen of each in-neighbour
 			c.release(s.vec)
@@ -249,7 +264,7 @@ func (a *average) endMix(c *Core, r mixing.Report) {
 	}
 	a.inMix = counted
 	if r.Rejected == "" && len(counted) > 0 {
-		limit := ageCap * lowerMedian(a.ages(true))
+		limit := ageCap * lowerMedian(a.ages(c, true))
 		for _, s := range counted {
 			a.age = max(a.age, min(s.update.Age, limit))
 		}
@@ -266,6 +281,8 @@ func (a *average) count(c *Core) {
 		s.m.mixed++
 		a.marks = append(a.marks, gossip.Mark{Author: s.m.id, Seq: s.seq})
 		c.mark(s.m, scoreGood, "mixed in")
+		*s = slot{}
+		c.out.slots = append(c.out.slots, s)
 	}
 	if len(a.inMix) > 0 {
 		a.mixedYet = true

@@ -112,12 +112,12 @@ type errand struct {
 	then func(c *Core, ev Event)
 }
 
-func newCopies(cfg Config, from State) (*copies, error) {
+func newCopies(cfg *Config, from State) (*copies, error) {
 	if err := cfg.Average.validate(); err != nil {
 		return nil, err
 	}
 	k := &copies{
-		cfg: cfg.Average, self: cfg.Self, run: &cfg, parts: 1,
+		cfg: cfg.Average, self: cfg.Self, run: cfg, parts: 1,
 		params: from.Params, opt: from.Opt, round: from.Round, age: from.Age, step: from.Step,
 		upkeep:  upkeep{saveEvery: cfg.Average.SaveEvery, evaluateEvery: cfg.Average.EvaluateEvery},
 		watch:   track.NewWatch(cfg.Average.Copies.Gamma),

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"starling/gossip"
@@ -27,8 +28,8 @@ type link struct {
 
 	busy  bool // the copy is being made anew, and the pull if this node does not steer
 	gone  bool
-	queue []arrival     // differences that have not been applied, ascending
-	whole *gossip.Delta // whole copies that have come, to be taken when the link is not busy
+	queue []pendingDifference // differences that have not been applied, ascending
+	whole *gossip.Delta       // whole copies that have come, to be taken when the link is not busy
 
 	madeAt   Instant
 	heardAt  Instant // newest difference
@@ -38,8 +39,8 @@ type link struct {
 	told     uint64 // the neighbour's difference that the next own one says has counted; 0 is none
 }
 
-// An arrival is a difference that has come.
-type arrival struct {
+// A pendingDifference has come, and it may not be its turn yet.
+type pendingDifference struct {
 	seq uint64
 	d   *gossip.Delta
 }
@@ -109,7 +110,7 @@ func (k *copies) tend(c *Core) {
 		k.cut(c, i)
 	}
 	var others []*member
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if m.up && !m.banned.Load() && c.now >= m.avoidUntil && k.link(m.id) == nil {
 			others = append(others, m)
 		}
@@ -136,7 +137,9 @@ func (k *copies) tend(c *Core) {
 }
 
 // rank orders the peers by how much a node would like to have them as neighbours.
-func (k *copies) rank(p PeerID) uint64 { return hashPeer(key(k.self)^key(p), (*PeerID)(&k.run.Run)) }
+func (k *copies) rank(p PeerID) uint64 {
+	return hashPeer(binary.BigEndian.Uint64(k.self[:])^binary.BigEndian.Uint64(p[:]), (*PeerID)(&k.run.Run))
+}
 
 // room is how many more links there may be.
 func (k *copies) room() int { return max(0, k.cfg.Degree-len(k.links)) }

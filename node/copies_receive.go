@@ -64,14 +64,14 @@ func (k *copies) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 		}
 	case seq > l.number || !l.known:
 		l.heardAt = c.now
-		k.enqueue(l, arrival{seq, d})
+		k.enqueue(l, pendingDifference{seq, d})
 	}
 	k.advance(c, l)
 }
 
 // enqueue keeps a difference until it is its turn. One more than can be kept means that whole copies are needed.
-func (k *copies) enqueue(l *link, a arrival) {
-	i, found := slices.BinarySearchFunc(l.queue, a.seq, func(b arrival, seq uint64) int { return cmp.Compare(b.seq, seq) })
+func (k *copies) enqueue(l *link, a pendingDifference) {
+	i, found := slices.BinarySearchFunc(l.queue, a.seq, func(b pendingDifference, seq uint64) int { return cmp.Compare(b.seq, seq) })
 	switch {
 	case found:
 	case len(l.queue) == keptDifferences:
@@ -92,9 +92,9 @@ func (k *copies) advance(c *Core, l *link) {
 		return
 	}
 	if l.known {
-		l.queue = slices.DeleteFunc(l.queue, func(a arrival) bool { return a.seq <= l.number })
+		l.queue = slices.DeleteFunc(l.queue, func(a pendingDifference) bool { return a.seq <= l.number })
 		// What comes before the next one was announced in a life that the neighbour does not remember.
-		if i := slices.IndexFunc(l.queue, func(a arrival) bool { return a.d.Base == l.number }); i > 0 {
+		if i := slices.IndexFunc(l.queue, func(a pendingDifference) bool { return a.d.Base == l.number }); i > 0 {
 			l.queue = slices.Delete(l.queue, 0, i)
 		}
 	}
@@ -183,7 +183,7 @@ func (k *copies) missed(c *Core, l *link, err FetchError) {
 }
 
 // apply moves a copy by a difference, and takes the neighbour's step on the link if it says that it has taken one.
-func (k *copies) apply(c *Core, l *link, a arrival) {
+func (k *copies) apply(c *Core, l *link, a pendingDifference) {
 	k.fetch(c, l, a.d, func(parts []VecRef, _ FetchError) {
 		here, w, steps, ok := k.stepOf(l, a.d)
 		if !ok {

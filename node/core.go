@@ -17,8 +17,9 @@ const SeqKey = "seq"
 // Config is what a Core is built from. All nodes of a run agree on everything above the line.
 type Config struct {
 	Run     gossip.RunID
-	Method  string // "average"
-	Average AverageConfig
+	Method  string        // "average" or "outer"
+	Average AverageConfig // for the method average
+	Outer   OuterConfig   // for the method outer
 
 	Codec      string // canonical name of the run's codec; updates in another one are rejected
 	Len        int    // length of the run's vectors in floats
@@ -45,6 +46,10 @@ type Config struct {
 	// miss what gossip lost, and costs 40 bytes for each member of the run. Default 10 s.
 	RepairEvery Instant
 
+	// Batch is the memory of the batches that Step returns. Cores that are stepped one after the other may share one: what a step
+	// of one returns is then valid until the next step of any. Default is one for this core alone.
+	Batch *Batch
+
 	// MaxMembers bounds the roster, and so the memory that strangers can claim. When it is full the member not heard
 	// from for longest gives way. Default 4096.
 	MaxMembers int
@@ -56,6 +61,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.MaxMembers == 0 {
 		c.MaxMembers = 4096
+	}
+	if c.Batch == nil {
+		c.Batch = new(Batch)
 	}
 }
 
@@ -100,7 +108,15 @@ type Core struct {
 	greeted  int     // digests sent to peers that came up since the last exchange
 	alarmAt  Instant // what the method asked for; 0 is none
 
-	out Batch
+	out *Batch
+}
+
+// scratch is memory that the core uses again, of what lives as long as a batch or shorter.
+type scratch struct {
+	values []byte     // of Persist
+	inputs []MixInput // of Mix
+	ages   []uint64
+	slots  []*slot // unused ones
 }
 
 type mode uint8
@@ -122,7 +138,7 @@ func New(cfg Config, from State) (*Core, error) {
 	if from.Params == 0 || from.Opt == 0 {
 		return nil, errors.New("node config: the state names no vectors")
 	}
-	c := &Core{cfg: cfg, seq: cfg.Seq, lastRef: max(from.Params, from.Opt)}
+	c := &Core{cfg: cfg, out: cfg.Batch, seq: cfg.Seq, lastRef: max(from.Params, from.Opt)}
 	for _, v := range from.Vectors {
 		c.lastRef = max(c.lastRef, v.Vec)
 	}
@@ -132,23 +148,29 @@ func New(cfg Config, from State) (*Core, error) {
 	c.ownSeq.Store(c.seq)
 	c.repairs = cfg.Average.Exchange != Push && cfg.Average.Exchange != Copies
 	c.roster.seed = cfg.Rand.Uint64()
-	c.roster.rebuild(0)
+	c.roster.rebuild(0, nil)
 	c.cell.Store(uint64(gossip.Cell(cfg.Self, 0, cfg.Cells)))
 	switch {
 	case cfg.Method == "average" && cfg.Average.Exchange == Copies:
-		m, err := newCopies(cfg, from)
+		m, err := newCopies(&c.cfg, from)
 		if err != nil {
 			return nil, fmt.Errorf("method average: %w", err)
 		}
 		c.method = m
 	case cfg.Method == "average":
-		m, err := newAverage(cfg, from)
+		m, err := newAverage(&c.cfg, from)
 		if err != nil {
 			return nil, fmt.Errorf("method average: %w", err)
 		}
 		c.method = m
+	case cfg.Method == "outer":
+		m, err := newOuter(cfg, from)
+		if err != nil {
+			return nil, fmt.Errorf("method outer: %w", err)
+		}
+		c.method = m
 	default:
-		return nil, fmt.Errorf("node config: unknown method %q; this build has average", cfg.Method)
+		return nil, fmt.Errorf("node config: unknown method %q; this build has average and outer", cfg.Method)
 	}
 	return c, nil
 }
@@ -161,7 +183,7 @@ func (c *Core) Step(now Instant, ev Event) *Batch {
 	c.resetBatch()
 	if c.mode == left {
 		c.out.Done = true
-		return &c.out
+		return c.out
 	}
 	if !c.started {
 		c.started = true
@@ -195,7 +217,7 @@ func (c *Core) Step(now Instant, ev Event) *Batch {
 		c.repairWithRandomPeer()
 		c.scheduleRepair()
 	}
-	return &c.out
+	return c.out
 }
 
 // Wake reports when Step(now, Tick{}) is next due. There is always at most one such instant, and each Step replaces it.
@@ -211,8 +233,9 @@ func (c *Core) Wake() (Instant, bool) {
 }
 
 func (c *Core) resetBatch() {
-	b := &c.out
-	b.Persist = b.Persist[:0]
+	b := c.out
+	b.Persist, b.values = b.Persist[:0], b.values[:0]
+	b.inputs = b.inputs[:0]
 	b.Publish = b.Publish[:0]
 	b.Send = b.Send[:0]
 	b.Fetch = b.Fetch[:0]
@@ -304,7 +327,9 @@ func (c *Core) meetSelf(msg *gossip.Message) {
 }
 
 func (c *Core) persistSeq() {
-	c.out.Persist = append(c.out.Persist, Record{Key: SeqKey, Value: binary.BigEndian.AppendUint64(nil, c.seq)})
+	from := len(c.out.values)
+	c.out.values = binary.BigEndian.AppendUint64(c.out.values, c.seq)
+	c.out.Persist = append(c.out.Persist, Record{Key: SeqKey, Value: c.out.values[from:]})
 }
 
 func (c *Core) peerUp(id PeerID) {
@@ -333,7 +358,7 @@ func (c *Core) enter(epoch uint64) {
 	cell := gossip.Cell(c.cfg.Self, epoch, c.cfg.Cells)
 	c.cell.Store(epoch<<32 | uint64(cell))
 	c.greeted = 0
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if gossip.Cell(m.id, epoch, c.cfg.Cells) != cell {
 			m.up, m.update, m.last = false, nil, nil
 		}

@@ -43,7 +43,7 @@ func (a *average) gather(c *Core) {
 		return
 	}
 	var due, there []*member
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		switch {
 		case a.holds(m):
 		case a.due(c, m, c.now+p):

@@ -45,6 +45,8 @@ type push struct {
 	cfg    PushConfig
 	wakeAt Instant
 
+	envelope gossip.Message // of all pushes
+
 	job     JobID   // encoding for a push
 	of      VecRef  // what payload encodes
 	payload Encoded // of the newest push
@@ -52,6 +54,7 @@ type push struct {
 
 // begin starts the rhythm, at a random point of it.
 func (p *push) begin(c *Core) {
+	p.envelope = gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Body: &gossip.Repair{}}
 	p.wakeAt = c.now + 1 + Instant(c.cfg.Rand.Int64N(int64(p.cfg.Every)))
 }
 
@@ -92,12 +95,19 @@ func (p *push) encoded(c *Core, a *average, ev Encoded) {
 
 // send numbers the update and sends it, sealed like a broadcast and in the envelope of a repair, to whomever the driver picks.
 func (p *push) send(c *Core, a *average) {
-	u := a.describe(c, p.payload)
+	// In one piece: every push of a run makes one.
+	said := &struct {
+		update  gossip.Update
+		message gossip.Message
+		forward [1]*gossip.Message
+	}{update: a.describe(c, p.payload)}
 	seq := c.number()
 	c.sent.add(seq)
-	c.send(PeerID{}, &gossip.Repair{}, []*gossip.Message{{Run: c.cfg.Run, Author: c.cfg.Self, Seq: seq, Body: u}})
+	said.message = gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Seq: seq, Body: &said.update}
+	said.forward[0] = &said.message
+	c.out.Send = append(c.out.Send, Envelope{Msg: &p.envelope, Forward: said.forward[:]})
 	a.announced, a.announcedAt = a.round, c.now
-	c.observe(Stat{Kind: StatPublished, Round: a.round, Value: float64(u.Size)})
+	c.observe(Stat{Kind: StatPublished, Round: a.round, Value: float64(said.update.Size)})
 }
 
 // rest waits for a model, or goes on with what has come in the meantime.

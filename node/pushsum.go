@@ -91,7 +91,7 @@ func (p *pushSum) share(c *Core, a *average) {
 // choose keeps the out-neighbours that are still active and fills up with random others, so that links last.
 func (p *pushSum) choose(c *Core, a *average) []PeerID {
 	var keep, others []PeerID
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		switch {
 		case !m.active(c.now, a.roundTime):
 		case slices.Contains(p.to, m.id):
@@ -118,7 +118,7 @@ func (p *pushSum) mix(c *Core, a *average) {
 	job := MixJob{Job: c.newJob(), Out: c.newRef()}
 	weight := 0.0
 	p.forget(c, a)
-	if a.adoptable() == nil {
+	if a.adoptable(c) == nil {
 		// A node far behind brings no mass in: it takes over what it hears (spec 06, 6.7, join with w = 0).
 		n := float64(len(p.to))
 		weight = p.weight

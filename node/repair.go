@@ -21,8 +21,8 @@ func (c *Core) scheduleRepair() {
 }
 
 func (c *Core) repairWithRandomPeer() {
-	up := make([]PeerID, 0, len(c.roster.list))
-	for _, m := range c.roster.list {
+	up := make([]PeerID, 0, len(c.roster.all))
+	for _, m := range c.roster.sorted() {
 		if m.up {
 			up = append(up, m.id)
 		}
@@ -34,7 +34,7 @@ func (c *Core) repairWithRandomPeer() {
 
 func (c *Core) sendDigest(to PeerID, reply bool) {
 	d := &gossip.Digest{Reply: reply}
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if m.last != nil {
 			d.Known = append(d.Known, gossip.Mark{Author: m.id, Seq: m.seq.Load()})
 		}
@@ -58,10 +58,10 @@ func (c *Core) answerDigest(from PeerID, d *gossip.Digest) {
 		forward = append(forward, own)
 	}
 	// Start at a random member, so that a run larger than one repair is covered by several.
-	if n := len(c.roster.list); n > 0 {
+	if n := len(c.roster.all); n > 0 {
 		first := c.cfg.Rand.IntN(n)
 		for i := range n {
-			m := c.roster.list[(first+i)%n]
+			m := c.roster.sorted()[(first+i)%n]
 			if m.last != nil && m.id != from && m.seq.Load() > known[m.id] && len(forward) < maxRepair {
 				forward = append(forward, m.last)
 			}

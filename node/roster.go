@@ -12,49 +12,57 @@ import (
 
 // A roster is what a node knows of the other members of its run.
 type roster struct {
-	list  []*member             // ascending by peer: whatever walks the roster walks this
-	keys  []uint64              // the first bytes of their IDs, big-endian, for a search that touches no member
-	table atomic.Pointer[table] // the same members by peer, for Check as well
-	seed  uint64                // of the table's hash: strangers choose their peer IDs
-	own   *gossip.Message       // newest broadcast of this node
+	all     []*member             // whatever walks the roster walks sorted
+	ordered bool                  // all is ascending by peer
+	table   atomic.Pointer[table] // the same members by peer, for Check as well
+	seed    uint64                // of the table's hash: strangers choose their peer IDs
+	own     *gossip.Message       // newest broadcast of this node
 }
 
-// A member is one other node, whether connected or only heard of. Check reads id, seq, seen and banned; all else belongs to Step.
+// A member is one other node, whether connected or only heard of. Check reads id, seq, seen and banned; all else belongs to Step. There can
+// be very many, so counters are no wider than a member lives.
 type member struct {
-	id     PeerID
-	seq    atomic.Uint64 // of its newest message
-	seen   atomic.Uint64 // which of its newest messages were there: bit i is for number seq - i
-	banned atomic.Bool
-
-	up   bool // connected
-	gone bool // said goodbye, and was not heard of since
+	id   PeerID
+	seq  atomic.Uint64 // of its newest message
+	seen atomic.Uint64 // which of its newest messages were there: bit i is for number seq - i
 
 	last     *gossip.Message // newest message, passed on in repairs
 	update   *gossip.Update  // its newest update while that can still be mixed in; nil after a Leave
 	round    uint64          // of its newest update, as are age and loss
 	age      uint64
-	loss     float32
 	heardAt  Instant // when update came, or when the peer was first seen
 	interval Instant // smoothed time between its updates; 0 before the second one
 
 	avoidUntil Instant // it does not want this node as a neighbour; see type copies
 
 	taken uint64 // sequence number of its newest update that this node tried to mix in
-
-	accepted uint64 // updates heard
-	mixed    uint64 // of these, mixed in
-	refused  [refusalReasons]uint64
-
 	score float64
+
+	accepted uint32 // updates heard
+	mixed    uint32 // of these, mixed in
+	refused  [refusalReasons]uint32
+
+	loss   float32
+	speed  float32 // local steps in a second, as it says with a pseudo-gradient
+	banned atomic.Bool
+	up     bool // connected
+	gone   bool // said goodbye, and was not heard of since
 }
 
 const refusalReasons = 5 // one more than the largest gossip.RefusalReason
 
-// A table finds members by peer, by open addressing with linear probing. One goroutine changes it while others may read: slots are
+// A table finds members by peer, by open addressing with linear probing. One goroutine changes it while others may read: places are
 // only ever filled; a table that is too full, or that somebody has to go from, is replaced.
 type table struct {
-	slots []atomic.Pointer[member] // a power of two, at least a quarter of them empty
-	used  int
+	places []place // a power of two, at least a quarter of them empty
+	used   int
+}
+
+// A place has the hash beside the member: most who pass by need not look at a member that is not theirs. It is written before the
+// member is, and not changed afterwards.
+type place struct {
+	hash   uint64
+	member atomic.Pointer[member]
 }
 
 func newTable(members int) *table {
@@ -62,17 +70,20 @@ func newTable(members int) *table {
 	for n*3 < members*4 {
 		n *= 2
 	}
-	return &table{slots: make([]atomic.Pointer[member], n)}
+	return &table{places: make([]place, n)}
 }
 
-func (t *table) add(seed uint64, m *member) {
-	i := hashPeer(seed, &m.id)
-	for t.slots[i&uint64(len(t.slots)-1)].Load() != nil {
+func (t *table) add(hash uint64, m *member) {
+	i := hash
+	for t.at(i).member.Load() != nil {
 		i++
 	}
-	t.slots[i&uint64(len(t.slots)-1)].Store(m)
+	t.at(i).hash = hash
+	t.at(i).member.Store(m)
 	t.used++
 }
+
+func (t *table) at(i uint64) *place { return &t.places[i&uint64(len(t.places)-1)] }
 
 // hashPeer mixes two words of a peer ID, which for honest peers are random, with the seed.
 func hashPeer(seed uint64, id *PeerID) uint64 {
@@ -84,49 +95,53 @@ func hashPeer(seed uint64, id *PeerID) uint64 {
 // find returns the member of that name, or nil. It is safe for concurrent use.
 func (r *roster) find(id PeerID) *member {
 	t := r.table.Load()
-	for i := hashPeer(r.seed, &id); ; i++ {
-		m := t.slots[i&uint64(len(t.slots)-1)].Load()
-		if m == nil || m.id == id {
+	hash := hashPeer(r.seed, &id)
+	for i := hash; ; i++ {
+		p := t.at(i)
+		m := p.member.Load()
+		if m == nil || p.hash == hash && m.id == id {
 			return m
 		}
 	}
 }
 
-func key(id PeerID) uint64 { return binary.BigEndian.Uint64(id[:8]) }
-
-// position returns where in the list a member is or would be.
-func (r *roster) position(id PeerID) int {
-	i, found := slices.BinarySearch(r.keys, key(id))
-	for found && i < len(r.keys) && r.keys[i] == key(id) && comparePeers(r.list[i].id, id) < 0 {
-		i++
+// sorted returns the members ascending by peer. The slice is valid until the next add or remove.
+func (r *roster) sorted() []*member {
+	if !r.ordered {
+		slices.SortFunc(r.all, func(a, b *member) int { return comparePeers(a.id, b.id) })
+		r.ordered = true
 	}
-	return i
+	return r.all
 }
 
 func (r *roster) add(m *member) {
-	i := r.position(m.id)
-	r.list, r.keys = slices.Insert(r.list, i, m), slices.Insert(r.keys, i, key(m.id))
+	r.all, r.ordered = append(r.all, m), false
 	t := r.table.Load()
-	if (t.used+1)*4 <= len(t.slots)*3 {
-		t.add(r.seed, m)
-		return
+	if (t.used+1)*4 > len(t.places)*3 {
+		t = r.rebuild(t.used+1, nil)
 	}
-	r.rebuild(2 * len(r.list))
+	t.add(hashPeer(r.seed, &m.id), m)
 }
 
 func (r *roster) remove(m *member) {
-	i := r.position(m.id)
-	r.list, r.keys = slices.Delete(r.list, i, i+1), slices.Delete(r.keys, i, i+1)
-	r.rebuild(len(r.list))
+	i := slices.Index(r.all, m)
+	r.all = slices.Delete(r.all, i, i+1)
+	r.rebuild(len(r.all), m)
 }
 
-// rebuild replaces the table by one with room for so many members.
-func (r *roster) rebuild(members int) {
+// rebuild replaces the table by one with room for so many members and without the one that goes.
+func (r *roster) rebuild(members int, goes *member) *table {
 	t := newTable(members)
-	for _, m := range r.list {
-		t.add(r.seed, m)
+	if old := r.table.Load(); old != nil {
+		for i := range old.places {
+			p := &old.places[i]
+			if m := p.member.Load(); m != nil && m != goes {
+				t.add(p.hash, m)
+			}
+		}
 	}
 	r.table.Store(t)
+	return t
 }
 
 // late reports whether a message that is not the newest one was not there before, as far back as is remembered. What it reads is
@@ -159,7 +174,7 @@ func (c *Core) member(id PeerID) *member {
 	if m := c.roster.find(id); m != nil {
 		return m
 	}
-	if len(c.roster.list) >= c.cfg.MaxMembers {
+	if len(c.roster.all) >= c.cfg.MaxMembers {
 		c.evict()
 	}
 	m := &member{id: id}
@@ -171,7 +186,7 @@ func (c *Core) member(id PeerID) *member {
 // evict forgets the member that is least likely to be missed: not connected if possible, and silent for longest.
 func (c *Core) evict() {
 	var worst *member
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		if worst == nil || (worst.up && !m.up) || (worst.up == m.up && m.heardAt < worst.heardAt) {
 			worst = m
 		}

@@ -18,7 +18,7 @@ func TestRosterFindsWhatWasAddedAndForgetsWhatWasRemoved(t *testing.T) {
 	const seed = 7
 	rng := rand.New(rand.NewPCG(seed, 0))
 	r := &roster{seed: rng.Uint64()}
-	r.rebuild(0)
+	r.rebuild(0, nil)
 	known := make(map[uint64]*member)
 	for range 5000 {
 		n := rng.Uint64N(600)
@@ -35,14 +35,14 @@ func TestRosterFindsWhatWasAddedAndForgetsWhatWasRemoved(t *testing.T) {
 			t.Fatalf("seed %d: found %p for %d, want %p", seed, got, probe, want)
 		}
 	}
-	if len(r.list) != len(known) || !slices.IsSortedFunc(r.list, func(a, b *member) int { return comparePeers(a.id, b.id) }) {
-		t.Errorf("a list of %d members for %d, or not in order", len(r.list), len(known))
+	if len(r.all) != len(known) || !slices.IsSortedFunc(r.sorted(), func(a, b *member) int { return comparePeers(a.id, b.id) }) {
+		t.Errorf("a list of %d members for %d, or not in order", len(r.all), len(known))
 	}
 }
 
 func TestRosterIsReadWhileItGrows(t *testing.T) {
 	r := &roster{seed: 1}
-	r.rebuild(0)
+	r.rebuild(0, nil)
 	r.add(&member{id: numbered(0)})
 	var wg sync.WaitGroup
 	done := make(chan struct{})
@@ -77,7 +77,7 @@ func BenchmarkMeetingPeers(b *testing.B) {
 	for i := range b.N {
 		if i%100 == 0 {
 			r = &roster{seed: 1}
-			r.rebuild(0)
+			r.rebuild(0, nil)
 		}
 		r.add(&member{id: numbered(uint64(i) * 0x9e3779b97f4a7c15)})
 	}

@@ -52,9 +52,9 @@ func (c *Core) Status() Status {
 		Refused: refusals(c.sent.refused), MethodStatus: c.method.status(),
 	}
 	s.NewestSeq, s.NewestBy = c.sent.newest()
-	for _, m := range c.roster.list {
+	for _, m := range c.roster.sorted() {
 		ms := MemberStatus{
-			Peer: m.id, Connected: m.up, Gone: m.gone, Heard: m.heardAt, Updates: m.accepted, Mixed: m.mixed,
+			Peer: m.id, Connected: m.up, Gone: m.gone, Heard: m.heardAt, Updates: uint64(m.accepted), Mixed: uint64(m.mixed),
 			Refused: refusals(m.refused), Score: m.score, Round: m.round, Age: m.age, Loss: float64(m.loss),
 		}
 		s.Members = append(s.Members, ms)
@@ -62,11 +62,11 @@ func (c *Core) Status() Status {
 	return s
 }
 
-func refusals(n [refusalReasons]uint64) map[string]uint64 {
+func refusals[N uint32 | uint64](n [refusalReasons]N) map[string]uint64 {
 	out := make(map[string]uint64)
 	for i, n := range n {
 		if n > 0 {
-			out[gossip.RefusalReason(i).String()] = n
+			out[gossip.RefusalReason(i).String()] = uint64(n)
 		}
 	}
 	return out

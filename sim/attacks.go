@@ -9,7 +9,7 @@ import (
 
 // attackTraining lets an adversary decide about a training job: it may skip it.
 func (w *World) attackTraining(h *host, j *job, steps uint64) {
-	samples, loss, idle := h.attack.Idle(w.view, w.cfg.Task.Samples(h.index, j.train))
+	samples, loss, idle := h.attack.Idle(w.view, w.cfg.Task.Samples(h.index, *j.train))
 	if !idle {
 		return
 	}

@@ -16,8 +16,8 @@ func (w *World) Evaluate(nodes []int) (scores []Score, ok []bool) {
 			continue
 		}
 		ok[i] = true
-		jobs[i] = &job{kind: evaluateJob, node: n, small: w.length < small}
-		jobs[i].in[0] = v
+		jobs[i] = w.job(&w.hosts[n], evaluateJob)
+		jobs[i].in[0], jobs[i].small = v, w.length < small
 		if !jobs[i].small {
 			w.crew.offer(jobs[i])
 		}
@@ -26,6 +26,7 @@ func (w *World) Evaluate(nodes []int) (scores []Score, ok []bool) {
 		if j != nil {
 			w.crew.join(j)
 			scores[i] = Score{j.accuracy, j.loss}
+			w.recycle(j)
 		}
 	}
 	return scores, ok

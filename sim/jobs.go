@@ -16,13 +16,14 @@ type job struct {
 	// instant says that the job has taken no time and is done: nobody else knows of it.
 	instant bool
 	node    int
+	life    uint32 // of the node: the end of a job of a former life is dropped
 
 	// claimed is set by whoever does the job, or gives it up; done is closed by a helper who has done it.
 	claimed atomic.Bool
 	done    chan struct{}
 
-	train  node.TrainJob
-	mix    node.MixJob
+	train  *node.TrainJob // in the batch, if the job takes no time
+	mix    *node.MixJob   // likewise
 	vecs   compute.Vectors
 	pieces *pieces // of a vector that is encoded in parts
 	in     [3][]float32
@@ -56,14 +57,15 @@ func (j *job) claim() bool { return j.claimed.CompareAndSwap(false, true) }
 func (j *job) run(w Worker) {
 	switch j.kind {
 	case trainJob:
-		t := w.Train(j.node, j.train, j.in[0], j.in[1], j.in[2], j.out[0], j.out[1])
+		t := w.Train(j.node, *j.train, j.in[0], j.in[1], j.in[2], j.out[0], j.out[1])
 		t.Job = j.train.Job
 		j.result = t
 	case mixJob:
-		report, err := w.Mix(j.mix, j.vecs, j.out[0])
+		report, err := w.Mix(*j.mix, j.vecs, j.out[0])
 		if err != nil {
 			report.Rejected = err.Error()
 		}
+		report.Weights = nil // no core asks for them, and there are many reports
 		j.result = node.Mixed{Job: j.mix.Job, Report: report.Clone()}
 	case piecesJob:
 		j.pieces.encode(w, j.node)
@@ -77,14 +79,14 @@ func (w *World) jobs(h *host, ev node.Event, b *node.Batch) {
 	if _, goesOn := ev.(node.Trained); len(b.Train) > 0 && !goesOn && (!w.cfg.pushes() || h.attack != nil) {
 		h.begins(b.Train[0].Params)
 	}
-	for _, j := range b.Fetch {
-		w.fetch(h, j)
+	for i := range b.Fetch {
+		w.fetch(h, &b.Fetch[i])
 	}
-	for _, j := range b.Train {
-		w.train(h, j)
+	for i := range b.Train {
+		w.train(h, &b.Train[i])
 	}
-	for _, j := range b.Mix {
-		w.mix(h, j)
+	for i := range b.Mix {
+		w.mix(h, &b.Mix[i])
 	}
 	for _, j := range b.Encode {
 		if j.Lens == nil {
@@ -125,10 +127,10 @@ func (w *World) job(h *host, k jobKind) *job {
 	if last := len(w.jobList) - 1; last >= 0 {
 		j := w.jobList[last]
 		w.jobList = w.jobList[:last]
-		j.kind, j.node = k, h.index
+		j.kind, j.node, j.life = k, h.index, h.life
 		return j
 	}
-	return &job{kind: k, node: h.index}
+	return &job{kind: k, node: h.index, life: h.life}
 }
 
 // recycle keeps a job for later. Those that went to helpers may still lie in their channel, so they are left alone.
@@ -152,7 +154,7 @@ func (w *World) begun(h *host, j *job, takes node.Instant) {
 	j.small = w.length < small
 	if takes == 0 && j.kind != saveJob && !j.claimed.Load() {
 		w.crew.mineDo(j)
-		w.instant(h, j)
+		w.instant(j)
 		return
 	}
 	switch {
@@ -164,38 +166,37 @@ func (w *World) begun(h *host, j *job, takes node.Instant) {
 		w.crew.offer(j)
 	}
 	h.working = append(h.working, j)
-	w.queue.push(w.now, w.now+takes, event{kind: ended, node: int32(h.index), life: h.life, job: j})
+	w.queue.push(w.now, w.now+takes, event{kind: ended, job: j})
 }
 
 // instant has the end of a job that is done follow at once, behind those that follow already: before anything of the queue, even of
 // the same time, since it is of this event's making.
-func (w *World) instant(h *host, j *job) {
+func (w *World) instant(j *job) {
 	j.instant = true
-	w.instants = append(w.instants, event{kind: ended, node: int32(h.index), life: h.life, job: j})
+	w.instants = append(w.instants, j)
 }
 
-// nextInstant takes out the first of the ends that follow at once.
-func (w *World) nextInstant() (ev event, ok bool) {
+// nextInstant takes out the first of the ends that follow at once, nil if there is none.
+func (w *World) nextInstant() *job {
 	if w.instantsDone == len(w.instants) {
-		return event{}, false
+		return nil
 	}
-	ev = w.instants[w.instantsDone]
+	j := w.instants[w.instantsDone]
 	if w.instantsDone++; w.instantsDone == len(w.instants) {
 		w.instants, w.instantsDone = w.instants[:0], 0
 	}
-	return ev, true
+	return j
 }
 
-func (w *World) jobEnded(ev event) {
-	h := &w.hosts[ev.node]
-	if h.life != ev.life {
+func (w *World) jobEnded(j *job) {
+	h := &w.hosts[j.node]
+	if h.life != j.life {
 		return
 	}
 	if !h.online {
-		h.deferred = append(h.deferred, ev)
+		h.deferred = append(h.deferred, event{kind: ended, job: j})
 		return
 	}
-	j := ev.job
 	if !j.instant {
 		w.crew.join(j)
 		i := slices.Index(h.working, j)
@@ -235,7 +236,7 @@ func (w *World) giveUp(h *host) {
 	h.working, h.deferred = nil, nil
 }
 
-func (w *World) train(h *host, t node.TrainJob) {
+func (w *World) train(h *host, t *node.TrainJob) {
 	j := w.job(h, trainJob)
 	task := w.cfg.Task
 	steps := t.Steps
@@ -245,6 +246,10 @@ func (w *World) train(h *host, t node.TrainJob) {
 	}
 	if t.Steps != 0 || takes == 0 {
 		takes = w.cfg.Times.Step * node.Instant(steps)
+	}
+	if takes = w.duration(h, takes); takes != 0 {
+		kept := *t
+		t = &kept
 	}
 	j.train = t
 	j.in[0], j.in[1] = h.arena.Hold(t.Params), h.arena.Hold(t.Opt)
@@ -263,24 +268,25 @@ func (w *World) train(h *host, t node.TrainJob) {
 	if h.attack != nil {
 		w.attackTraining(h, j, steps)
 	}
-	w.begun(h, j, w.duration(h, takes))
+	w.begun(h, j, takes)
 }
 
-func (w *World) mix(h *host, m node.MixJob) {
+func (w *World) mix(h *host, m *node.MixJob) {
 	j := w.job(h, mixJob)
 	j.mix = m
-	j.out[0] = h.arena.Alloc(m.Out, compute.OutLen(m, w.length))
+	j.out[0] = h.arena.Alloc(m.Out, compute.OutLen(*m, w.length))
 	j.refs = append(j.refs, m.Out)
 	takes := w.duration(h, w.cfg.Times.Other)
 	if takes == 0 {
 		j.vecs = &h.arena
 	} else {
-		held := h.arena.HoldMix(m)
+		held := h.arena.HoldMix(*m)
 		for _, v := range held {
 			j.refs = append(j.refs, v.Ref)
 		}
 		j.vecs = held
-		j.mix = compute.CloneMix(m)
+		kept := compute.CloneMix(*m)
+		j.mix = &kept
 	}
 	w.begun(h, j, takes)
 }

@@ -56,6 +56,10 @@ func (w programWorker) Train(n int, job node.TrainJob, params, opt, shift, out, 
 	return w.Worker.Train(context.Background(), w.task.nodes[n], job, params, opt, shift, out, outOpt)
 }
 
+func (w programWorker) Gradient(n int, step uint64, params, grad []float32) (float64, uint64) {
+	return w.Worker.Gradient(w.task.nodes[n], step, params, grad)
+}
+
 func (w programWorker) Encode(n int, v []float32) ([]byte, []gossip.TensorStat, error) {
 	return w.Worker.Encode(w.task.nodes[n], v)
 }

@@ -43,7 +43,7 @@ func replyBytes(size uint64) int64 {
 }
 
 // fetch gets the vector of an update: out of the message, or from whoever has the blob.
-func (w *World) fetch(h *host, f node.FetchJob) {
+func (w *World) fetch(h *host, f *node.FetchJob) {
 	if b := f.Piece.Inline; b != nil {
 		j := w.job(h, fetchJob)
 		result := node.Fetched{Job: f.Job}
@@ -55,10 +55,10 @@ func (w *World) fetch(h *host, f node.FetchJob) {
 		}
 		j.result = result
 		j.refs = append(j.refs, f.Out)
-		w.instant(h, j)
+		w.instant(j)
 		return
 	}
-	p := &pull{node: h.index, life: h.life, job: f}
+	p := &pull{node: h.index, life: h.life, job: *f}
 	if author := w.host(f.Author); author != nil {
 		w.ask(p, author.index)
 		return

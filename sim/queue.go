@@ -1,6 +1,10 @@
 package sim
 
-import "starling/node"
+import (
+	"math/bits"
+
+	"starling/node"
+)
 
 // A queue orders events by time, and by the order of their making where times are equal. An event is known by a small number,
 // its ID, under which it can be moved or taken out in O(log n). IDs are used again.
@@ -22,7 +26,15 @@ type entry struct {
 	id  int32
 }
 
-func (e entry) before(o entry) bool { return e.at < o.at || (e.at == o.at && e.seq < o.seq) }
+// before compares times, which are not negative, and numbers as one number of 128 bits: the outcome of a comparison in a heap
+// cannot be foreseen, so it should not be a branch.
+func (e *entry) before(o *entry) bool { return e.less(o) != 0 }
+
+func (e *entry) less(o *entry) uint64 {
+	_, less := bits.Sub64(e.seq, o.seq, 0)
+	_, less = bits.Sub64(uint64(e.at), uint64(o.at), less)
+	return less
+}
 
 // newQueue returns a queue whose first IDs are reserved for the caller, who gives them to set.
 func newQueue(reserved int) *queue {
@@ -65,7 +77,7 @@ func (q *queue) set(id int32, at node.Instant) {
 		q.up(len(q.heap)-1, e)
 		return
 	}
-	if e.before(q.heap[i]) {
+	if e.before(&q.heap[i]) {
 		q.up(i, e)
 	} else {
 		q.down(i, e)
@@ -104,7 +116,7 @@ func (q *queue) next() (at node.Instant, ok bool) {
 // pop takes the first event out. There must be one.
 func (q *queue) pop(reserved int32) (at node.Instant, id int32, ev event) {
 	var e entry
-	if q.first < len(q.soon) && (len(q.heap) == 0 || q.soon[q.first].before(q.heap[0])) {
+	if q.first < len(q.soon) && (len(q.heap) == 0 || q.soon[q.first].before(&q.heap[0])) {
 		e = q.soon[q.first]
 		if q.first++; q.first == len(q.soon) {
 			q.soon, q.first = q.soon[:0], 0
@@ -113,8 +125,8 @@ func (q *queue) pop(reserved int32) (at node.Instant, id int32, ev event) {
 		e = q.heap[0]
 		q.remove(0)
 	}
-	ev = q.events[e.id]
-	if e.id >= reserved {
+	if e.id >= reserved { // the others are known by their ID
+		ev = q.events[e.id]
 		q.events[e.id] = event{} // lets go of what it refers to
 		q.free = append(q.free, e.id)
 	}
@@ -128,7 +140,7 @@ func (q *queue) remove(i int) {
 	q.heap = q.heap[:last]
 	switch {
 	case i == last:
-	case i > 0 && moved.before(q.heap[(i-1)/4]):
+	case i > 0 && moved.before(&q.heap[(i-1)/4]):
 		q.up(i, moved)
 	default:
 		q.down(i, moved)
@@ -139,7 +151,7 @@ func (q *queue) remove(i int) {
 func (q *queue) up(i int, e entry) {
 	for i > 0 {
 		parent := (i - 1) / 4
-		if !e.before(q.heap[parent]) {
+		if !e.before(&q.heap[parent]) {
 			break
 		}
 		q.heap[i] = q.heap[parent]
@@ -150,20 +162,27 @@ func (q *queue) up(i int, e entry) {
 	q.at[e.id] = int32(i)
 }
 
+// firstChild returns the position of the first event among the children of the one at i, 0 if it has none.
+func (q *queue) firstChild(i int) int {
+	first := 4*i + 1
+	if c := q.heap[min(first, len(q.heap)):]; len(c) >= 4 {
+		a, b := int(c[1].less(&c[0])), 2+int(c[3].less(&c[2]))
+		return first + a + (b-a)*int(c[b].less(&c[a]))
+	}
+	child := 0
+	for c := first; c < len(q.heap); c++ {
+		if child == 0 || q.heap[c].before(&q.heap[child]) {
+			child = c
+		}
+	}
+	return child
+}
+
 // down puts e at position i or below.
 func (q *queue) down(i int, e entry) {
 	for {
-		first := 4*i + 1
-		if first >= len(q.heap) {
-			break
-		}
-		child := first
-		for c := first + 1; c < min(first+4, len(q.heap)); c++ {
-			if q.heap[c].before(q.heap[child]) {
-				child = c
-			}
-		}
-		if !q.heap[child].before(e) {
+		child := q.firstChild(i)
+		if child == 0 || !q.heap[child].before(&e) {
 			break
 		}
 		q.heap[i] = q.heap[child]

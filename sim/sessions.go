@@ -72,6 +72,7 @@ func (w *World) newCore(h *host, from node.State) (*node.Core, error) {
 	cfg.Len, cfg.Tensors, cfg.Codec, cfg.MaxPayload = task.Len(), task.Tensors(), task.Codec(), task.MaxPayload()
 	cfg.Feedback = task.Feedback()
 	// Every life draws from a stream of its own: what a crash has cut off is not drawn again.
+	cfg.Paused = w.resting
 	cfg.Rand = rand.New(chance.Stream(w.cfg.Seed, chance.Core, h.index|int(h.life)<<20))
 	return node.New(cfg, from)
 }
@@ -103,6 +104,7 @@ func (w *World) boot(h *host) {
 		panic("sim: internal error: " + err.Error()) // the same configuration has worked before
 	}
 	h.core, h.online, h.round = core, true, state.Round
+	h.work.since = w.now
 	w.online++
 	w.step(h, node.Tick{})
 	w.enter(h)
@@ -130,6 +132,7 @@ func (w *World) crash(h *host) {
 
 func (w *World) offline(h *host) {
 	h.online = false
+	h.work.Online += w.now - h.work.since
 	w.online--
 	w.queue.cancel(int32(h.index))
 	w.hangUp(h)
@@ -146,6 +149,7 @@ func (w *World) forget(h *host) {
 	w.giveUp(h)
 	h.core = nil
 	h.life++
+	h.work.pending = 0
 	h.arena.Clear()
 	for _, s := range h.shelf {
 		w.blobs.drop(s.blob)
@@ -170,6 +174,7 @@ func (w *World) comeBack(h *host) {
 		return
 	}
 	h.online = true
+	h.work.since = w.now
 	w.online++
 	deferred := h.deferred
 	h.deferred = nil
@@ -177,6 +182,9 @@ func (w *World) comeBack(h *host) {
 		w.queue.push(w.now, w.now, ev)
 	}
 	w.enter(h)
+	if w.resting {
+		w.step(h, node.Command{Op: node.Pause})
+	}
 	w.step(h, node.Tick{})
 	w.refresh(h)
 }
@@ -187,6 +195,8 @@ func (w *World) alarmed(h *host) { w.step(h, node.Tick{}) }
 func (w *World) step(h *host, ev node.Event) {
 	b := h.core.Step(w.now, ev)
 	w.counts.steps++
+	h.looked = false
+	w.tally(h, ev, b)
 	w.trace.step(w.now, h.index, ev, b)
 	if w.Observe != nil {
 		w.Observe(h.index, w.now, ev, b)

@@ -41,6 +41,9 @@ type Task interface {
 // must not be used concurrently.
 type Worker interface {
 	Train(n int, job node.TrainJob, params, opt, shift, out, outOpt []float32) node.Trained
+	// Gradient writes the gradient of one step, counted from 0, of node n and returns its loss and number of examples. The
+	// simulation does not ask for it: it is for references that are data-parallel.
+	Gradient(n int, step uint64, params, grad []float32) (loss float64, samples uint64)
 	Mix(job node.MixJob, vecs compute.Vectors, out []float32) (mixing.Report, error)
 	Encode(n int, v []float32) ([]byte, []gossip.TensorStat, error)
 	EncodePieces(n int, job node.EncodeJob, e compute.Encoding) (pieces [][]byte, norm float64, err error)

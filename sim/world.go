@@ -30,7 +30,7 @@ type World struct {
 	parcels []*parcel // unused ones
 	jobList []*job    // unused ones
 	// instants are ends of jobs that take no time, of which so many are done.
-	instants     []event
+	instants     []*job
 	instantsDone int
 	sizes        []int // scratch
 	ordered      map[[2]int32]node.Instant
@@ -50,6 +50,9 @@ type World struct {
 	epoch     uint64
 	keepSaves bool // somebody may crash though there are no sessions
 	online    int
+	samples   uint64 // that honest nodes have trained on
+	resting   bool   // see Rest
+	busy      int    // a node that was not at rest
 	rounds    progress
 	topics    []*topic
 	meshSums  meshSums
@@ -66,25 +69,26 @@ type host struct {
 	online bool
 	life   uint32
 	arena  compute.Arena
-	pick   *rand.PCG // whom to push to
+	pick   rand.PCG // whom to push to
 	attack adversary.Attack
 	forked bool            // the attack tells receivers different things
 	base   *compute.Vector // what the local steps of the round began from: the newest mixed model
 	round  uint64          // the newest that it has trained
-	left   bool            // has said goodbye for good
+	seq    uint64          // survives a crash, as saved does
+	shelf  []shelved
+	left   bool // has said goodbye for good
+	work   work
+	looked bool // rest is what the status said after the last step
+	rest   bool
 
 	links []link // whom it is, or would be, connected to; none if anyone pushes to anyone
 	topic *topic
 	local int // its number in the topic
 
-	working  []*job  // jobs that others do in the meantime
-	deferred []event // what has ended while the node slept
-	shelf    []shelved
+	working  []*job    // jobs that others do in the meantime
+	deferred []event   // what has ended while the node slept
 	pieces   [][]*blob // of the newest vectors that were encoded in parts, oldest first
-
-	// What survives a crash.
-	seq   uint64
-	saved *saved
+	saved    *saved    // survives a crash
 }
 
 // A link is one node's end of a possible connection.
@@ -143,6 +147,7 @@ func New(cfg Config) (*World, error) {
 		w.cells = uint32(max(1, (cfg.Nodes+cfg.CellSize/2)/cfg.CellSize))
 	}
 	w.cfg.Node.Cells = w.cells
+	w.cfg.Node.Batch = new(node.Batch) // no step begins before the one before has been carried out
 	w.nothing = w.pool.New(0)
 	w.crew = newCrew(cfg.Task, max(1, cfg.Workers), cfg.CPU)
 	if a := cfg.Adversaries; a != nil && a.Sees() {
@@ -172,7 +177,7 @@ const keptVectors = 1 << 16
 func (w *World) settle(i int) {
 	h := &w.hosts[i]
 	h.index = i
-	h.pick = chance.Stream(w.cfg.Seed, chance.Peer, i)
+	h.pick = *chance.Stream(w.cfg.Seed, chance.Peer, i)
 	h.arena = *compute.NewArena(w.pool)
 	// A random part, so that cells and tables see identities as they are, and the number, so that it is found again.
 	name := chance.Stream(w.cfg.Seed, chance.Identity, i)
@@ -235,8 +240,7 @@ func (w *World) Restart(n int, at node.Instant) { w.At(at, func() { w.comeBack(&
 // An event is something that happens to a node, or to all.
 type event struct {
 	kind   kind
-	node   int32
-	life   uint32 // events for a former life of the node are dropped
+	node   int32 // of a beat, in its topic
 	job    *job
 	parcel *parcel
 	topic  *topic
@@ -257,9 +261,9 @@ const (
 // Run goes on until the given virtual time, until nothing is left to happen, or until stop, when set, says so after an event.
 func (w *World) Run(until node.Instant, stop func() bool) {
 	for {
-		if ev, ok := w.nextInstant(); ok {
+		if j := w.nextInstant(); j != nil {
 			w.counts.events++
-			w.jobEnded(ev)
+			w.jobEnded(j)
 		} else if at, ok := w.queue.next(); !ok || at > until {
 			w.now = max(w.now, until)
 			return
@@ -283,7 +287,7 @@ func (w *World) happen() {
 	case id == w.streamTimer():
 		w.streamed()
 	case ev.kind == ended:
-		w.jobEnded(ev)
+		w.jobEnded(ev.job)
 	case ev.kind == arrived:
 		w.arrive(ev.parcel)
 	case ev.kind == taken:
@@ -347,10 +351,10 @@ func (w *World) Params(n int) []float32 {
 }
 
 // Model returns the model that a node is judged by. With the exchange announce it is that with which its round began, which is what
-// the daemon evaluates: fresh from mixing, without the drift of local steps. With the exchange push it is what the node holds. It
-// is nil while the node is down, and valid until the world goes on.
+// the daemon evaluates: fresh from mixing, without the drift of local steps. With the exchange push, and of a node that rests, it is
+// what the node holds. It is nil while the node is down, and valid until the world goes on.
 func (w *World) Model(n int) []float32 {
-	if h := &w.hosts[n]; h.core != nil && h.base != nil && !w.cfg.pushes() {
+	if h := &w.hosts[n]; h.core != nil && h.base != nil && !w.cfg.pushes() && !(w.resting && w.rests(h)) {
 		return h.base.Data()
 	}
 	return w.Params(n)

@@ -22,7 +22,7 @@ var floors = []floor{
 	{"sim/experiment", []string{"node", "node/manifest/...", "mixing/...", "sim/adversary", "sim/churn", "sim/network"}},
 	{"sim/experiments", []string{"mixing/spelling"}},
 
-	{"sim/report", []string{"mixing/topology", "mixing/philox"}},
+	{"sim/report", []string{"mixing/kernel", "mixing/topology", "mixing/philox"}},
 
 	{"node", []string{"gossip", "mixing/..."}},
 	{"node/daemon/...", []string{"node/...", "gossip/...", "mixing/...", "storage/..."}},
@@ -43,7 +43,7 @@ var floors = []floor{
 
 	{"mixing/...", []string{"mixing/..."}},
 	{"mixing/kernel/...", []string{"mixing/kernel/..."}},
-	{"mixing/outer", []string{"mixing", "mixing/kernel", "mixing/philox", "mixing/topology"}},
+	{"mixing/outer", []string{"mixing", "mixing/kernel", "mixing/philox", "mixing/spelling", "mixing/topology"}},
 	{"mixing/track", []string{}},
 	{"storage/...", []string{"storage/..."}},
 }

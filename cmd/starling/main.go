@@ -104,7 +104,7 @@ func rootCommand() *cobra.Command {
 		Long: `Starling trains one model on many machines that trust no server. Every machine runs one daemon,
 which trains on its own data, tells others what it learned, and mixes in what it hears.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 demo: target not reached; 4 no daemon is running; 130 interrupted.`,
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 demo: target not reached, sim real: no agreement; 4 no daemon is running; 130 interrupted.`,
 		Example: `  starling demo                     # a swarm of eight on this machine, in a minute
   starling run create run.yaml      # make a run; prints its link
   starling join starling://…        # take part in a run`,

@@ -20,19 +20,27 @@ func simCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sim",
 		Short: "Try a run with thousands of nodes on this machine",
-		Long: `Simulate a run: the node code of the daemon on a virtual network, in virtual time. Models are really trained; only time and
-network are simulated. An experiment is a YAML file, or the name of one that comes with the program:
-
-` + shipped() + `
-The same file and seed give the same result, on every machine.`,
 		Example: `  starling sim run pegasos-1000
   starling sim run my.yaml --set nodes=500 --set network.loss=0.05
   starling sim topologies --nodes 64`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(simRunCommand(), simSweepCommand(), simReportCommand(), simTopologiesCommand(), simTraceCommand(), simShowCommand())
+	cmd.AddCommand(simRunCommand(), simSweepCommand(), simReportCommand(), simTopologiesCommand(), simTraceCommand(), simRealCommand(), simShowCommand())
+	help := cmd.HelpFunc()
+	cmd.SetHelpFunc(func(asked *cobra.Command, args []string) {
+		cmd.Long = simLong() // not earlier: to read all experiments would take half of the program's start
+		help(asked, args)
+	})
 	return cmd
+}
+
+func simLong() string {
+	return `Simulate a run: the node code of the daemon on a virtual network, in virtual time. Models are really trained; only time and
+network are simulated. An experiment is a YAML file, or the name of one that comes with the program:
+
+` + shipped() + `
+The same file and seed give the same result, on every machine.`
 }
 
 // shipped lists the experiments in the program, a line each.

@@ -141,7 +141,11 @@ func (b *bar) show(p trial.Progress) {
 	if !math.IsNaN(p.Accuracy) {
 		accuracy = fmt.Sprintf("%.1f %%", 100*p.Accuracy)
 	}
-	line := fmt.Sprintf("%3.0f %%  round %.1f  %.1f virtual s  accuracy %s  %d online  %s", 100*p.Share, p.Rounds, p.Seconds, accuracy, p.Online,
+	success := "accuracy " + accuracy
+	if p.Text && !math.IsNaN(p.Loss) {
+		success = fmt.Sprintf("perplexity %.3f", math.Exp(p.Loss))
+	}
+	line := fmt.Sprintf("%3.0f %%  round %.1f  %.1f virtual s  %s  %d online  %s", 100*p.Share, p.Rounds, p.Seconds, success, p.Online,
 		p.Wall.Round(time.Second))
 	if !b.terminal {
 		if time.Since(b.last) >= 10*time.Second {
@@ -176,6 +180,10 @@ func (b *bar) clear() {
 func summary(out io.Writer, run report.Run, dir string) {
 	r := &run.Result
 	fmt.Fprintf(out, "%s: %d nodes, %s rounds, %s virtual s; stopped because %s\n", r.Name, r.Nodes, figure(r.Rounds, 1), figure(r.VirtualSeconds, 1), r.Stopped)
+	if r.Tokens > 0 {
+		fmt.Fprintf(out, "perplexity  %s; loss mean %s  worst %s  best %s; %d tokens trained on\n", figure(r.Perplexity, 3), figure(r.Loss.Mean, 4),
+			figure(r.Loss.Worst, 4), figure(r.Loss.Best, 4), r.Tokens)
+	}
 	fmt.Fprintf(out, "accuracy    mean %s  worst %s  best %s\n", figure(r.Accuracy.Mean, 4), figure(r.Accuracy.Worst, 4), figure(r.Accuracy.Best, 4))
 	for _, t := range r.Targets {
 		if t.Reached {
@@ -185,6 +193,11 @@ func summary(out io.Writer, run report.Run, dir string) {
 			fmt.Fprintf(out, "reached     %s was not reached\n", figure(t.Accuracy, 2))
 		}
 	}
+	fmt.Fprintf(out, "work        %d samples trained on; %s sent by a node", r.Samples, size(int64(r.BytesSentPerNode)))
+	if k := r.Work; k != nil && k.UsefulSamplesPerSecond.Finite() {
+		fmt.Fprintf(out, "; %s samples of each second online were mixed in by others", figure(k.UsefulSamplesPerSecond, 1))
+	}
+	fmt.Fprintln(out)
 	m := r.Messages
 	fmt.Fprintf(out, "messages    %d sent = %d delivered + %d lost + %d dropped + %d in flight; %s received by a node and round\n",
 		m.Sent, m.Delivered, m.Lost, m.Dropped, m.InFlight, size(int64(r.BytesReceivedPerNodeRound)))

@@ -76,7 +76,7 @@ that was interrupted goes on where it was when it is started again: points that 
 				fmt.Fprintf(w, "%d of %d points are finished; start the sweep again to go on\n", count, len(f.Points))
 				return err
 			}
-			return compareOutcomes(w, out, outcomes)
+			return compareOutcomes(w, out, outcomes, f.Points[0].Experiment.Baseline)
 		},
 	}
 	fl := cmd.Flags()
@@ -105,12 +105,16 @@ func outcome(o experiment.Outcome) string {
 		return label + ": " + err.Error()
 	}
 	r := &run.Result
+	if r.Tokens > 0 {
+		return fmt.Sprintf("%s: perplexity %s after %d tokens, %s sent by a node, %s virtual s, %s CPU s", label, figure(r.Perplexity, 3), r.Tokens,
+			size(int64(r.BytesSentPerNode)), figure(r.VirtualSeconds, 1), figure(r.CPUSeconds, 1))
+	}
 	return fmt.Sprintf("%s: accuracy %s (worst %s) after %s rounds, %s CPU s", label, figure(r.Accuracy.Mean, 4), figure(r.Accuracy.Worst, 4),
 		figure(r.Rounds, 1), figure(r.CPUSeconds, 1))
 }
 
 // compareOutcomes writes the page that compares what has finished.
-func compareOutcomes(w io.Writer, dir string, outcomes []experiment.Outcome) error {
+func compareOutcomes(w io.Writer, dir string, outcomes []experiment.Outcome, baseline []string) error {
 	var runs []report.Run
 	failed := 0
 	for _, o := range outcomes {
@@ -125,7 +129,10 @@ func compareOutcomes(w io.Writer, dir string, outcomes []experiment.Outcome) err
 		runs = append(runs, run)
 	}
 	if len(runs) > 1 {
-		if err := report.WriteCompare(dir, runs); err != nil {
+		if err := report.WriteCompare(dir, runs, baseline...); err != nil {
+			return err
+		}
+		if err := report.WriteTable(w, runs, baseline...); err != nil {
 			return err
 		}
 		fmt.Fprintf(w, "comparison  %s\n", filepath.Join(dir, report.CompareFile))
@@ -138,6 +145,7 @@ func compareOutcomes(w io.Writer, dir string, outcomes []experiment.Outcome) err
 
 func simReportCommand() *cobra.Command {
 	var out string
+	var baseline []string
 	cmd := &cobra.Command{
 		Use:   "report DIR...",
 		Short: "Compare finished runs on one page",
@@ -165,7 +173,13 @@ it, so a sweep can be named by its directory.`,
 				fmt.Fprintf(cmd.OutOrStdout(), "report      %s\n", filepath.Join(out, report.PageFile))
 				return nil
 			}
-			if err := report.WriteCompare(out, runs); err != nil {
+			if len(baseline) == 0 {
+				baseline = runs[0].Result.Baseline
+			}
+			if err := report.WriteCompare(out, runs, baseline...); err != nil {
+				return err
+			}
+			if err := report.WriteTable(cmd.OutOrStdout(), runs, baseline...); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "comparison  %s\n", filepath.Join(out, report.CompareFile))
@@ -173,6 +187,7 @@ it, so a sweep can be named by its directory.`,
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "report", "directory for the page")
+	cmd.Flags().StringArrayVar(&baseline, "baseline", nil, "a setting of the runs that the others are compared with: codec=fp32 (may be repeated; default: what the experiment says)")
 	return cmd
 }
 

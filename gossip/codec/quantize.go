@@ -32,14 +32,16 @@ func (fp32) lossy() bool    { return false }
 func (fp32) unbiased() bool { return true }
 
 func (fp32) encode(dst []byte, v []float32, _ uint64) {
+	dst = dst[:4*len(v)]
 	for i, x := range v {
-		binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(x))
+		binary.LittleEndian.PutUint32(dst[4*i:4*i+4], math.Float32bits(x))
 	}
 }
 
 func (fp32) decode(dst []float32, src []byte) error {
+	src = src[:4*len(dst)]
 	for i := range dst {
-		dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
+		dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i : 4*i+4]))
 	}
 	return nil
 }

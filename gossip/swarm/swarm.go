@@ -136,6 +136,9 @@ func (s *Swarm) open(key crypto.PrivKey) (err error) {
 	// Windows grow with use up to this; libp2p's 16 MiB for each stream is more than a home machine should give.
 	mux := *yamux.DefaultTransport
 	mux.MaxStreamWindowSize = 4 << 20
+	// What is written waits behind the windows of all streams of the connection, in one queue. Uploads to three peers fill a
+	// link of 1 Mbit/s for longer than yamux's 10 s, after which it gives up connections that are well.
+	mux.ConnectionWriteTimeout = time.Minute
 	opts := []libp2p.Option{
 		libp2p.Identity(key), libp2p.UserAgent(set.UserAgent),
 		libp2p.NoTransports, libp2p.Transport(tcp.NewTCPTransport), libp2p.Transport(quic.NewTransport),

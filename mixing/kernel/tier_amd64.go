@@ -196,6 +196,9 @@ func (t tier) dot(x, y []float32, lanes *[32]float64) int {
 
 func (t tier) weighted(dst []float32, weights []float64, vectors [][]float32) int {
 	n := t.whole(len(dst), 32)
+	if n == 0 && t == avx512 {
+		t, n = avx2, avx2.whole(len(dst), 32)
+	}
 	switch {
 	case n == 0 || len(vectors) == 0:
 		return 0

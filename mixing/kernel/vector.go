@@ -99,15 +99,16 @@ func Dot(x, y []float32) float64 { return best.dotAll(x, y) }
 func (t tier) dotAll(x, y []float32) float64 {
 	same(len(x), len(y))
 	var lanes [32]float64
-	for i := t.dot(x, y, &lanes); i < len(x); i++ {
-		lanes[i%32] += float64(float64(x[i]) * float64(y[i]))
+	done := t.dot(x, y, &lanes) // a multiple of 32
+	y = y[done:]
+	for i, v := range x[done:][:len(y)] {
+		lanes[i%32] += float64(float64(v) * float64(y[i]))
 	}
-	for half := 16; half > 0; half /= 2 {
-		for l := range half {
-			lanes[l] += lanes[l+half]
-		}
+	// The halves are added, 16 lanes to 16, then those of what that gives, down to one.
+	for l := range 8 {
+		lanes[l] = (lanes[l] + lanes[l+16]) + (lanes[l+8] + lanes[l+24])
 	}
-	return lanes[0]
+	return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
 }
 
 // Norm2 returns the Euclidean norm of x, with the sums of [Dot]. Squares of float32 neither overflow nor vanish in float64.

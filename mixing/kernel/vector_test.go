@@ -405,6 +405,7 @@ func BenchmarkVectors(b *testing.B) {
 	for i := range eight {
 		eight[i], weights[i] = random(rng, n), 0.125
 	}
+	short := [][]float32{eight[0][:57], eight[1][:57]}
 	for _, bench := range []struct {
 		name  string
 		bytes int64
@@ -415,6 +416,8 @@ func BenchmarkVectors(b *testing.B) {
 		{"Add", 8 * n, func() { Add(x, y) }},
 		{"Finite", 4 * n, func() { Finite(x) }},
 		{"WeightedSum8", 32 * n, func() { WeightedSum(y, weights, eight) }},
+		{"ShortDot", 8 * 57, func() { Dot(x[:57], y[:57]) }},
+		{"ShortSum", 8 * 57, func() { WeightedSum(y[:57], weights[:2], short) }},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			b.SetBytes(bench.bytes)

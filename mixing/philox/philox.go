@@ -99,24 +99,28 @@ type Stream struct {
 	key   uint64
 	id    uint32
 	dom   uint32
-	next  uint64 // counter of the next block
-	block [4]uint32
-	used  int // words of block that were given out
+	next  uint64    // counter of the next block
+	words [8]uint32 // of two blocks
+	used  int       // of these
 }
 
 // NewStream returns the stream of a purpose (domain) and an owner (id) under a seed.
 func NewStream(seed uint64, domain, id uint32) *Stream {
-	return &Stream{key: seed, id: id, dom: domain, used: 4}
+	return &Stream{key: seed, id: id, dom: domain, used: 8}
 }
 
 // Uint64 returns the next 64 bits.
 func (s *Stream) Uint64() uint64 {
-	if s.used == 4 {
-		s.block = Block(s.key, [4]uint32{uint32(s.next), uint32(s.next >> 32), s.id, s.dom})
-		s.next++
-		s.used = 0
+	if s.used == 8 {
+		s.refill()
 	}
-	v := uint64(s.block[s.used]) | uint64(s.block[s.used+1])<<32
+	i := s.used & 7
 	s.used += 2
-	return v
+	return uint64(s.words[i]) | uint64(s.words[i|1])<<32
+}
+
+func (s *Stream) refill() {
+	Words(s.words[:], s.key, [4]uint32{uint32(s.next), uint32(s.next >> 32), s.id, s.dom})
+	s.next += 2 // even, so that no carry is missed
+	s.used = 0
 }

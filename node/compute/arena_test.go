@@ -1,7 +1,6 @@
 package compute
 
 import (
-	"sync"
 	"testing"
 
 	"starling/node"
@@ -57,31 +56,8 @@ func TestASharedVectorLivesAsLongAsItsLastReader(t *testing.T) {
 	}
 	b.Alloc(10, 3)
 	b.Clear()
-	if p.Live() != (Usage{}) || b.Live() != 0 || len(p.free[0].list) != 1 {
-		t.Errorf("%+v are left, and %d kept", p.Live(), len(p.free[0].list))
-	}
-}
-
-func TestPoolsMayBeSharedByGoroutines(t *testing.T) {
-	p := NewPool(8)
-	common := p.New(16)
-	var all sync.WaitGroup
-	for range 4 {
-		all.Go(func() {
-			a := NewArena(p)
-			for i := range node.VecRef(500) {
-				a.Put(2*i, common.Share())
-				clear(a.Alloc(2*i+1, 16+int(i%2)))
-				a.Drop(2*i + 1)
-				a.Release(2*i + 1)
-				a.Release(2 * i)
-			}
-		})
-	}
-	all.Wait()
-	common.Drop()
-	if p.Live() != (Usage{}) || p.Peak().Vectors > 9 {
-		t.Errorf("%+v, at most %+v", p.Live(), p.Peak())
+	if p.Live() != (Usage{}) || b.Live() != 0 || len(p.classes[0].unused) != 1 {
+		t.Errorf("%+v are left, and %d kept", p.Live(), len(p.classes[0].unused))
 	}
 }
 

@@ -42,6 +42,7 @@ type Program struct {
 	manifest  manifest.Manifest
 	model     model.Model // of which workers make clones; its own scratch is not used
 	labels    int         // of a row
+	text      bool        // labels are tokens
 	optimizer optim.Optimizer
 	codec     codec.Codec
 	plain     codec.Codec // loses nothing
@@ -49,8 +50,9 @@ type Program struct {
 
 	train *data.Set
 	test  *data.Set
-	parts [][]int32 // rows of train; nil if one part is all of it
-	index []int     // of parts by the number that nodes know, -1 if not loaded; nil: all in order
+	exams []func(params []float32) (loss float64, right int) // of every evalRows rows of test, if the model can prepare them
+	parts [][]int32                                          // rows of train; nil if one part is all of it
+	index []int                                              // of parts by the number that nodes know, -1 if not loaded; nil: all in order
 }
 
 // New builds the model, the optimizer and the codec that the manifest names, and loads the data.
@@ -71,6 +73,7 @@ func New(m manifest.Manifest, o Options) (*Program, error) {
 		return nil, err
 	}
 	inputs, labels := p.model.Row()
+	p.text = source.Inputs() == 0
 	if source, err = source.Windows(inputs); err != nil {
 		return nil, err
 	}
@@ -137,7 +140,20 @@ func (p *Program) load(source *data.Source, o Options) (err error) {
 	if o.Unpack {
 		p.test = p.test.Unpacked()
 	}
+	p.prepare()
 	return nil
+}
+
+// prepare has the model prepare the held-out rows, if it can and they lie in memory as it needs them.
+func (p *Program) prepare() {
+	m, ok := p.model.(model.Preparer)
+	if _, _, there := p.test.Range(0, p.test.Len()); !ok || !there {
+		return
+	}
+	for first := 0; first < p.test.Len(); first += evalRows {
+		x, y, _ := p.test.Range(first, min(evalRows, p.test.Len()-first))
+		p.exams = append(p.exams, m.Prepare(x, y))
+	}
 }
 
 // choose keeps some parts and returns their rows, ascending; afterwards parts are rows among these.
@@ -254,9 +270,20 @@ func (n *Node) Samples(steps uint64, pass bool) uint64 {
 	return steps * n.plan.Batch()
 }
 
-// Relabel has f change the labels of every batch that the node trains on. It is for simulations of nodes that do not play by
-// the rules; f must be safe for concurrent use.
+// Relabel has f change the labels of the rows that the node trains on, some at a time. It is for simulations of nodes that do not
+// play by the rules; f must be safe for concurrent use.
 func (n *Node) Relabel(f func(labels []uint8)) { n.relabel = f }
+
+// Tokens returns how many tokens an example has if the data is text, else 0.
+func (p *Program) Tokens() int {
+	if !p.text {
+		return 0
+	}
+	return p.labels
+}
+
+// Optimizer returns the rule of the local steps.
+func (p *Program) Optimizer() optim.Optimizer { return p.optimizer }
 
 // Classes returns the number of classes of the data.
 func (p *Program) Classes() int { return p.train.Classes() }

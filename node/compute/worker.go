@@ -22,8 +22,8 @@ type Worker struct {
 
 	batches data.Batches
 	grad    []float32
-	x       []float32 // features of a batch
-	y       []uint8   // its labels
+	x       []float32 // features of some rows
+	y       []uint8   // their labels
 
 	names   map[node.PeerID]string
 	inputs  []mixing.Input
@@ -97,26 +97,54 @@ func (w *Worker) Train(ctx context.Context, n *Node, job node.TrainJob, params, 
 	return t
 }
 
-// batch reads the examples of step i of a job.
-func (w *Worker) batch(n *Node, job node.TrainJob, i uint64) (x []float32, y []uint8) {
-	var rows []int32
-	if job.Steps == 0 {
-		rows = w.batches.Of(n.plan, job.Step, i)
-	} else {
-		rows = w.batches.Rows(n.plan, job.Step+i)
+// Gradient writes the gradient of the loss at params on the batch of one step of a node, counted from 0, and returns the loss and
+// the number of examples. It is for training that is data-parallel; a node without rows has a gradient of zeros from no examples.
+func (w *Worker) Gradient(n *Node, step uint64, params, grad []float32) (loss float64, samples uint64) {
+	if n.Rows() == 0 {
+		clear(grad)
+		return 0, 0
 	}
+	x, y := w.batch(n, node.TrainJob{Step: step, Steps: 1}, 0)
+	return w.model.Gradient(grad, params, x, y), uint64(len(y) / w.program.labels)
+}
+
+// readRows is how many rows of a pass are read together if batches are smaller: the processor then waits once for memory, and not
+// for every row.
+const readRows = 32
+
+// batch returns the examples of step i of a job. Steps are asked for in order.
+func (w *Worker) batch(n *Node, job node.TrainJob, i uint64) (x []float32, y []uint8) {
+	if job.Steps != 0 {
+		rows := w.batches.Rows(n.plan, job.Step+i)
+		w.read(n, rows)
+		return w.rows(0, len(rows))
+	}
+	batch := n.plan.Batch()
+	together := max(1, readRows/batch)
+	if i%together == 0 {
+		w.read(n, w.batches.Of(n.plan, job.Step, i, together))
+	}
+	return w.rows(int(i%together*batch), int(min(batch, uint64(n.plan.Len())-i*batch)))
+}
+
+// read reads rows of a node.
+func (w *Worker) read(n *Node, rows []int32) {
 	if n.rows != nil {
 		for j, row := range rows {
 			rows[j] = n.rows[row]
 		}
 	}
 	w.reserve(len(rows))
-	x, y = w.x[:len(rows)*w.program.train.Inputs()], w.y[:len(rows)*w.program.labels]
-	w.program.train.Fill(x, y, rows)
+	w.program.train.Fill(w.x, w.y, rows)
 	if n.relabel != nil {
-		n.relabel(y)
+		n.relabel(w.y[:len(rows)*w.program.labels])
 	}
-	return x, y
+}
+
+// rows returns some of the rows that were read last.
+func (w *Worker) rows(from, count int) (x []float32, y []uint8) {
+	inputs, labels := w.program.train.Inputs(), w.program.labels
+	return w.x[from*inputs:][:count*inputs], w.y[from*labels:][:count*labels]
 }
 
 // Evaluate measures params on all held-out examples: the share of labels that is right, and the mean loss of a label; that of
@@ -125,19 +153,27 @@ func (w *Worker) Evaluate(ctx context.Context, params []float32) (accuracy, loss
 	test := w.program.test
 	right, rows := 0, test.Len()
 	for first := 0; first < rows && ctx.Err() == nil; first += evalRows {
-		n := min(evalRows, rows-first)
-		x, y, ok := test.Range(first, n)
-		if !ok {
-			w.reserve(n)
-			x, y = w.x[:n*test.Inputs()], w.y[:n*w.program.labels]
-			test.FillRange(x, y, first, n)
-		}
-		sum, correct := w.model.Evaluate(params, x, y)
+		sum, correct := w.examine(params, first, min(evalRows, rows-first))
 		loss += sum
 		right += correct
 	}
 	labels := float64(rows * w.program.labels)
 	return float64(right) / labels, loss / labels
+}
+
+// examine evaluates params on n held-out rows, of which the first is a multiple of evalRows.
+func (w *Worker) examine(params []float32, first, n int) (loss float64, right int) {
+	if exams := w.program.exams; exams != nil {
+		return exams[first/evalRows](params)
+	}
+	test := w.program.test
+	x, y, ok := test.Range(first, n)
+	if !ok {
+		w.reserve(n)
+		x, y = w.rows(0, n)
+		test.FillRange(x, y, first, n)
+	}
+	return w.model.Evaluate(params, x, y)
 }
 
 // Encode encodes a vector of a node in the run's codec. If the codec loses something, the vector's exact statistics come with it.

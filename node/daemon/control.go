@@ -161,6 +161,16 @@ func Dial(runDir string) (*Client, error) {
 	return c, nil
 }
 
+// DialVia is [Dial] for a daemon whose loopback is not that of the caller, since it runs in another network namespace: dial
+// opens connections there. A connection is used for one question.
+func DialVia(runDir string, dial func(ctx context.Context, network, addr string) (net.Conn, error)) (*Client, error) {
+	c, err := Dial(runDir)
+	if err == nil {
+		c.http.Transport = &http.Transport{DialContext: dial, DisableKeepAlives: true}
+	}
+	return c, err
+}
+
 // PID returns the daemon's process ID.
 func (c *Client) PID() int { return c.info.PID }
 

@@ -288,8 +288,12 @@ func (d *Daemon) restore(ctx context.Context) error {
 		return err
 	}
 	m := d.manifest
+	outer, err := d.program.Outer()
+	if err != nil {
+		return err
+	}
 	cfg := node.Config{
-		Run: d.link.Run, Method: m.Method.Name,
+		Run: d.link.Run, Method: m.Method.Name, Outer: outer,
 		Average: node.AverageConfig{
 			Mix: m.Method.Mix, Exchange: m.Method.Exchange, Steps: uint64(m.Method.Steps.Count), Degree: m.Method.Degree,
 			Push:      node.PushConfig{Every: node.Instant(m.Method.Wake.Period), Deviation: node.Instant(m.Method.Wake.Deviation)},

@@ -32,6 +32,7 @@ type metrics struct {
 	mu      sync.Mutex
 	reasons map[string]uint64 // guarded by mu: messages not taken, for the report
 	work    map[string]Work   // guarded by mu: jobs by kind, for the report
+	counts  map[string]int64  // guarded by mu: of blobs, for the report
 }
 
 // The kinds of jobs.
@@ -64,6 +65,7 @@ func newMetrics(reg *prometheus.Registry, d *Daemon) *metrics {
 			Help: "How long jobs took, by kind, waiting for a free core included."}, []string{"kind"}),
 		reasons: make(map[string]uint64),
 		work:    make(map[string]Work),
+		counts:  make(map[string]int64),
 	}
 	reg.MustRegister(m.round, m.loss, m.accuracy, m.mixed, m.events, m.messages, m.dropped, m.blobs, m.jobs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -129,6 +131,15 @@ func (m *metrics) works() map[string]Work {
 // count takes what the blob server and the fetcher report.
 func (m *metrics) count(what blob.Counter, n int64) {
 	m.blobs.WithLabelValues(string(what)).Add(float64(n))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.counts[string(what)] += n
+}
+
+func (m *metrics) blobCounts() map[string]int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.counts)
 }
 
 // logStat writes what a person would care about as information and the rest for debugging.

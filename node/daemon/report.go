@@ -50,10 +50,13 @@ type Report struct {
 	Rejected  map[string]uint64 `json:"rejected_here"`    // messages of others that this node did not take, by reason
 	Trouble   []string          `json:"trouble"`          // what the owner should know, in words
 
-	Sent     int64 `json:"bytes_sent"`
-	Received int64 `json:"bytes_received"`
-	Disk     int64 `json:"bytes_on_disk"`
-	Memory   int64 `json:"bytes_of_memory"` // resident set
+	// Sent and Received are what went over streams of libp2p, that of its own protocols included: without the headers of
+	// transports, acknowledgements and repetitions, which the machine's interface counts as well.
+	Sent     int64            `json:"bytes_sent"`
+	Received int64            `json:"bytes_received"`
+	Blobs    map[string]int64 `json:"blobs"` // served and fetched, by what the metric starling_blob_total calls it
+	Disk     int64            `json:"bytes_on_disk"`
+	Memory   int64            `json:"bytes_of_memory"` // resident set
 
 	Began time.Time       `json:"began"` // when the node had all that it needs to train; zero: it has not yet
 	Work  map[string]Work `json:"work"`  // jobs by kind: train, mix, encode, evaluate, save, fetch

@@ -82,7 +82,7 @@ func (d *Daemon) report(ctx context.Context) (Report, error) {
 		Run: d.link.Run.String(), Peer: d.self.String(), Version: Version(), PID: os.Getpid(), Home: d.cfg.Home,
 		Addrs: d.swarm.Addrs(), Started: d.started, Phase: phaseManifest,
 		Rejected: d.metrics.refusals(), Trouble: d.trouble.list(), Memory: residentMemory(), Disk: d.store.Usage(),
-		Goroutines: runtime.NumGoroutine(), Work: d.metrics.works(),
+		Goroutines: runtime.NumGoroutine(), Work: d.metrics.works(), Blobs: d.metrics.blobCounts(),
 	}
 	r.Received, r.Sent = d.swarm.Traffic()
 	for _, p := range d.swarm.Peers() {

@@ -63,13 +63,13 @@ func (b *Batches) Rows(p Plan, step uint64) []int32 {
 	return b.current
 }
 
-// Of returns the rows of batch number i, counted from 0 and below Pass, of the pass that a node makes at a step: the epoch
-// that the step would be in if all steps were those of such passes. It has every row once, so that the last batch may be
-// smaller. The rows are valid until the next call.
-func (b *Batches) Of(p Plan, step, i uint64) []int32 {
+// Of returns the rows of up to count batches from number i on, counted from 0 and below Pass, of the pass that a node makes at a
+// step: the epoch that the step would be in if all steps were those of such passes. A pass has every row once, so that its last
+// batch may be smaller. The rows are valid until the next call.
+func (b *Batches) Of(p Plan, step, i, count uint64) []int32 {
 	order := b.shuffled(p, step/p.Pass())
-	from := i * uint64(p.batch)
-	b.current = append(b.current[:0], order[from:min(from+uint64(p.batch), uint64(len(order)))]...)
+	batch, rows := uint64(p.batch), uint64(len(order))
+	b.current = append(b.current[:0], order[i*batch:min((i+count)*batch, rows)]...)
 	return b.current
 }
 

@@ -71,11 +71,19 @@ func TestAPassHasEveryRowOnceAndPassesDiffer(t *testing.T) {
 		for pass := range uint64(2) {
 			var all []int32
 			for i := range p.Pass() {
-				got := b.Of(p, pass*p.Pass(), i)
+				got := b.Of(p, pass*p.Pass(), i, 1)
 				if len(got) != min(batch, rows-len(all)) {
 					t.Fatalf("batch %d of pass %d has %d rows", i, pass, len(got))
 				}
 				all = append(all, got...)
+			}
+			if p.Pass() > 0 {
+				i := rapid.Uint64Range(0, p.Pass()-1).Draw(t, "from")
+				n := rapid.Uint64Range(1, 3).Draw(t, "count")
+				want := all[i*uint64(batch) : min(rows, int(i+n)*batch)]
+				if got := b.Of(p, pass*p.Pass(), i, n); !slices.Equal(got, want) {
+					t.Fatalf("%d batches from %d on are %v, want %v", n, i, got, want)
+				}
 			}
 			seen[fmt.Sprint(all)] = true
 			if slices.Sort(all); !slices.Equal(all, upTo(rows)) {
@@ -93,7 +101,7 @@ func TestOrdersCostNoMemory(t *testing.T) {
 	var b Batches
 	step := uint64(0)
 	run := func() {
-		b.Of(p, step, 1)
+		b.Of(p, step, 1, 2)
 		b.Rows(p, step)
 		step += 4
 	}
@@ -224,7 +232,7 @@ func BenchmarkTinyPass(b *testing.B) {
 	var order Batches
 	step := uint64(0)
 	for b.Loop() {
-		order.Of(plan, step, 0)
+		order.Of(plan, step, 0, 4)
 		step += 4
 	}
 }

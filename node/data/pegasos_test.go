@@ -142,3 +142,9 @@ func TestRowsInOnePieceAreNotCopied(t *testing.T) {
 		t.Error("labels are mixed up")
 	}
 }
+
+func BenchmarkPegasos(b *testing.B) {
+	for b.Loop() {
+		Pegasos(1)
+	}
+}

@@ -37,6 +37,7 @@ type Source struct {
 //	           Every tenth row is held out for evaluation.
 //	text:FILE  any file as text whose tokens are its bytes. The last tenth is held out for evaluation, or another share:
 //	           text:held=0.05:FILE. A row is a window of the file whose length a model chooses, see [Source.Windows].
+//	babble     a made text, see [Babble]; babble:seed=N,bytes=N draws another one
 //
 // It reads labels and checks formats; features are read by [Source.Train] and [Source.Test]. Errors name the file, and the
 // line where there are lines.
@@ -51,6 +52,12 @@ func Open(spec string) (*Source, error) {
 			return nil, err
 		}
 		return Pegasos(seed), nil
+	case kind == "babble":
+		seed, size, err := BabbleSettings(spec)
+		if err != nil {
+			return nil, err
+		}
+		return Babble(seed, size), nil
 	case kind == "idx" && arg != "":
 		return openIDX(os.DirFS(arg), ".", arg)
 	case kind == "csv" && arg != "":
@@ -61,7 +68,7 @@ func Open(spec string) (*Source, error) {
 	if len(spec) > 60 {
 		spec = spec[:60] + "…"
 	}
-	return nil, fmt.Errorf("data %s is not known; use mnist, pegasos, idx:DIR, csv:FILE or text:FILE", strconv.Quote(spec))
+	return nil, fmt.Errorf("data %s is not known; use mnist, pegasos, babble, idx:DIR, csv:FILE or text:FILE", strconv.Quote(spec))
 }
 
 // Inputs returns the number of features of a row. It is 0 for text, which has rows only once a model has chosen their length.

@@ -16,6 +16,9 @@ const (
 	textHeld    = 0.1           // share held out for evaluation if the specification has none
 )
 
+// aText is where a text is on every machine that has Go, for a shell.
+const aText = "$(go env GOROOT)/src/testdata/Isaac.Newton-Opticks.txt"
+
 // windows are rows of text: row i has the tokens from i·step on, and its labels are those after each of them.
 type windows struct {
 	bytes              []byte
@@ -25,10 +28,11 @@ type windows struct {
 // row returns the window and the byte after it.
 func (w *windows) row(i int32) []byte { return w.bytes[int(i)*w.step:][:w.length+1] }
 
-// A text is a file that is cut into a part for training and one held out at its end.
+// A text is cut into a part for training and one held out at its end. It is a file, or bytes in memory.
 type text struct {
-	file        string
-	train, held int64 // bytes
+	name        string // of the file
+	train, held int64  // bytes
+	bytes       []byte // nil for a file
 }
 
 // TextFile splits what stands behind "text:" into the share that is held out and the file.
@@ -42,7 +46,7 @@ func TextFile(arg string) (held float64, file string, err error) {
 		file = name
 	}
 	if strings.TrimSpace(file) == "" {
-		return 0, "", fmt.Errorf("text: wants a file, text:FILE or text:held=SHARE:FILE")
+		return 0, "", fmt.Errorf("text: wants a file, text:FILE or text:held=SHARE:FILE, or in data.path, and any text will do, such as %s; babble is a made one", aText)
 	}
 	return held, file, nil
 }
@@ -61,29 +65,34 @@ func openText(arg string) (*Source, error) {
 	case info.Size() > maxText:
 		return nil, fmt.Errorf("data %s: %d bytes are more than %d", file, info.Size(), maxText)
 	}
-	t := text{file: file, held: int64(held * float64(info.Size()))}
+	t := text{name: file, held: int64(held * float64(info.Size()))}
 	t.train = info.Size() - t.held
-	s := &Source{name: file, classes: textClasses, windows: t.windows}
+	return t.source(), nil
+}
+
+// source returns the source that has no rows yet.
+func (t text) source() *Source {
+	s := &Source{name: t.name, classes: textClasses, windows: t.windows}
 	s.load = func(bool, []int32) (*Set, error) {
-		return nil, fmt.Errorf("data %s: text has no rows before a model has said how long they are", file)
+		return nil, fmt.Errorf("data %s: text has no rows before a model has said how long they are", t.name)
 	}
-	return s, nil
+	return s
 }
 
 // windows returns the source of windows of so many tokens.
 func (t text) windows(length int) (*Source, error) {
 	if length < 1 || length > maxInputs {
-		return nil, fmt.Errorf("data %s: windows of %d bytes; they must have from 1 to %d", t.file, length, maxInputs)
+		return nil, fmt.Errorf("data %s: windows of %d bytes; they must have from 1 to %d", t.name, length, maxInputs)
 	}
 	rows, held := (t.train-1)/int64(length), (t.held-1)/int64(length)
 	switch {
 	case t.train <= int64(length) || t.held <= int64(length):
 		return nil, fmt.Errorf("data %s: %d bytes for training and %d for evaluation are too few: both want more than the %d of a window",
-			t.file, t.train, t.held, length)
+			t.name, t.train, t.held, length)
 	case rows > maxRows:
-		return nil, fmt.Errorf("data %s: %d windows are more than %d", t.file, rows, maxRows)
+		return nil, fmt.Errorf("data %s: %d windows are more than %d", t.name, rows, maxRows)
 	}
-	s := &Source{name: t.file, inputs: length, classes: textClasses, labels: make([]uint8, rows)}
+	s := &Source{name: t.name, inputs: length, classes: textClasses, labels: make([]uint8, rows)}
 	s.load = func(test bool, wanted []int32) (*Set, error) {
 		w := windows{length: length, step: length, rows: int(rows)}
 		from := int64(0)
@@ -94,7 +103,7 @@ func (t text) windows(length int) (*Source, error) {
 			w.step, w.rows = length+1, len(wanted)
 		}
 		if err := t.read(&w, from, wanted); err != nil {
-			return nil, fmt.Errorf("data %s: %w", t.file, err)
+			return nil, fmt.Errorf("data %s: %w", t.name, err)
 		}
 		return &Set{inputs: length, classes: textClasses, windows: w}, nil
 	}
@@ -103,7 +112,11 @@ func (t text) windows(length int) (*Source, error) {
 
 // read fills the windows from a place in the file on: all that follow each other there, or the wanted ones of them.
 func (t text) read(w *windows, from int64, wanted []int32) error {
-	f, err := os.Open(t.file)
+	if t.bytes != nil {
+		t.copy(w, from, wanted)
+		return nil
+	}
+	f, err := os.Open(t.name)
 	if err != nil {
 		return err
 	}
@@ -133,6 +146,17 @@ func (t text) read(w *windows, from int64, wanted []int32) error {
 		copy(w.bytes[i*w.step:], b)
 	}
 	return nil
+}
+
+// copy is read of text in memory.
+func (t text) copy(w *windows, from int64, wanted []int32) {
+	if wanted == nil {
+		w.bytes = t.bytes[from:][:w.rows*w.length+1]
+		return
+	}
+	for _, row := range wanted {
+		w.bytes = append(w.bytes, t.bytes[int(row)*w.length:][:w.step]...)
+	}
 }
 
 // changed says what an early end means: the file was long enough when it was opened.

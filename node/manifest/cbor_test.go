@@ -22,8 +22,8 @@ func TestIDsNeverChange(t *testing.T) {
 		m  Manifest
 		id string
 	}{
-		"default": {Default(), "485ca989b19543b4e55575b5c4003f105bb9adeb327928aa8c36a2e6925c28fa"},
-		"full":    {full(), "0c920e082b328e121d772f5a202e118347dc27ef96597c765cc5ae41fea1bf82"},
+		"default": {Default(), "f1520896336b96f6bb1572e1b3ed910cc00ae22038d7a63a7824915075f2b208"},
+		"full":    {full(), "4c0e15c81171966882eae6fa22a65b0fa2414c48835c522bbe964416af7f99ac"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if have := hexID(test.m.ID()); have != test.id {
@@ -40,7 +40,7 @@ func TestBytesOfTheFormatAreDocumented(t *testing.T) {
 }
 
 func TestDecodeReturnsWhatWasEncoded(t *testing.T) {
-	for name, want := range map[string]Manifest{"default": Default(), "full": full()} {
+	for name, want := range map[string]Manifest{"default": Default(), "full": full(), "outer": outerRun(), "copies": copiesRun()} {
 		have, err := Decode(want.Encode())
 		if err != nil || have != want {
 			t.Errorf("%s: %v\n%s", name, err, cmp.Diff(want, have))
@@ -51,6 +51,7 @@ func TestDecodeReturnsWhatWasEncoded(t *testing.T) {
 func TestEverySettingChangesTheID(t *testing.T) {
 	base := Default()
 	other := full()
+	other.Method.Public = copiesRun().Method.Public
 	ids := map[gossip.RunID]string{base.ID(): "the default"}
 	for i, s := range settings(&other) {
 		m := Default()

@@ -44,7 +44,8 @@ type Manifest struct {
 
 // Data says what the nodes train on and how it is divided.
 type Data struct {
-	// Source is "mnist", "pegasos", "idx:DIR", "csv:FILE", "text:FILE", or "own" if each site brings data that never leaves it.
+	// Source is "mnist", "pegasos", "babble", "idx:DIR", "csv:FILE", "text:FILE", or "own" if each site brings data that never
+	// leaves it. In a YAML file the directory or file may stand apart, in the key data.path: see [Data.WithPath].
 	Source string
 	// Split divides the source into shards: "iid", "dirichlet:A", "shards:K" or "contiguous".
 	Split string
@@ -61,8 +62,8 @@ func (d Data) NamesFiles() bool {
 
 // Method says how the nodes train together.
 type Method struct {
-	Name string // "average"
-	Mix  string // a rule of package mixing, "variance-corrected", or "push-sum"
+	Name string // "average" or "outer"
+	Mix  string // average: a rule of package mixing, "variance-corrected", or "push-sum"
 	// Exchange is how models get about: [Announce], [Push] or [Copies].
 	Exchange string
 	Steps    Steps // local steps a round, 1 to 1,000,000, or one pass over the node's data
@@ -75,6 +76,9 @@ type Method struct {
 	Wake Wake
 	// Public sets the exchange copies. It must be that of [Default] with another, where it has no effect.
 	Public Public
+	// Outer is how the method outer makes a model of what the nodes have changed: "diloco", "delayed-nesterov" or "noloco" with
+	// settings; see package mixing/outer. It must be that of [Default] with average, and Mix, Exchange and Wake those with outer.
+	Outer string
 }
 
 // Public sets the exchange by public copies.
@@ -184,6 +188,7 @@ func Default() Manifest {
 		Method: Method{
 			Name: "average", Mix: "variance-corrected", Exchange: Announce,
 			Steps: Steps{Count: 50}, Batch: 32, Degree: 8, Wake: Wake{Period: time.Second}, Public: Public{Correct: NoCorrection},
+			Outer: "diloco",
 		},
 		Cells:      Cells{Count: 1, Epoch: 10 * time.Minute},
 		Optimizer:  "sgd:lr=0.05,momentum=0.9",

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"starling/gossip"
 	"starling/gossip/codec"
 	"starling/mixing"
+	"starling/mixing/outer"
 	"starling/mixing/spelling"
 	"starling/node/manifest/strictyaml"
 	"starling/node/optim"
@@ -29,7 +31,7 @@ func (m Manifest) problems(by owners) Problems {
 	}
 	checkName(&ps, m.Name)
 	checkWord(&ps, "init", m.Init, []string{"common", "independent"}, nil)
-	checkWord(&ps, "method.name", m.Method.Name, []string{"average"}, []string{"outer", "scalar", "walk"})
+	checkWord(&ps, "method.name", m.Method.Name, []string{"average", "outer"}, []string{"scalar", "walk"})
 	checkWord(&ps, "admission", m.Admission, []string{"open"}, []string{"invite"})
 
 	checkText(&ps, "model", m.Model, func(s string) error {
@@ -68,13 +70,14 @@ func (m Manifest) problems(by owners) Problems {
 	}
 	checkExchange(&ps, m.Method)
 	checkPublic(&ps, m)
+	checkOuter(&ps, m)
 	checkCells(&ps, m)
 	checkCreated(&ps, m.Created)
 	if c, err := codec.Parse(m.Codec); err == nil {
 		switch {
 		case c.Lossy() && m.Method.Mix == PushSum:
 			ps.add("codec", "is %s, which loses some of a vector: with push-sum that would be mass; write codec: fp32", m.Codec)
-		case c.Coarse() && m.Method.Exchange != Copies:
+		case c.Coarse() && m.Method.Name == "average" && m.Method.Exchange != Copies:
 			ps.add("codec", "is %s, which keeps too little for the whole models that method %s sends; write codec: bf16, int8 or int4, or exchange: copies", m.Codec, m.Method.Name)
 		}
 	}
@@ -208,6 +211,40 @@ func checkShare(ps *Problems, field string, have float64) {
 	// The negative zero equals zero, and has another encoding and so another run ID.
 	if !(have >= 0 && have <= 1) || math.Signbit(have) {
 		ps.add(field, "is %v; want 0 to 1", have)
+	}
+}
+
+// checkOuter looks at the outer optimizer, and at what has no effect because of the method.
+func checkOuter(ps *Problems, m Manifest) {
+	d := Default().Method
+	if m.Method.Name != "outer" {
+		if m.Method.Outer != d.Outer {
+			ps.add("method.outer", "is %s, and has no effect with method.name: %s; leave it out, or choose outer", quote(m.Method.Outer), m.Method.Name)
+		}
+		return
+	}
+	for _, x := range []struct{ field, have, standard string }{
+		{"method.mix", m.Method.Mix, d.Mix}, {"method.exchange", m.Method.Exchange, d.Exchange},
+	} {
+		if x.have != x.standard {
+			ps.add(x.field, "is %s, and has no effect with method.name: outer; leave it out", quote(x.have))
+		}
+	}
+	checkText(ps, "method.outer", m.Method.Outer, func(text string) error {
+		s, err := outer.Parse(text)
+		if err == nil && !m.Method.Steps.Epoch {
+			err = s.Fits(m.Method.Steps.Count)
+		}
+		if err == nil && s.Variant == outer.DiLoCo && m.Cells.Count > 1 {
+			err = errors.New("diloco sums up what all nodes of the run have changed, and cells keep them apart; write cells.count: 1, or choose another one")
+		}
+		return err
+	})
+	if m.Method.Steps.Epoch {
+		ps.add("method.steps", "is epoch, and with method.name: outer rounds are of a number of local steps that all share; write a number")
+	}
+	if m.Init != "common" {
+		ps.add("init", "is %s, and with method.name: outer nodes add up what they have changed of one and the same model; write common", m.Init)
 	}
 }
 

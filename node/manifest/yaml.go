@@ -27,10 +27,18 @@ func ParseYAML(src []byte, filename string) (Manifest, error) {
 	}
 	m := Default()
 	var all []strictyaml.Setting
+	var path string // no setting of its own: it becomes a part of the source, so that two ways to write it are one run
 	for _, s := range settings(&m) {
 		all = append(all, strictyaml.Setting{Path: s.path, To: target(s.to)})
+		if s.path == "data.source" {
+			all = append(all, strictyaml.Setting{Path: "data.path", To: &path})
+		}
 	}
 	d := strictyaml.Decode(root, all)
+	var err error
+	if m.Data, err = m.Data.WithPath(path); err != nil {
+		d.Report("data.path", err.Error())
+	}
 	if root.Kind == strictyaml.Map {
 		// These have no default: a file without a version could mean anything later.
 		d.Missing("version")

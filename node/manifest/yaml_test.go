@@ -38,7 +38,7 @@ func full() Manifest {
 		Data: Data{Source: "csv:my data/räume #1: \"a\".csv", Split: "shards:2", Shards: 17},
 		Method: Method{
 			Name: "average", Mix: "age", Exchange: Push, Steps: Steps{Epoch: true}, Batch: 33, Degree: 9,
-			Wake: Wake{Period: 90 * time.Second, Deviation: 250 * time.Millisecond},
+			Wake: Wake{Period: 90 * time.Second, Deviation: 250 * time.Millisecond}, Outer: "diloco", Public: Public{Correct: NoCorrection},
 		},
 		Cells:     Cells{Count: 300, Epoch: 36 * time.Hour},
 		Optimizer: "sgd:lr=0.05", Codec: "fp32",
@@ -52,8 +52,23 @@ func full() Manifest {
 	return m
 }
 
+// outerRun is a manifest with what only another method than that of full has.
+func outerRun() Manifest {
+	m := Default()
+	m.Method.Name, m.Method.Outer, m.Codec = "outer", "noloco:gamma=0.3", "topk:0.01,int4,rice"
+	return m
+}
+
+// copiesRun is a manifest with what only another exchange than that of full has.
+func copiesRun() Manifest {
+	m := Default()
+	m.Method.Mix, m.Method.Exchange, m.Codec, m.Optimizer = "metropolis", Copies, "randk:0.1,int8,unbiased", "sgd:lr=0.1"
+	m.Method.Public = Public{Correct: Scallion, Gamma: 0.25, Beta: 0.125}
+	return m
+}
+
 func TestYAMLRoundTripKeepsEverySetting(t *testing.T) {
-	for name, m := range map[string]Manifest{"default": Default(), "full": full()} {
+	for name, m := range map[string]Manifest{"default": Default(), "full": full(), "outer": outerRun(), "copies": copiesRun()} {
 		t.Run(name, func(t *testing.T) {
 			have, err := ParseYAML(m.YAML(), name+".yaml")
 			if err != nil {
@@ -69,6 +84,7 @@ func TestYAMLRoundTripKeepsEverySetting(t *testing.T) {
 
 func TestFullDiffersFromDefaultEverywhere(t *testing.T) {
 	a, b := full(), Default()
+	a.Method.Outer, a.Method.Public = outerRun().Method.Outer, copiesRun().Method.Public
 	all := settings(&b)
 	for i, s := range settings(&a) {
 		// These have one value in this version.
@@ -98,7 +114,7 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"key of another section", head + "batch: 3\n", `run.yaml:3:1: unknown key "batch"; did you mean "batch" inside "method"?`},
 		{"key of the top level", head + "data: {admission: open}\n", `run.yaml:3:8: unknown key "admission"; did you mean "admission" at the top level?`},
 		{"dotted key", head + "data.source: own\n", `run.yaml:3:1: unknown key "data.source"; did you mean "source" inside "data"?`},
-		{"far key", head + "data: {zzzzzz: 1}\n", `run.yaml:3:8: unknown key "zzzzzz"; known are source, split, shards`},
+		{"far key", head + "data: {zzzzzz: 1}\n", `run.yaml:3:8: unknown key "zzzzzz"; known are source, path, split, shards`},
 		{"merge key", head + "<<: {seed: 2}\n", `run.yaml:3:1: unknown key "<<"; known are ` + "*"},
 		{"number as key", head + "12: 3\n", `run.yaml:3:1: unknown key "12"; known are ` + "*"},
 		{"repeated key", head + "seed: 3\nseed: 4\n", `run.yaml:4:1: key "seed" is given twice, first in line 3`},
@@ -111,8 +127,8 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"mapping for text", head + "codec:\n  name: bf16\n", `run.yaml:4:3: codec: want text, have keys and values`},
 		{"nothing for text", head + "codec:\nseed: 1\n", `run.yaml:3:*: codec: want text, have nothing`},
 		{"lines for text", head + "codec: |\n  bf16\n  x\n", `run.yaml:3:8: codec: want text, have several lines of text`},
-		{"text for section", head + "data: mnist\n", `run.yaml:3:7: data: want the keys source, split, shards, have the text "mnist"`},
-		{"nothing for section", head + "data:\n", `run.yaml:3:*: data: want the keys source, split, shards, have nothing`},
+		{"text for section", head + "data: mnist\n", `run.yaml:3:7: data: want the keys source, path, split, shards, have the text "mnist"`},
+		{"nothing for section", head + "data:\n", `run.yaml:3:*: data: want the keys source, path, split, shards, have nothing`},
 		{"alias", head + "codec: &a bf16\noptimizer: *a\n", "run.yaml:3:8: codec: want text, have an anchor or an alias, which a manifest does not allow\nrun.yaml:4:12: optimizer: want text, have an anchor or an alias, which a manifest does not allow"},
 		{"tag", head + "codec: !!str bf16\n", `run.yaml:3:8: codec: want text, have a tag, which a manifest does not allow`},
 		{"negative seed", head + "seed: -1\n", `run.yaml:3:7: seed: -1 is negative`},
@@ -131,6 +147,14 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"a flood of pushes", head + "method: {exchange: push, wake: {period: 99ms}}\n", `run.yaml:3:41: method.wake.period: is 99ms; want 100ms to 24h`},
 		{"pauses that vary too much", head + "method: {exchange: push, wake: {deviation: 2s}}\n", `run.yaml:3:44: method.wake.deviation: is 2s; want 0s to method.wake.period, which is 1s`},
 		{"duration without unit", head + "method: {exchange: push, wake: {period: 2}}\n", `run.yaml:3:41: method.wake.period: 2 has no unit; write 2s, 2ms or 2m`},
+		{"copies by another rule", head + "method: {exchange: copies}\n", `run.yaml: method.mix: is "variance-corrected", but public copies are mixed by Metropolis-Hastings weights; write mix: metropolis`},
+		{"copies in cells", head + "method: {exchange: copies, mix: metropolis}\ncells: {count: 2}\n", `run.yaml:4:16: cells.count: is 2, but public copies are for neighbours that stay, which cells part; write count: 1`},
+		{"a correction without copies", head + "method: {public: {correct: scafcom}}\n", `run.yaml:3:28: method.public.correct: is scafcom, and has no effect with method.exchange: announce; leave it out, or choose copies`},
+		{"a correction of momentum", head + "method: {exchange: copies, mix: metropolis, public: {correct: scafcom}}\n", `run.yaml: optimizer: is "sgd:lr=0.05,momentum=0.9", but scafcom measures gradients by how far plain steps go; write sgd without momentum, such as sgd:lr=0.1`},
+		{"scallion through a biased codec", head + "codec: 'topk:0.1,int4'\noptimizer: sgd\nmethod: {exchange: copies, mix: metropolis, public: {correct: scallion}}\n", `run.yaml:3:8: codec: is "topk:0.1,int4", which is biased, and scallion counts on errors that cancel out; add unbiased, or write correct: scafcom`},
+		{"beta of nothing", head + "method: {exchange: copies, mix: metropolis, public: {beta: 0.5}}\n", `run.yaml:3:60: method.public.beta: is 0.5, and has no effect without a correction; leave it out, or write correct: scafcom`},
+		{"gamma above 1", head + "method: {exchange: copies, mix: metropolis, public: {gamma: 1.5}}\n", `run.yaml:3:61: method.public.gamma: is 1.5; want 0 to 1`},
+		{"unknown correction", head + "method: {exchange: copies, mix: metropolis, public: {correct: scafold}}\n", `run.yaml:3:63: method.public.correct: *`},
 		{"push-sum by push", head + "codec: fp32\nmethod: {mix: push-sum, exchange: push}\n", `run.yaml:4:35: method.exchange: is push, but push-sum sends to fixed neighbours; write exchange: announce`},
 		{"no cells", head + "cells: {count: 0}\n", `run.yaml:3:16: cells.count: is 0; want 1 to 65536`},
 		{"an epoch of one cell", head + "cells: {epoch: 1m}\n", `run.yaml:3:16: cells.epoch: is 1m, and has no effect with cells.count: 1; leave it out, or choose more cells`},
@@ -143,16 +167,21 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"more neighbours than peers", head + "method: {degree: 9}\nlimits: {peers: 8}\n", `run.yaml:3:18: method.degree: is 9, more than limits.peers, which is 8`},
 		{"blob below inline", head + "limits: {inline: 2KiB, blob: 1KiB}\n", `run.yaml:3:30: limits.blob: is 1KiB, less than limits.inline, which is 2KiB`},
 		{"inline above an announcement", head + "limits: {inline: 64KiB}\n", `run.yaml:3:18: limits.inline: is 64KiB; want 0B to 48KiB`},
-		{"method of a later build", head + "method: {name: outer}\n", `run.yaml:3:16: method.name: "outer" is not in this build yet; use average`},
+		{"method of a later build", head + "method: {name: scalar}\n", `run.yaml:3:16: method.name: "scalar" is not in this build yet; use average or outer`},
+		{"outer optimizer of another method", head + "method: {outer: noloco}\n", `run.yaml:3:17: method.outer: is "noloco", and has no effect with method.name: average; leave it out, or choose outer`},
+		{"unstable outer optimizer", head + "method: {name: outer, outer: \"noloco:alpha=0.9\"}\n", `run.yaml:3:30: method.outer: outer optimizer noloco: gamma 0.7 with alpha 0.9 in groups of 2: the momentum carries nodes past each other, and from 0.38 on they drift apart without end; want less than 0.342, or a smaller alpha`},
+		{"local steps that differ", head + "method: {name: outer, steps: epoch}\n", `run.yaml:3:30: method.steps: is epoch, and with method.name: outer rounds are of a number of local steps that all share; write a number`},
+		{"starts that differ", head + "init: independent\nmethod: {name: outer}\n", `run.yaml:3:7: init: is independent, and with method.name: outer nodes add up what they have changed of one and the same model; write common`},
+		{"fragments that do not come out even", head + "method: {name: outer, steps: 50, outer: \"diloco:fragments=4\"}\n", `run.yaml:3:41: method.outer: 50 local steps do not divide into 4 fragments, so they would not come at even distances: take 48 or 52 steps`},
 		{"near method", head + "method: {name: averaged}\n", `run.yaml:3:16: method.name: "averaged" is not known; did you mean "average"?`},
 		{"unknown admission", head + "admission: vip\n", `run.yaml:3:12: admission: "vip" is not known; use open`},
-		{"source without file", head + "data: {source: 'csv:'}\n", `run.yaml:3:16: data.source: csv: wants a file, csv:FILE`},
-		{"unknown source", head + "data: {source: cifar}\n", `run.yaml:3:16: data.source: "cifar" is not known; use mnist, pegasos, idx:DIR, csv:FILE, text:FILE or own`},
+		{"source without file", head + "data: {source: 'csv:'}\n", `run.yaml:3:16: data.source: csv: wants a file, csv:FILE, or in data.path`},
+		{"unknown source", head + "data: {source: cifar}\n", `run.yaml:3:16: data.source: "cifar" is not known; use mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE or own`},
 		{"bad concentration", head + "data: {split: dirichlet:0}\n", `run.yaml:3:15: data.split: *`},
 		{"bad model", head + "model: 'mlp:64;32'\n", `run.yaml:3:8: model: *`},
 		{"bad mix", head + "method: {mix: Mean}\n", `run.yaml:3:15: method.mix: *`},
 		{"bad optimizer", head + "optimizer: 'sgd:lr'\n", `run.yaml:3:12: optimizer: *`},
-		{"coarse codec", head + "codec: sign\n", `run.yaml:3:8: codec: is sign, which keeps too little for the whole models that method average sends; write codec: bf16, int8 or int4`},
+		{"coarse codec", head + "codec: sign\n", `run.yaml:3:8: codec: is sign, which keeps too little for the whole models that method average sends; write codec: bf16, int8 or int4, or exchange: copies`},
 		{"bad codec", head + "codec: 'top k'\n", `run.yaml:3:8: codec: *`},
 		{"escape sequence in text", head + `data: {source: "csv:\e[31m"}` + "\n", `run.yaml:3:16: data.source: "csv:\x1b[31m" holds characters that cannot be printed`},
 		{"capital name", "version: 1\nname: Mnist\n", `run.yaml:2:7: name: "Mnist" may hold a to z, 0 to 9 and '-', at most 40 of them`},
@@ -316,4 +345,16 @@ func FuzzParseYAML(f *testing.F) {
 			t.Errorf("through CBOR: %v\n%s", err, cmp.Diff(m, decoded))
 		}
 	})
+}
+
+func TestAPathApartIsThatOfTheSource(t *testing.T) {
+	const head = "version: 1\nname: x\nmodel: gpt\n"
+	want, err := ParseYAML([]byte(head+"data: {source: 'text:held=0.05:a b.txt'}\n"), "run.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, err := ParseYAML([]byte(head+"data: {path: a b.txt, source: 'text:held=0.05'}\n"), "run.yaml")
+	if err != nil || have != want || have.ID() != want.ID() {
+		t.Errorf("%v: %q, want %q", err, have.Data.Source, want.Data.Source)
+	}
 }

@@ -36,3 +36,10 @@ type Model interface {
 	// Clone returns a model with scratch memory of its own.
 	Clone() Model
 }
+
+// A Preparer is a Model that can evaluate the same rows with less work each time.
+type Preparer interface {
+	// Prepare returns a function that does for these rows what Evaluate does, with the same results. It is safe for concurrent
+	// use. x and y must stay as they are.
+	Prepare(x []float32, y []uint8) func(params []float32) (loss float64, right int)
+}

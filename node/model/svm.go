@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"math"
 
 	"starling/mixing"
 	"starling/mixing/kernel"
@@ -61,17 +62,48 @@ func (s svm) Evaluate(params, x []float32, y []uint8) (loss float64, right int) 
 	for first := 0; first < len(y); first += chunk {
 		n := min(chunk, len(y)-first)
 		kernel.MulNT(false, n, 1, in, x[first*in:][:n*in], in, params, in, sides[:n], 1)
-		for i, label := range y[first:][:n] {
-			side := float64(sides[i])
-			if side > 0 && label == 1 || side <= 0 && label == 0 {
-				right++
-			}
-			if l := hinge(label, side); !(l <= 0) {
-				loss += l
-			}
-		}
+		judge(sides[:n], y[first:], &loss, &right)
 	}
 	return loss, right
+}
+
+// Prepare keeps a copy of the features in the order in which a product with a single vector reads them: to bring them into it takes
+// longer than the product.
+func (s svm) Prepare(x []float32, y []uint8) func(params []float32) (loss float64, right int) {
+	in := s.layout.Len()
+	var packed []*kernel.Packed
+	for first := 0; first < len(y); first += chunk {
+		packed = append(packed, kernel.PackNT(nil, min(chunk, len(y)-first), in, x[first*in:], in))
+	}
+	return func(params []float32) (loss float64, right int) {
+		s.check(params, x, y)
+		var sides [chunk]float32
+		for i, p := range packed {
+			n := min(chunk, len(y)-i*chunk)
+			kernel.MulPacked(false, 1, params, in, p, sides[:n], n)
+			judge(sides[:n], y[i*chunk:], &loss, &right)
+		}
+		return loss, right
+	}
+}
+
+// judge adds up the losses of rows, and how many of them are classified right. It does not branch on what no processor can foresee.
+func judge(sides []float32, y []uint8, loss *float64, right *int) {
+	sum, count := *loss, *right
+	for i, s := range sides {
+		side, label := float64(s), int(y[i])
+		count += one(side > 0)&label | one(side <= 0)&^label
+		l := 1 - float64(float64(2*label-1)*side)
+		sum += (l + math.Abs(l)) / 2 // also if it is not a number
+	}
+	*loss, *right = sum, count
+}
+
+func one(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // hinge returns 1 − y·side, which is the loss where it is above zero.

@@ -2,6 +2,7 @@ package model
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -81,4 +82,47 @@ func TestAnSVMIsForTwoClassesAndStartsAtZero(t *testing.T) {
 	if !slices.Equal(params, []float32{0, 0, 0}) {
 		t.Error(params)
 	}
+}
+
+func TestPreparedRowsAreWorthWhatTheyAreWorthUnprepared(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows, inputs := rapid.IntRange(0, 2*chunk+9).Draw(t, "rows"), rapid.IntRange(1, 70).Draw(t, "inputs")
+		m, err := Parse("svm", inputs, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		w, x, y := make([]float32, inputs), make([]float32, rows*inputs), make([]uint8, rows)
+		for i := range x {
+			x[i] = float32(r.NormFloat64())
+		}
+		for i := range y {
+			y[i] = uint8(r.IntN(2))
+		}
+		exam := m.(Preparer).Prepare(x, y)
+		for range 3 {
+			for i := range w {
+				w[i] = float32(r.NormFloat64())
+			}
+			loss, right := m.Evaluate(w, x, y)
+			if l, n := exam(w); l != loss || n != right {
+				t.Fatalf("loss %g and %d right, prepared %g and %d", loss, right, l, n)
+			}
+			for i := range y { // the definition, in the order of the rows
+				if l := hinge(y[i], side(w, x[i*inputs:][:inputs])); l > 0 {
+					loss -= l
+				}
+			}
+			if math.Abs(loss) > 1e-3*float64(1+rows) {
+				t.Fatalf("the loss is off by %g", loss)
+			}
+		}
+	})
+}
+
+func side(w, x []float32) (sum float64) {
+	for i := range w {
+		sum += float64(w[i]) * float64(x[i])
+	}
+	return sum
 }

@@ -91,6 +91,35 @@ func TestStepsEqualThePublishedTraces(t *testing.T) {
 	}
 }
 
+// TestAdamWEqualsItsVector has the inner optimizer of the outer methods (spec 03, 3.2).
+func TestAdamWEqualsItsVector(t *testing.T) {
+	var v struct {
+		P0    []float32
+		LR    float64
+		Betas [2]float64
+		Eps   float64
+		Decay float64 `json:"weight_decay"`
+		G     [][]float32
+		P     [][]float64
+	}
+	readJSON(t, "adamw.json", &v)
+	o := parse(t, fmt.Sprintf("adamw:lr=%g,beta1=%g,beta2=%g,eps=%g,wd=%g", v.LR, v.Betas[0], v.Betas[1], v.Eps, v.Decay))
+	w, state := slices.Clone(v.P0), make([]float32, o.StateLen(len(v.P0)))
+	for s, g := range v.G {
+		if err := o.Step(w, g, state, Context{Step: uint64(s), LR: o.Rate(uint64(s))}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range w {
+			if math.Abs(float64(w[i])-v.P[s][i]) > 1e-7 {
+				t.Errorf("step %d: weight %d is %v, want %v", s, i, w[i], v.P[s][i])
+			}
+		}
+	}
+	if len(v.G) == 0 {
+		t.Error("the vector has no steps")
+	}
+}
+
 func TestTrapezoidEqualsThePublishedFactors(t *testing.T) {
 	var file struct {
 		WSD []struct {

@@ -270,6 +270,32 @@ func TestSpeedsHaveTheirDistribution(t *testing.T) {
 	}
 }
 
+func TestSpeedsMayBeListed(t *testing.T) {
+	for text, want := range map[string][]float64{
+		"constant:1,1,2,4":   {1, 1, 2, 4, 1, 1, 2, 4},
+		"constant:1*7,10":    {1, 1, 1, 1, 1, 1, 1, 10},
+		"constant: 0.5 , 2*": nil,
+		"constant:3*1":       {3, 3, 3, 3, 3, 3, 3, 3},
+		"constant:2*100,5":   {2, 2, 2, 2, 2, 2, 2, 2},
+	} {
+		s, err := ParseSpeeds(text, 8, seed)
+		if want == nil {
+			if err == nil {
+				t.Errorf("%q is read", text)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n, f := range want {
+			if got := s.Factor(n, 0); got != f || s.Duration(n, 3, 100) != node.Instant(100*f) {
+				t.Errorf("%q: node %d has the factor %g, want %g", text, n, got, f)
+			}
+		}
+	}
+}
+
 func TestSpeedsMayChangeInTheMiddleOfAJob(t *testing.T) {
 	s := speeds(t, "trace:testdata/speeds.csv", 5)
 	for _, c := range []struct {
@@ -332,7 +358,8 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ text, want string }{
-		{"", `speeds "" is not known; use constant:F, `}, {"constant:0", "factor wants a number from 1e-06"}, {"lognormal:sigma=x", "sigma wants"},
+		{"", `speeds "" is not known; use constant:F, `}, {"constant:0", "factor wants a number from 1e-06"},
+		{"constant:1,0", `wants factors from 1e-06 to 1e+06, such as constant:1,1,2,4, not "0"`}, {"constant:1*0", `such as 1*7, not "1*0"`}, {"lognormal:sigma=x", "sigma wants"},
 		{"uniform:low=1", "high must be given"}, {"uniform:low=2,high=1", "low is above high"}, {"trace", "a file is missing"},
 	} {
 		if _, err := ParseSpeeds(c.text, 3, seed); err == nil || !strings.Contains(err.Error(), c.want) {

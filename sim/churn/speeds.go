@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 
 	"starling/node"
 	"starling/sim/chance"
@@ -31,6 +33,7 @@ const minFactor, maxFactor = 1e-6, 1e6
 // ParseSpeeds makes the speeds of n nodes:
 //
 //	constant                 every node is like the one that durations are given for; constant:2 takes twice as long
+//	constant:1,1,2,4         factors of the nodes in turn, again from the first when the list ends; 1*7 stands for seven times 1
 //	lognormal:sigma=0.5      factors drawn for each node, with median 1
 //	uniform:low=1,high=4     factors drawn for each node
 //	trace:FILE               lines node,factor, or node,start,factor with the second from which on it holds (before the first
@@ -50,6 +53,13 @@ func ParseSpeeds(text string, n int, seed uint64) (*Speeds, error) {
 	}
 	switch sp.Name {
 	case "constant":
+		if _, list, _ := strings.Cut(text, ":"); strings.ContainsAny(list, ",*") {
+			var err error
+			if s.factor, err = listed(sp.Rest(), n); err != nil {
+				sp.Fail("%w", err)
+			}
+			break
+		}
 		s.same = sp.Number("factor", 1, minFactor, maxFactor)
 	case "lognormal":
 		sigma := sp.Number("sigma", 0.5, 0, 5)
@@ -74,6 +84,31 @@ func ParseSpeeds(text string, n int, seed uint64) (*Speeds, error) {
 		return nil, sp.Unknown("constant:F", "lognormal:sigma=S", "uniform:low=F,high=F", "trace:FILE")
 	}
 	return s, sp.Done()
+}
+
+// listed returns the factors of n nodes that a list gives in turn.
+func listed(list string, n int) ([]float64, error) {
+	var all []float64
+	for _, field := range strings.Split(list, ",") {
+		text, times, many := strings.Cut(strings.TrimSpace(field), "*")
+		factor, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+		if err != nil || !(factor >= minFactor && factor <= maxFactor) {
+			return nil, fmt.Errorf("wants factors from %g to %g, such as constant:1,1,2,4, not %s", minFactor, maxFactor, spec.Brief(field))
+		}
+		count := uint64(1)
+		if many {
+			if count, err = strconv.ParseUint(strings.TrimSpace(times), 10, 32); err != nil || count < 1 || count > maxNodes {
+				return nil, fmt.Errorf("wants a factor and how many nodes have it, such as 1*7, not %s", spec.Brief(field))
+			}
+		}
+		for ; count > 0 && len(all) < n; count-- {
+			all = append(all, factor)
+		}
+	}
+	for i := 0; len(all) < n; i++ {
+		all = append(all, all[i])
+	}
+	return all, nil
 }
 
 func (s *Speeds) trace(file string) error {

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"starling/mixing/spelling"
 	"starling/mixing/topology"
 	"starling/node/manifest"
 	"starling/node/manifest/strictyaml"
@@ -82,6 +84,7 @@ func (c *checker) all(e *Experiment, d *strictyaml.Decoded) {
 	if !utf8.ValidString(e.About) || strings.ContainsFunc(e.About, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
 		c.add("about", "holds characters that cannot be printed")
 	}
+	c.baseline()
 	c.count("nodes", e.Nodes, 1, maxNodes)
 	c.shared()
 	c.ground()
@@ -161,15 +164,37 @@ func (e Experiment) Shared() manifest.Manifest {
 	m := manifest.Default()
 	m.Name, m.Seed, m.Model, m.Init, m.Optimizer, m.Codec = e.Name, e.Seed, e.Model, e.Init, e.Optimizer, e.Codec
 	m.Data, m.Limits, m.Checkpoint.Every = e.Data, e.Limits, e.Checkpoint.Every
+	m.Data, _ = m.Data.WithPath(e.DataPath) // a path that does not fit is a problem of its own
 	if m.Data.Shards == 0 {
 		m.Data.Shards = 1
 	}
 	// The pauses of pushes have other bounds here, and may be given where they have no effect.
+	standard := m.Method
 	m.Method = manifest.Method{
 		Name: e.Method.Name, Mix: e.Method.Mix, Exchange: e.Method.Exchange, Steps: e.Method.Steps, Batch: e.Method.Batch,
-		Degree: e.Method.Degree, Wake: m.Method.Wake, Public: e.effective().Method.Public,
+		Degree: e.Method.Degree, Wake: standard.Wake, Public: e.effective().Method.Public, Outer: e.Method.Outer,
+	}
+	// A sweep over methods has settings that are without effect at some of its points.
+	if e.Method.Name == "outer" {
+		m.Method.Mix, m.Method.Exchange = standard.Mix, standard.Exchange
+	} else {
+		m.Method.Outer = standard.Outer
 	}
 	return m
+}
+
+// baseline checks that what names the points to compare with are keys and values.
+func (c *checker) baseline() {
+	keys := Keys()
+	for i, b := range c.e.Baseline {
+		key, _, ok := strings.Cut(b, "=")
+		switch {
+		case !ok:
+			c.add(fmt.Sprintf("baseline[%d]", i), "is %s; want key=value, such as reference.name=allreduce", strictyaml.Quote(b))
+		case !slices.Contains(keys, key):
+			c.add(fmt.Sprintf("baseline[%d]", i), "%s is not a key%s", strictyaml.Quote(key), spelling.Hint(key, keys))
+		}
+	}
 }
 
 // ground checks overlay, cells and data.
@@ -182,8 +207,11 @@ func (c *checker) ground() {
 			c.add("cells.size", "is %d, but overlay is %s; cells are of no fixed size and want overlay: mesh or complete", e.Cells.Size, e.Overlay)
 		}
 	}
+	if _, err := e.Data.WithPath(e.DataPath); err != nil {
+		c.add("data.path", "%s", err)
+	}
 	if e.Data.Source == "own" {
-		c.add("data.source", "own is data that sites of a real run bring; a simulation wants mnist, pegasos, idx:DIR, csv:FILE or text:FILE")
+		c.add("data.source", "own is data that sites of a real run bring; a simulation wants mnist, pegasos, babble, idx:DIR, csv:FILE or text:FILE")
 	}
 }
 
@@ -256,7 +284,7 @@ func (c *checker) training() {
 	}
 	c.duration("method.announce_every", m.AnnounceEvery, 0)
 	c.duration("method.repair_every", m.RepairEvery, time.Millisecond)
-	c.word("reference.name", c.e.Reference.Name, None, FedAvg)
+	c.word("reference.name", c.e.Reference.Name, None, FedAvg, AllReduce)
 	c.portion("reference.clients", c.e.Reference.Clients)
 	c.adversaries()
 }
@@ -294,10 +322,17 @@ func (c *checker) portion(path string, p Portion) {
 // measuring checks evaluation and thresholds.
 func (c *checker) measuring() {
 	v := c.e.Evaluate
-	if v.Every.Time == 0 {
+	switch {
+	case v.Every.Tokens > 0:
+		c.ofText("evaluate.every", v.Every.String())
+	case v.Every.Time == 0:
 		c.count("evaluate.every", v.Every.Rounds, 0, maxRounds)
-	} else {
+	default:
 		c.duration("evaluate.every", v.Every.Time, time.Nanosecond)
+	}
+	w := c.e.Work
+	if c.duration("work.from", w.From, 0) && c.duration("work.until", w.Until, 0) && w.Until != 0 && w.Until <= w.From {
+		c.add("work.until", "is %s, which is not after work.from, %s", manifest.DurationText(w.Until), manifest.DurationText(w.From))
 	}
 	c.portion("evaluate.nodes", v.Nodes)
 	c.count("evaluate.rows", v.Rows, 0, maxRows)
@@ -332,18 +367,45 @@ func (c *checker) stop() {
 	c.duration("stop.time", s.Time, 0)
 	c.share("stop.accuracy", s.Accuracy)
 	c.share("stop.worst", s.Worst)
+	c.goal("stop.loss", s.Loss, 0)
+	c.goal("stop.perplexity", s.Perplexity, 1)
 	measured := c.e.Evaluate.Every != Cadence{}
-	if s.Accuracy > 0 && !measured {
-		c.add("stop.accuracy", "is %v, but evaluate.every is 0, so that nothing is measured", s.Accuracy)
+	for _, goal := range []struct {
+		path string
+		have float64
+	}{{"stop.accuracy", s.Accuracy}, {"stop.worst", s.Worst}, {"stop.loss", s.Loss}, {"stop.perplexity", s.Perplexity}} {
+		if goal.have > 0 && !measured {
+			c.add(goal.path, "is %v, but evaluate.every is 0, so that nothing is measured", goal.have)
+		}
 	}
-	if s.Worst > 0 && !measured {
-		c.add("stop.worst", "is %v, but evaluate.every is 0, so that nothing is measured", s.Worst)
+	if s.Perplexity > 0 {
+		c.ofText("stop.perplexity", fmt.Sprint(s.Perplexity))
 	}
-	bounded := s.Rounds != 0 || s.Time != 0 || s.Events != 0
-	if c.timeless() && s.Time != 0 && s.Rounds == 0 && s.Events == 0 {
+	if s.Tokens > 0 {
+		c.ofText("stop.tokens", fmt.Sprint(s.Tokens))
+	}
+	bounded := s.Rounds != 0 || s.Time != 0 || s.Events != 0 || s.Tokens != 0
+	if c.timeless() && s.Time != 0 && s.Rounds == 0 && s.Events == 0 && s.Tokens == 0 {
 		c.add("stop.time", "is %s, which never comes: compute.step, compute.other and method.announce_every are 0, so that rounds take no time", manifest.DurationText(s.Time))
 	}
-	if !bounded && !c.d.Failed("stop.rounds") && !c.d.Failed("stop.time") && !c.d.Failed("stop.events") {
-		c.add("stop", "wants rounds, time or events: goals may never be reached")
+	if !bounded && !c.d.Failed("stop.rounds") && !c.d.Failed("stop.time") && !c.d.Failed("stop.events") && !c.d.Failed("stop.tokens") {
+		c.add("stop", "wants rounds, time, events or, of text, tokens: goals may never be reached")
+	}
+}
+
+// goal checks what the loss or the perplexity is to get down to. least is what it cannot get below.
+func (c *checker) goal(path string, have, least float64) {
+	if have == 0 && !math.Signbit(have) {
+		return
+	}
+	if !(have > least) || math.IsInf(have, 0) {
+		c.add(path, "is %v; want 0 for none, or a number above %g", have, least)
+	}
+}
+
+// ofText reports a setting that counts tokens, or is about them, where there is no text.
+func (c *checker) ofText(path, have string) {
+	if name, _, _ := strings.Cut(c.e.Model, ":"); name != "gpt" {
+		c.add(path, "is %s, but only text has tokens, and model %s reads none; choose gpt", have, c.e.Model)
 	}
 }

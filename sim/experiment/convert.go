@@ -17,10 +17,10 @@ func (e Experiment) Manifest() (manifest.Manifest, error) {
 			cannot = append(cannot, fmt.Sprintf(format, args...))
 		}
 	}
-	no(e.Reference.Name == FedAvg, "reference.name: fedavg")
+	no(e.Reference.Name != None, "reference.name: %s", e.Reference.Name)
 	no(len(e.Adversaries) > 0, "adversaries")
 	no(e.Overlay != Mesh, "overlay: %s", e.Overlay)
-	no(e.Evaluate.Every.Time != 0, "evaluate.every: %s", e.Evaluate.Every)
+	no(e.Evaluate.Every.Time != 0 || e.Evaluate.Every.Tokens != 0, "evaluate.every: %s", e.Evaluate.Every)
 	if len(cannot) > 0 {
 		return manifest.Manifest{}, errors.New("a run of real nodes cannot have " + strings.Join(cannot, ", "))
 	}

@@ -18,8 +18,9 @@ const (
 
 // The values of [Reference.Name].
 const (
-	None   = "none"   // the nodes train by their method
-	FedAvg = "fedavg" // they train with a server
+	None      = "none"      // the nodes train by their method
+	FedAvg    = "fedavg"    // they train with a server
+	AllReduce = "allreduce" // they make every step together
 )
 
 // An Experiment is what one file, or one point of a sweep, says. Start from [Default]; the zero value is not valid. It
@@ -31,6 +32,11 @@ type Experiment struct {
 	Name string
 	// About says what is asked and what to expect, in as many lines as it takes. Default empty. It has no effect.
 	About string
+
+	// Baseline names the points of a sweep that the others are compared with, by what is special about them, each a key with its
+	// value: "reference.name=allreduce". Where several points are so, each of the others is compared with the one that it has most
+	// in common with. Default none. It has no effect.
+	Baseline []string
 
 	// Nodes is the number of nodes, 1 to 1,000,000. Default 8.
 	Nodes int
@@ -49,9 +55,12 @@ type Experiment struct {
 	Churn   Churn
 	Compute Compute
 
-	Data      manifest.Data // as in a manifest, but Shards 0, the default, is one for each node
-	Model     string        // as in a manifest; see package model. Default "mlp:64"
-	Optimizer string        // as in a manifest; see package optim. Default "sgd:lr=0.05,momentum=0.9"
+	Data manifest.Data // as in a manifest, but Shards 0, the default, is one for each node
+	// DataPath is the file or directory of Data.Source, if that is text, csv or idx and names none: source text with the path
+	// FILE is text:FILE. Default empty.
+	DataPath  string
+	Model     string // as in a manifest; see package model. Default "mlp:64"
+	Optimizer string // as in a manifest; see package optim. Default "sgd:lr=0.05,momentum=0.9"
 	// Init is "common" if every node starts from the same parameters, or "independent" if each draws its own. Default
 	// "common".
 	Init   string
@@ -68,6 +77,7 @@ type Experiment struct {
 	Adversaries []string
 
 	Evaluate Evaluate
+	Work     Interval
 	Stop     Stop
 	// Thresholds are accuracies from 0 to 1, ascending, for which the result says when the mean over nodes got there, in
 	// rounds, time and bytes. Default none.
@@ -130,7 +140,9 @@ type Compute struct {
 
 // Method says how the nodes train together. Keys that a manifest has mean what they mean there.
 type Method struct {
-	Name string // "average", which is the default
+	Name string // "average", which is the default, or "outer"
+	// Outer is the outer optimizer, as in a manifest. Default "diloco". Only with outer.
+	Outer string
 	// Mix is a rule of package mixing, or "push-sum". Default "variance-corrected".
 	Mix string
 	// Exchange is how models get about: "announce", the default, "push", the plain model of the gossip learning
@@ -175,14 +187,26 @@ type Reference struct {
 	// trains for Method.Steps, and averages what comes back, weighted by examples. A round takes as long as its slowest client
 	// with the latency there and back. All are honest and always there, and nothing gets lost: the overlay, cells, the rest of
 	// Network, sessions, adversaries, and what Method says of mixing and exchange are without effect then.
+	//
+	// With "allreduce" training is data-parallel: in every step each node computes the gradient of a batch of its own at the model
+	// that all have, the mean of the gradients is taken by a ring, over Codec and the links of Network, and all make the same
+	// step of the optimizer. A step lasts as long as that of the slowest node. A round is Method.Steps steps, which makes no
+	// difference unless something goes by rounds. What is without effect with fedavg is so here too, but for the bandwidth.
 	Name string
-	// Clients says how many nodes take part in a round, drawn anew each time. Default all. Without effect if Name is none.
+	// Clients says how many nodes take part in a round, drawn anew each time. Default all. Only with fedavg.
 	Clients Portion
+}
+
+// An Interval is a part of the virtual time of a run: that in which the work of nodes is counted, which then is in the result.
+type Interval struct {
+	From  time.Duration // default 0s
+	Until time.Duration // after From; 0s, the default, is the end of training
 }
 
 // Evaluate says when and on what models are measured.
 type Evaluate struct {
-	// Every is the time between two evaluations: rounds of a node, or a duration of virtual time. Default 1 round.
+	// Every is what lies between two evaluations: rounds of a node, a duration of virtual time, or tokens of text that all nodes
+	// together have trained on. Default 1 round.
 	Every Cadence
 	// Nodes says how many nodes are evaluated, drawn anew each time. Default all.
 	Nodes Portion
@@ -190,8 +214,8 @@ type Evaluate struct {
 	Rows int
 }
 
-// Stop says when the run is over: as soon as one of these is reached. One of Rounds, Time and Events must be given, since
-// nothing else is sure to come.
+// Stop says when the run is over: as soon as one of these is reached. One of Rounds, Time, Events and Tokens must be given,
+// since nothing else is sure to come.
 //
 // With exchange announce and copies, a round of the run is over when half of the nodes that are up have finished it; with push, a
 // round is one Wake.Period of virtual time; with reference fedavg, it is a round of the server.
@@ -201,6 +225,13 @@ type Stop struct {
 	Events   uint64        // events of the queue; 0, the default, is no limit
 	Accuracy float64       // mean over the evaluated nodes, 0 to 1; 0, the default, is no goal
 	Worst    float64       // of the worst evaluated node, 0 to 1; 0, the default, is no goal
+	Loss     float64       // mean over the evaluated nodes, to be at or below; 0, the default, is no goal
+	// Perplexity is a goal too, only of text: e to the power of the mean loss. 0, the default, is none.
+	Perplexity float64
+	// Tokens is how many tokens of text all nodes together train on; 0, the default, is no limit. When that is reached nobody
+	// begins another round, and the run is over when the rounds under way have been mixed: what is evaluated then is the fruit of
+	// all that was trained.
+	Tokens uint64
 }
 
 // A Portion is a number of things, or a share of them. The zero value is not valid.
@@ -221,10 +252,11 @@ func (p Portion) Of(n int) int {
 	return min(max(count, 1), n)
 }
 
-// A Cadence is an interval in rounds or in virtual time. Exactly one is above 0.
+// A Cadence is an interval in rounds, in virtual time or in tokens of text. At most one is above 0; all 0 is never.
 type Cadence struct {
 	Rounds int
 	Time   time.Duration
+	Tokens uint64 // that all nodes together have trained on
 }
 
 // Version is the version of the format that this build reads.
@@ -246,7 +278,7 @@ func Default() Experiment {
 		Method: Method{
 			Name: m.Method.Name, Mix: m.Method.Mix, Exchange: Announce,
 			Steps: m.Method.Steps, Batch: m.Method.Batch, Degree: m.Method.Degree,
-			Wake: m.Method.Wake, Public: m.Method.Public, AnnounceEvery: 200 * time.Millisecond, RepairEvery: 10 * time.Second,
+			Outer: m.Method.Outer, Wake: m.Method.Wake, Public: m.Method.Public, AnnounceEvery: 200 * time.Millisecond, RepairEvery: 10 * time.Second,
 		},
 		Limits:     m.Limits,
 		Checkpoint: Checkpoint{Every: m.Checkpoint.Every},

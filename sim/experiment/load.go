@@ -115,7 +115,7 @@ func (l *loader) point(root *strictyaml.Node, chosen []choice) {
 func labelOf(e *Experiment, chosen []choice) string {
 	var parts []string
 	for _, c := range chosen {
-		if c.path != "about" && !e.ineffective(c.path) {
+		if c.path != "about" && c.path != "baseline" && !e.ineffective(c.path) {
 			parts = append(parts, short(c.path)+"="+c.text)
 		}
 	}

@@ -74,9 +74,12 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"word that there is not", head + "method: {exchange: pull}\n", `x.yaml:3:20: method.exchange: "pull" is not known; did you mean "push"?`},
 		{"pauses that vary too much", head + "method: {wake: {deviation: 2s}}\n", `x.yaml:3:28: method.wake.deviation: is 2s, more than method.wake.period, which is 1s`},
 		{"push-sum by push", head + "codec: fp32\nmethod: {mix: push-sum, exchange: push}\n", `x.yaml:4:35: method.exchange: is push, but push-sum sends to fixed neighbours; write exchange: announce`},
-		{"other word", head + "reference: {name: sgd}\n", `x.yaml:3:19: reference.name: "sgd" is not known; use none or fedavg`},
-		{"data that a site has", head + "data: {source: own}\n", `x.yaml:3:16: data.source: own is data that sites of a real run bring; a simulation wants mnist, pegasos, idx:DIR, csv:FILE or text:FILE`},
+		{"other word", head + "reference: {name: sgd}\n", `x.yaml:3:19: reference.name: "sgd" is not known; use none or fedavg or allreduce`},
+		{"data that a site has", head + "data: {source: own}\n", `x.yaml:3:16: data.source: own is data that sites of a real run bring; a simulation wants mnist, pegasos, babble, idx:DIR, csv:FILE or text:FILE`},
 		{"data that there is not", head + "data: {source: cifar}\n", `x.yaml:3:16: data.source: "cifar" is not known; use *`},
+		{"text without a file", head + "model: gpt\ndata: {source: text}\n", `x.yaml:4:16: data.source: text: wants a file, text:FILE or text:held=SHARE:FILE, or in data.path, *; babble is a made one`},
+		{"two files", head + "model: gpt\ndata: {source: 'text:a', path: b}\n", `x.yaml:4:32: data.path: is "b", but the source names a path already, "a"; give one of them`},
+		{"path of nothing", head + "data: {path: b}\n", `x.yaml:3:14: data.path: is "b", but source "mnist" wants no path; write text, csv or idx as the source`},
 		{"split", head + "data: {split: dirichlet:0}\n", `x.yaml:3:15: data.split: dirichlet: wants a concentration above 0, such as dirichlet:0.3, not "0"`},
 		{"what a hook refuses", head + "network: {latency: odd}\n", `x.yaml:3:20: network.latency: odd is not for 8 nodes`},
 		{"adversary that a hook refuses", head + "adversaries: [fine, odd]\n", `x.yaml:3:21: adversaries[1]: odd is not for 8 nodes`},
@@ -95,9 +98,16 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"threshold that is no number", head + "thresholds: [0.9, good]\n", `x.yaml:3:19: thresholds: want a number, have the text "good"`},
 		{"goal without evaluation", head + "evaluate: {every: 0}\nthresholds: [0.9]\n", `x.yaml:4:13: thresholds: are given, but evaluate.every is 0, so that nothing is measured`},
 		{"no name", "stop: {rounds: 1}\n", `x.yaml: name: is missing`},
-		{"no end", "name: x\nstop: {accuracy: 0.9}\n", `x.yaml: stop: wants rounds, time or events: goals may never be reached`},
+		{"no end", "name: x\nstop: {accuracy: 0.9}\n", `x.yaml: stop: wants rounds, time, events or, of text, tokens: goals may never be reached`},
+		{"tokens of no text", head + "evaluate: {every: tokens:9}\n", `x.yaml:3:19: evaluate.every: is tokens:9, but only text has tokens, and model mlp:64 reads none; choose gpt`},
+		{"no tokens", head + "evaluate: {every: 'tokens:0'}\n", `x.yaml:3:19: evaluate.every: "tokens:0" wants a whole number above 0, such as tokens:65536`},
+		{"perplexity of no text", "name: x\nstop: {rounds: 1, perplexity: 5}\n", `x.yaml:2:31: stop.perplexity: is 5, but only text has tokens, and model mlp:64 reads none; choose gpt`},
+		{"perplexity of nothing", "name: x\nmodel: gpt\ndata: {source: babble}\nstop: {tokens: 1, perplexity: 1}\n", `x.yaml:4:31: stop.perplexity: is 1; want 0 for none, or a number above 1`},
+		{"work that ends first", head + "work: {from: 2s, until: 1s}\n", `x.yaml:3:25: work.until: is 1s, which is not after work.from, 2s`},
+		{"baseline of no key", head + "baseline: [codek=fp32]\n", `x.yaml:3:12: baseline[0]: "codek" is not a key; did you mean "codec"?`},
+		{"baseline without a value", head + "baseline: [codec]\n", `x.yaml:3:12: baseline[0]: is "codec"; want key=value, such as reference.name=allreduce`},
 		{"version", head + "version: 2\n", `x.yaml:3:10: version: is 2; this build reads version 1`},
-		{"coarse codec", head + "codec: 'topk:0.01,int4'\n", `x.yaml:3:8: codec: is topk:0.01,int4, which keeps too little for the whole models that method average sends; write codec: bf16, int8 or int4`},
+		{"coarse codec", head + "codec: 'topk:0.01,int4'\n", `x.yaml:3:8: codec: is topk:0.01,int4, which keeps too little for the whole models that method average sends; write codec: bf16, int8 or int4, or exchange: copies`},
 		{"push-sum with loss", head + "method: {mix: push-sum}\n", `x.yaml: codec: is bf16, which loses some of a vector: with push-sum that would be mass; write codec: fp32`},
 		{"anchor", head + "about: &a b\n", `x.yaml:3:8: about: want text, have an anchor or an alias, which an experiment does not allow`},
 		{"two documents", head + "---\nname: y\n", `x.yaml:4:1: holds a second document; an experiment is one document`},
@@ -192,7 +202,7 @@ func full() Experiment {
 		Init: "independent", Codec: "fp32",
 		Method: Method{
 			Name: "average", Mix: "mean", Exchange: Announce, Steps: Steps{Epoch: true}, Batch: 3, Degree: 9,
-			Wake: Wake{Period: time.Second}, AnnounceEvery: time.Minute, RepairEvery: time.Hour,
+			Outer: "noloco", Wake: Wake{Period: time.Second}, AnnounceEvery: time.Minute, RepairEvery: time.Hour,
 		},
 		Limits:     manifest.Limits{Inline: 1000, Blob: 3 * manifest.GiB, Peers: 65},
 		Checkpoint: Checkpoint{7},
@@ -201,7 +211,8 @@ func full() Experiment {
 			"sign-flip:10%", "odd one: out",
 		},
 		Evaluate:   Evaluate{Cadence{Time: 3 * time.Second}, Portion{Share: 0.1}, 1000},
-		Stop:       Stop{10, time.Hour, 1 << 40, 0.9, 0.8},
+		Work:       Interval{time.Second, time.Minute},
+		Stop:       Stop{Rounds: 10, Time: time.Hour, Events: 1 << 40, Accuracy: 0.9, Worst: 0.8, Loss: 0.25},
 		Thresholds: []float64{0.1, 1},
 	}
 }
@@ -209,7 +220,10 @@ func full() Experiment {
 func TestYAMLRoundTripKeepsEverySetting(t *testing.T) {
 	small := Default()
 	small.Name, small.Stop.Events = "small", 1
-	for _, e := range []Experiment{small, full()} {
+	text := small
+	text.Model, text.Data.Source, text.DataPath, text.Evaluate.Every = "gpt:layers=1", "text", "a.txt", Cadence{Tokens: 1 << 16}
+	text.Reference.Name, text.Stop = AllReduce, Stop{Tokens: 1 << 20, Perplexity: 5.5}
+	for _, e := range []Experiment{small, text, full()} {
 		f := load(t, string(e.YAML()))
 		e.About = strings.TrimSpace(e.About)
 		if len(f.Points) != 1 {
@@ -308,4 +322,16 @@ func FuzzLoad(f *testing.F) {
 			labels[p.Label], labels[p.Dir()] = true, true
 		}
 	})
+}
+
+func TestOneTextIsTheSameHoweverItIsNamed(t *testing.T) {
+	whole := load(t, head+"model: gpt\ndata: {source: 'text:a.txt'}\n").Points[0]
+	apart := load(t, head+"model: gpt\ndata: {source: text}\n", "data.path=a.txt").Points[0]
+	if apart.Hash != whole.Hash || apart.Experiment.Shared().Data != whole.Experiment.Shared().Data {
+		t.Errorf("data %+v and %+v", apart.Experiment.Shared().Data, whole.Experiment.Shared().Data)
+	}
+	again := load(t, string(apart.Experiment.YAML())).Points[0]
+	if again.Hash != whole.Hash || again.Experiment.DataPath != "a.txt" {
+		t.Errorf("the file of the experiment has other data: %+v, path %q", again.Experiment.Data, again.Experiment.DataPath)
+	}
 }

@@ -54,6 +54,11 @@ func TestTheExamplesOfTheReadmeAreTrue(t *testing.T) {
 	if err != nil || len(f.Points) != 2 {
 		t.Fatalf("%v, %d points", err, len(f.Points))
 	}
+	_, onText, _ := strings.Cut(rest, "```yaml\n")
+	onText, _, _ = strings.Cut(onText, "```")
+	if f, err := Load([]byte(onText), "my-text.yaml", []string{"data.path=a.txt"}, Owners()); err != nil || len(f.Points) != 2 || f.Name != "my-text" {
+		t.Errorf("the example on text: %v", err)
+	}
 	_, want, _ := strings.Cut(rest, "```\n")
 	want, _, _ = strings.Cut(want, "\n```")
 	bad := strings.Replace(strings.Replace(src, "{mix:", "{mxi:", 1), "rounds: 30", "rounds: many", 1)

@@ -24,6 +24,7 @@ func settings(e *Experiment) []setting {
 		{"version", &e.Version, "format of this file"},
 		{"name", &e.Name, "for people: a to z, 0 to 9 and '-'"},
 		{"about", (*lines)(&e.About), "what is asked, and what to expect"},
+		{"baseline", &e.Baseline, "settings of the points of a sweep that the others are compared with"},
 		{"nodes", &e.Nodes, "number of nodes"},
 		{"seed", &e.Seed, "root of all randomness but that of the data"},
 		{"data_seed", &e.DataSeed, "root of the randomness of the data"},
@@ -42,12 +43,14 @@ func settings(e *Experiment) []setting {
 		{"compute.epoch", &e.Compute.Epoch, "duration of a pass over a node's data, instead of step; 0s: step counts"},
 		{"compute.other", &e.Compute.Other, "duration of any other job"},
 		{"compute.evaluate", &e.Compute.Evaluate, "how long after a goal is reached the run ends, because evaluating takes time"},
-		{"data.source", &e.Data.Source, "mnist, pegasos, idx:DIR, csv:FILE or text:FILE"},
+		{"data.source", &e.Data.Source, "mnist, pegasos, babble, idx:DIR, csv:FILE or text:FILE"},
+		{"data.path", &e.DataPath, "the file or directory, if source is text, csv or idx and names none"},
 		{"data.split", &e.Data.Split, "iid, dirichlet:A, shards:K or contiguous"},
 		{"data.shards", &e.Data.Shards, "parts that the data is split into; 0: one for each node"},
 		{"model", &e.Model, "softmax, mlp:WIDTHS, svm or gpt:SETTINGS"},
 		{"init", &e.Init, "common: every node starts from the same parameters; independent: each from its own"},
 		{"method.name", &e.Method.Name, "how the nodes train together"},
+		{"method.outer", &e.Method.Outer, "diloco, delayed-nesterov, naive-nesterov or noloco, and settings"},
 		{"method.mix", &e.Method.Mix, "a mixing rule such as mean or variance-corrected, or push-sum"},
 		{"method.exchange", &e.Method.Exchange, "announce: publish, and pull from others; push: send to one neighbour; copies: send neighbours what has changed"},
 		{"method.steps", &e.Method.Steps, "local steps a round, or epoch: one pass over the node's data"},
@@ -66,17 +69,22 @@ func settings(e *Experiment) []setting {
 		{"limits.inline", &e.Limits.Inline, "largest vector inside an announcement"},
 		{"limits.blob", &e.Limits.Blob, "largest vector that is pulled"},
 		{"limits.peers", &e.Limits.Peers, "peers that a node keeps state for"},
-		{"reference.name", &e.Reference.Name, "none, or fedavg: a server instead of the method"},
+		{"reference.name", &e.Reference.Name, "none; fedavg: a server instead of the method; allreduce: every step is made by all together"},
 		{"reference.clients", &e.Reference.Clients, "nodes that take part in a round of the server"},
 		{"adversaries", &e.Adversaries, "nodes that do not play by the rules"},
-		{"evaluate.every", &e.Evaluate.Every, "rounds, or a duration; 0: never"},
+		{"evaluate.every", &e.Evaluate.Every, "rounds, a duration, or tokens:N; 0: never"},
 		{"evaluate.nodes", &e.Evaluate.Nodes, "nodes that are evaluated: a number, a share such as 10%, or all"},
 		{"evaluate.rows", &e.Evaluate.Rows, "held-out rows that are used; 0: all"},
+		{"work.from", &e.Work.From, "when counting the work of nodes begins"},
+		{"work.until", &e.Work.Until, "when it ends; 0s: when training does"},
 		{"stop.rounds", &e.Stop.Rounds, "0: no limit"},
 		{"stop.time", &e.Stop.Time, "virtual; 0s: no limit"},
 		{"stop.events", &e.Stop.Events, "0: no limit"},
 		{"stop.accuracy", &e.Stop.Accuracy, "mean accuracy to reach, 0 to 1; 0: none"},
 		{"stop.worst", &e.Stop.Worst, "accuracy that the worst node has to reach, 0 to 1; 0: none"},
+		{"stop.loss", &e.Stop.Loss, "mean loss to get down to; 0: none"},
+		{"stop.perplexity", &e.Stop.Perplexity, "of text, to get down to; 0: none"},
+		{"stop.tokens", &e.Stop.Tokens, "of text, that all nodes together train on; 0: no limit"},
 		{"thresholds", &e.Thresholds, "accuracies whose time is reported, ascending"},
 	}
 }
@@ -115,11 +123,14 @@ func (e Experiment) YAML() []byte {
 	return []byte(b.String())
 }
 
+// onlySaid reports whether a setting only says something about the run: it is the same one without.
+func onlySaid(path string) bool { return path == "name" || path == "about" || path == "baseline" }
+
 // Canonical returns the settings as YAML in a normal form: two experiments that simulate the same have the same bytes, and
-// others have not. Name and about are not in it, and settings without effect have their defaults.
+// others have not. Name, about and baseline are not in it, and settings without effect have their defaults.
 func (e Experiment) Canonical() []byte {
 	var b strings.Builder
-	e.effective().write(&b, false, func(path string) bool { return path != "name" && path != "about" })
+	e.effective().write(&b, false, func(path string) bool { return !onlySaid(path) })
 	return []byte(b.String())
 }
 
@@ -153,20 +164,25 @@ func (e *Experiment) ineffective(path string) bool {
 		}
 		return false
 	}
-	if e.Reference.Name == FedAvg {
-		return in("overlay", "cells", "method.mix", "method.exchange", "method.degree", "method.wake", "method.public", "method.announce_every",
-			"method.repair_every", "init", "limits", "checkpoint", "network.jitter", "network.bandwidth", "network.loss", "network.nat",
-			"network.partitions", "churn.sessions", "adversaries")
+	if e.Reference.Name != None {
+		return in("overlay", "cells", "method.mix", "method.outer", "method.exchange", "method.degree", "method.wake", "method.public", "method.announce_every",
+			"method.repair_every", "init", "limits", "checkpoint", "network.jitter", "network.loss", "network.nat", "network.partitions",
+			"churn.sessions", "adversaries", "work") ||
+			e.Reference.Name == FedAvg && in("network.bandwidth") || e.Reference.Name == AllReduce && (in("reference.clients") || in("method.steps") && !e.counted())
 	}
 	switch {
 	case in("reference.clients"):
 		return true
 	case in("cells.epoch"):
 		return e.Cells.Size == 0
+	case in("method.outer"):
+		return e.Method.Name != "outer"
+	case in("method.mix", "method.exchange"):
+		return e.Method.Name == "outer"
 	case in("method.wake"):
-		return e.Method.Exchange != Push
+		return e.Method.Exchange != Push || e.Method.Name == "outer"
 	case in("method.public"):
-		return e.Method.Exchange != Copies || path == "method.public.beta" && e.Method.Public.Correct == manifest.NoCorrection
+		return e.Method.Exchange != Copies || e.Method.Name == "outer" || path == "method.public.beta" && e.Method.Public.Correct == manifest.NoCorrection
 	case in("method.announce_every"):
 		return e.Method.Exchange == Push
 	case in("method.repair_every"):
@@ -174,6 +190,9 @@ func (e *Experiment) ineffective(path string) bool {
 	}
 	return false
 }
+
+// counted reports whether anything goes by rounds, which a reference counts by the steps of a round.
+func (e *Experiment) counted() bool { return e.Stop.Rounds > 0 || e.Evaluate.Every.Rounds > 0 }
 
 // effective returns the experiment with the defaults for all settings that have no effect.
 func (e Experiment) effective() Experiment {
@@ -183,6 +202,10 @@ func (e Experiment) effective() Experiment {
 		if e.ineffective(s.path) {
 			assign(s.to, from[i].to)
 		}
+	}
+	// One text is the same data however it is named.
+	if whole, err := is.Data.WithPath(is.DataPath); err == nil {
+		is.Data, is.DataPath = whole, ""
 	}
 	return is
 }
@@ -200,6 +223,8 @@ func assign(to, from any) {
 		*to = *from.(*float64)
 	case *time.Duration:
 		*to = *from.(*time.Duration)
+	case *Steps:
+		*to = *from.(*Steps)
 	case *Portion:
 		*to = *from.(*Portion)
 	case *[]Partition:
@@ -227,11 +252,11 @@ type Value struct {
 	Key, Value string
 }
 
-// Resolved returns all settings, but for name and about, in the order in which they are written.
+// Resolved returns all settings, but for name, about and baseline, in the order in which they are written.
 func (e Experiment) Resolved() []Value {
 	var all []Value
 	for _, s := range settings(&e) {
-		if value := render(s.to); value != "" && s.path != "name" && s.path != "about" {
+		if value := render(s.to); value != "" && !onlySaid(s.path) {
 			all = append(all, Value{s.path, value})
 		}
 	}

@@ -134,6 +134,13 @@ func readCadence(n *strictyaml.Node) (Cadence, error) {
 		return Cadence{Rounds: rounds}, err
 	case strictyaml.Text:
 		if text, err := n.Line(); err == nil {
+			if number, ok := strings.CutPrefix(text, "tokens:"); ok {
+				tokens, err := strconv.ParseUint(number, 10, 63)
+				if err != nil || tokens == 0 {
+					err = fmt.Errorf("%s wants a whole number above 0, such as tokens:65536", strictyaml.Quote(text))
+				}
+				return Cadence{Tokens: tokens}, err
+			}
 			d, err := manifest.ParseDuration(text)
 			if err == nil && d <= 0 {
 				err = fmt.Errorf("is %s; want a duration above 0s, or 0 for never", text)
@@ -141,11 +148,14 @@ func readCadence(n *strictyaml.Node) (Cadence, error) {
 			return Cadence{Time: d}, err
 		}
 	}
-	return Cadence{}, fmt.Errorf("want a number of rounds or a duration such as 10s, have %s", n)
+	return Cadence{}, fmt.Errorf("want a number of rounds, a duration such as 10s or tokens:N, have %s", n)
 }
 
-// String returns what a file says: "1" for every round, "10s", or "0" for never.
+// String returns what a file says: "1" for every round, "10s", "tokens:65536", or "0" for never.
 func (c Cadence) String() string {
+	if c.Tokens != 0 {
+		return "tokens:" + strconv.FormatUint(c.Tokens, 10)
+	}
 	if c.Time != 0 {
 		return manifest.DurationText(c.Time)
 	}

@@ -32,7 +32,7 @@ func (a *axis) at(v float64) float64 {
 
 // shows tells whether a value has a place.
 func (a *axis) shows(v float64) bool {
-	return !math.IsNaN(v) && !math.IsInf(v, 0) && (!a.log || v > 0)
+	return !math.IsNaN(v) && !math.IsInf(v, 0) && (!a.log || v > 0 && v >= a.lo*(1-1e-9))
 }
 
 // unitsOnAxis is how many of a unit an axis must reach to be in that unit: one that ends at 90 s is in seconds, one that ends
@@ -131,7 +131,7 @@ func logAxis(q quantity, lo, hi float64) *axis {
 	}
 	first, last := math.Floor(math.Log10(lo)+1e-9), math.Ceil(math.Log10(hi)-1e-9)
 	multiples, every := []float64{1}, math.Ceil((last-first)/6)
-	if last-first <= 2 {
+	if last-first <= 3 {
 		multiples = []float64{1, 2, 5}
 	}
 	var marks []float64

@@ -24,12 +24,17 @@ type comparePage struct {
 	Runs                 table
 	Targets, Differences *table
 	Seeds                *table
+	Against              *table
+	AgainstNote          string
 }
 
 // Compare writes one page about several runs: curves over each other, what it took to reach targets, and what their settings
 // have to do with it. Up to about a hundred runs stay legible.
-func Compare(w io.Writer, runs []Run) error {
-	page, _, err := compare(runs)
+//
+// A baseline is settings, "reference.name=allreduce", of the runs with which the others are compared in bytes, time and
+// perplexity, or accuracy. Each is compared with that run of them which has most of the other settings in common with it.
+func Compare(w io.Writer, runs []Run, baseline ...string) error {
+	page, _, err := compare(runs, baseline)
 	if err != nil {
 		return err
 	}
@@ -40,8 +45,8 @@ func Compare(w io.Writer, runs []Run) error {
 const comparePrefix = "compare-"
 
 // WriteCompare puts the page and its figures as SVG into a directory, and removes the figures of a former comparison.
-func WriteCompare(dir string, runs []Run) error {
-	page, figures, err := compare(runs)
+func WriteCompare(dir string, runs []Run, baseline ...string) error {
+	page, figures, err := compare(runs, baseline)
 	if err != nil {
 		return err
 	}
@@ -73,22 +78,20 @@ func WriteCompare(dir string, runs []Run) error {
 
 // A comparison is what the parts of the page have in common.
 type comparison struct {
-	runs    []Run
-	d       differences
-	levels  []float64 // thresholds of accuracy, ascending
-	targets [][]Target
-	ranks   []float64 // of each run, 0 to 1: its place on the scale of colours
-	ends    [2]string // what stands at the ends of that scale
+	runs     []Run
+	baseline []string
+	d        differences
+	levels   []float64 // thresholds of accuracy, ascending
+	targets  [][]Target
+	ranks    []float64 // of each run, 0 to 1: its place on the scale of colours
+	ends     [2]string // what stands at the ends of that scale
 }
 
 // directRuns is how many curves get colours and labels of their own.
 const directRuns = 8
 
-func compare(runs []Run) (*comparePage, []*figure, error) {
-	if len(runs) == 0 {
-		return nil, nil, errors.New("compare: there are no runs")
-	}
-	c := &comparison{runs: runs, d: compareSettings(runs)}
+func newComparison(runs []Run, baseline []string) *comparison {
+	c := &comparison{runs: runs, baseline: baseline, d: compareSettings(runs)}
 	c.levels = thresholds(runs)
 	for i := range runs {
 		var row []Target
@@ -98,11 +101,25 @@ func compare(runs []Run) (*comparePage, []*figure, error) {
 		c.targets = append(c.targets, row)
 	}
 	c.rank()
+	return c
+}
+
+func compare(runs []Run, baseline []string) (*comparePage, []*figure, error) {
+	if len(runs) == 0 {
+		return nil, nil, errors.New("compare: there are no runs")
+	}
+	c := newComparison(runs, baseline)
 	f, err := newFrame("Comparison of "+plural(uint64(len(runs)), "run", "runs"), true)
 	if err != nil {
 		return nil, nil, err
 	}
-	page := &comparePage{frame: f, Lead: c.lead(), Runs: c.runTable(), Targets: c.targetTable(), Differences: c.differenceTable(), Seeds: c.seedTable()}
+	page := &comparePage{frame: f, Lead: c.lead(), Runs: c.runTable(), Targets: c.targetTable(), Differences: c.differenceTable(), Seeds: c.seedTable(), Against: c.againstTable()}
+	if all := strings.Join(baseline, ", "); page.Against != nil {
+		page.AgainstNote = "Each run is compared with the one that has " + all + ", and most else in common with it. Samples are useful if others mixed them in; " +
+			"the last column compares, for nodes that are equally fast in both runs, how many a node gets done in a second that it is online."
+	} else if all != "" {
+		page.Warnings = append(page.Warnings, "No run has "+all+", so there is no baseline to compare with.")
+	}
 	for i := range runs {
 		for _, w := range warnings(runs[i]) {
 			page.Warnings = append(page.Warnings, c.d.labels[i]+": "+w)
@@ -134,7 +151,7 @@ func thresholds(runs []Run) []float64 {
 			}
 		}
 		for _, t := range runs[i].Series {
-			if t.Accuracy.Mean.Finite() {
+			if !runs[i].Result.ofText() && t.Accuracy.Mean.Finite() {
 				top = math.Max(top, float64(t.Accuracy.Mean))
 			}
 		}
@@ -160,9 +177,9 @@ func target(run *Run, level float64) Target {
 	return run.Series.Reach(level)
 }
 
-// final is the mean accuracy at the end; without one, minus the loss, so that more is always better.
+// final is the mean accuracy at the end; of text, and without one, minus the loss, so that more is always better.
 func final(r *Result) float64 {
-	if r.Accuracy.Mean.Finite() {
+	if !r.ofText() && r.Accuracy.Mean.Finite() {
 		return float64(r.Accuracy.Mean)
 	}
 	if r.Loss.Mean.Finite() {
@@ -216,7 +233,9 @@ func (c *comparison) lead() []string {
 	}
 	r := &c.runs[best].Result
 	var out []string
-	if r.Accuracy.Mean.Finite() {
+	if allText(c.runs) {
+		out = append(out, "The lowest perplexity at the end is "+digitsOr(r.Perplexity)+": "+c.d.labels[best]+".")
+	} else if r.Accuracy.Mean.Finite() {
 		out = append(out, "The highest mean accuracy at the end is "+fraction.format(float64(r.Accuracy.Mean))+": "+c.d.labels[best]+".")
 	} else {
 		out = append(out, "The lowest mean loss at the end is "+plain.format(float64(r.Loss.Mean))+": "+c.d.labels[best]+".")
@@ -246,11 +265,11 @@ func (c *comparison) lead() []string {
 		return c.d.labels[w]
 	}
 	return append(out, fmt.Sprintf("%d of %d runs reach %s. Fewest rounds: %s. Least virtual time: %s. Fewest bytes: %s.",
-		c.reached(k), len(c.runs), digits(c.levels[k]), first(rounds), first(times), first(traffic)))
+		c.reached(k), len(c.runs), digits(c.levels[k]), first(rounds), first(moments), first(traffic)))
 }
 
 func rounds(t Target) Real  { return t.Rounds }
-func times(t Target) Real   { return t.Seconds }
+func moments(t Target) Real { return t.Seconds }
 func traffic(t Target) Real { return t.BytesPerNode }
 
 func (c *comparison) reached(k int) (n int) {

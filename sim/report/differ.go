@@ -47,6 +47,7 @@ const (
 	dataSeedKey = "data_seed"
 	nameKey     = "name"
 	aboutKey    = "about"
+	baselineKey = "baseline"
 )
 
 // flatten names the values of nested YAML with dots between the keys; lists are one value.
@@ -77,11 +78,12 @@ func flatten(prefix string, v any, set func(key, value string)) {
 
 // differences are the settings that differ among runs.
 type differences struct {
-	keys   []string   // all that differ, in order of appearance
-	axes   []string   // those that are more than chance or a name
-	values [][]string // of each run, one for each key; "–" where it has none
-	labels []string   // a short name for each run, all different
-	tags   []string   // a shorter one, of values alone, where a name is too long for a figure
+	keys   []string            // all that differ, in order of appearance
+	axes   []string            // those that are more than chance or a name
+	values [][]string          // of each run, one for each key; "–" where it has none
+	labels []string            // a short name for each run, all different
+	all    []map[string]string // all settings of each run, without quotes
+	tags   []string            // a shorter one, of values alone, where a name is too long for a figure
 }
 
 func compareSettings(runs []Run) differences {
@@ -102,7 +104,13 @@ func compareSettings(runs []Run) differences {
 			}
 		}
 	}
-	d := differences{values: make([][]string, len(runs))}
+	d := differences{values: make([][]string, len(runs)), all: make([]map[string]string, len(runs))}
+	for i := range of {
+		d.all[i] = make(map[string]string)
+		for key, value := range of[i] { // the order does not matter
+			d.all[i][key] = strings.Trim(value, `"'`)
+		}
+	}
 	for _, key := range order {
 		differs := false
 		for i := range runs {
@@ -110,7 +118,7 @@ func compareSettings(runs []Run) differences {
 			w, first := of[0][key]
 			differs = differs || v != w || ok != first
 		}
-		if !differs || key == nameKey || key == aboutKey {
+		if !differs || key == nameKey || key == aboutKey || key == baselineKey {
 			continue
 		}
 		d.keys = append(d.keys, key)
@@ -160,7 +168,7 @@ func (d *differences) name(runs []Run) {
 			parts = append(parts, d.value(i, d.axes[0]))
 		default:
 			for _, key := range d.axes {
-				parts = append(parts, key[strings.LastIndex(key, ".")+1:]+" "+d.value(i, key))
+				parts = append(parts, called(key)+" "+d.value(i, key))
 				values = append(values, strings.Trim(d.value(i, key), `["]`))
 			}
 		}
@@ -181,6 +189,12 @@ func (d *differences) name(runs []Run) {
 		}
 		taken[d.labels[i]] = true
 	}
+}
+
+// called is the last word of a key, or the one before where that only says "name".
+func called(key string) string {
+	key = strings.TrimSuffix(key, ".name")
+	return key[strings.LastIndex(key, ".")+1:]
 }
 
 // group is the runs that differ in nothing but chance.

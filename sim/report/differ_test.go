@@ -93,7 +93,7 @@ func TestTheWinnersAreNamed(t *testing.T) {
 	for i := range runs {
 		runs[i].Result.Targets = []Target{runs[i].Series.Reach(0.7), runs[i].Series.Reach(0.99)}
 	}
-	page, _, err := compare(runs)
+	page, _, err := compare(runs, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestSeedsAreSummedUp(t *testing.T) {
 	for i := range runs {
 		runs[i].Result.Targets = []Target{runs[i].Series.Reach(0.6)}
 	}
-	page, _, err := compare(runs)
+	page, _, err := compare(runs, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestHeatMapShowsTheMeanOfRunsWithTheSameValues(t *testing.T) {
 		r.Result.File = "a: " + []string{"1", "1", "1", "2"}[i] + "\nb: " + []string{"x", "x", "y", "y"}[i]
 		runs = append(runs, r)
 	}
-	_, figures, err := compare(runs)
+	_, figures, err := compare(runs, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

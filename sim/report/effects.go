@@ -16,18 +16,28 @@ func (c *comparison) curves() []section {
 	for i := range c.runs {
 		known = known || c.runs[i].Series.any(func(t *Tick) Real { return t.Accuracy.Mean })
 	}
-	for _, x := range abscissas() {
-		if known {
+	text := allText(c.runs)
+	var wordy []section
+	if text {
+		s := section{Title: "Perplexity", Note: "The mean over the nodes of each run."}
+		for _, x := range costs(true) {
+			s.drawn = append(s.drawn, c.overlay("perplexity", "Perplexity", plain, x, func(t *Tick) Real { return perplexity(t.Loss.Mean) }))
+		}
+		s.drawn = append(s.drawn, c.frontier())
+		wordy = append(wordy, s)
+	}
+	for _, x := range costs(text) {
+		if known && !text {
 			accuracy.drawn = append(accuracy.drawn, c.overlay("accuracy", "Accuracy", fraction, x, func(t *Tick) Real { return t.Accuracy.Mean }))
 		}
 		loss.drawn = append(loss.drawn, c.overlay("loss", "Loss", plain, x, func(t *Tick) Real { return t.Loss.Mean }))
 	}
-	if known {
-		agree.drawn = append(agree.drawn, c.overlay("worst", "Accuracy of the worst node", fraction, abscissas()[0], func(t *Tick) Real { return t.Accuracy.Worst }))
+	if known && !text {
+		agree.drawn = append(agree.drawn, c.overlay("worst", "Accuracy of the worst node", fraction, costs(text)[0], func(t *Tick) Real { return t.Accuracy.Worst }))
 	}
-	agree.drawn = append(agree.drawn, c.overlay("consensus", "Distance from consensus", plain, abscissas()[0], func(t *Tick) Real { return t.ConsensusDistance }))
-	if !known {
-		return []section{loss, agree}
+	agree.drawn = append(agree.drawn, c.overlay("consensus", "Distance from consensus", plain, costs(text)[0], func(t *Tick) Real { return t.ConsensusDistance }))
+	if !known || text {
+		return append(wordy, loss, agree)
 	}
 	return []section{accuracy, loss, agree}
 }
@@ -38,23 +48,34 @@ func (c *comparison) overlay(name, title string, kind quantity, x abscissa, of f
 		name: name + "-" + x.name, title: title + " against " + x.title, xName: x.axis, yName: strings.ToLower(title), xKind: x.kind, yKind: kind,
 		direct: len(c.runs) <= directRuns,
 	}
-	var all [][]float64
+	var all, way [][]float64
+	var ends []float64
 	for i := range c.runs {
 		s := c.runs[i].Series
 		k := curve{label: c.d.labels[i], tag: c.d.tags[i], x: s.values(x.of), y: s.values(of), run: i + 1}
-		if p.direct {
-			k.class = "l" + strconv.Itoa(i)
-		} else {
-			k.class, k.color, k.silent = "many", shade(c.ranks[i]), true
-		}
+		k.class, k.color, k.silent = c.stroke(i)
 		p.curves = append(p.curves, k)
-		all = append(all, k.y)
+		all, way = append(all, k.y), append(way, k.x)
+		if n := len(k.x); n > 0 {
+			ends = append(ends, k.x[n-1])
+		}
 	}
 	if !p.direct {
 		p.scaleFrom, p.scaleTo = c.ends[0], c.ends[1]
 	}
 	p.log = kind == plain && wide(all...)
+	if x.kind == volume {
+		p.xAxis = wideAxis(volume, ends, way...)
+	}
 	return p.draw()
+}
+
+// stroke is how the curves of a run are drawn: with a colour and a label of their own if there are few runs.
+func (c *comparison) stroke(i int) (class, color string, silent bool) {
+	if len(c.runs) <= directRuns {
+		return "l" + strconv.Itoa(i), "", false
+	}
+	return "many", shade(c.ranks[i]), true
 }
 
 // An outcome is what a run is judged by.
@@ -69,6 +90,12 @@ type outcome struct {
 func (c *comparison) outcomes() []outcome {
 	var out []outcome
 	known := slices.ContainsFunc(c.runs, func(r Run) bool { return r.Result.Accuracy.Mean.Finite() })
+	if allText(c.runs) {
+		return []outcome{
+			{"perplexity", "Perplexity at the end", plain, true, func(i int) float64 { return float64(c.runs[i].Result.Perplexity) }},
+			{"sent", "Bytes sent by a node", volume, true, func(i int) float64 { return float64(c.runs[i].Result.BytesSentPerNode) }},
+		}
+	}
 	if known {
 		out = append(out, outcome{"accuracy", "Accuracy at the end", fraction, false, func(i int) float64 { return float64(c.runs[i].Result.Accuracy.Mean) }})
 	} else {
@@ -82,7 +109,7 @@ func (c *comparison) outcomes() []outcome {
 	cost := func(of func(t Target) Real) func(i int) float64 {
 		return func(i int) float64 { return float64(of(c.targets[i][k])) }
 	}
-	return append(out, outcome{"rounds-to", "Rounds to " + s, plain, true, cost(rounds)}, outcome{"time-to", "Virtual time to " + s, seconds, true, cost(times)},
+	return append(out, outcome{"rounds-to", "Rounds to " + s, plain, true, cost(rounds)}, outcome{"time-to", "Virtual time to " + s, seconds, true, cost(moments)},
 		outcome{"bytes-to", "Bytes of a node to " + s, volume, true, cost(traffic)})
 }
 
@@ -144,7 +171,7 @@ func (c *comparison) meanOf(o outcome, in func(i int) bool) float64 {
 func (c *comparison) effect(n int, key string, o outcome) *figure {
 	names, numbers := c.d.levels(key)
 	p := plot{name: "effect-" + o.name + "-" + strconv.Itoa(n+1), title: o.title + " by " + key, xName: key, yName: strings.ToLower(o.title), yKind: o.kind}
-	p.zero = o.lowIsBest && o.name != "loss"
+	p.zero = o.lowIsBest && o.name != "loss" && o.name != "perplexity"
 	places := numbers
 	if places == nil {
 		for i := range names {

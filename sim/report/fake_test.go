@@ -126,6 +126,37 @@ func sweep(n int, setting func(i int) []report.Setting) []report.Run {
 	return out
 }
 
+// textRuns are runs on text that reach the same with very different bytes, and one that is worse; the first is the baseline.
+func textRuns(n int) []report.Run {
+	out := sweep(n, func(i int) []report.Setting {
+		return []report.Setting{{Key: "method.steps", Value: fmt.Sprint(1 + 50*i)}}
+	})
+	for i := range out {
+		r := &out[i].Result
+		for k := range out[i].Series {
+			t := &out[i].Series[k]
+			t.Samples, t.Tokens = uint64(256*k), uint64(256*64*k)
+			t.Loss = report.Losses([]float64{5.5 - 3.9*(1-math.Exp(-float64(k)/15)) + 0.02*float64(i), 5.51 - 3.9*(1-math.Exp(-float64(k)/15)) + 0.02*float64(i)})
+			t.SentPerNode /= report.Real(1 + 50*i)
+			t.ReceivedPerNode /= report.Real(1 + 50*i)
+		}
+		last := out[i].Series[len(out[i].Series)-1]
+		r.Loss, r.Tokens, r.Samples, r.BytesSentPerNode = last.Loss.Spread, last.Tokens, last.Samples, last.SentPerNode
+		r.Perplexity = report.Real(math.Exp(float64(r.Loss.Mean)))
+		r.Targets = nil
+		r.Work = &report.Work{Until: r.VirtualSeconds, UsefulSamplesPerSecond: 100}
+		for node := range 8 {
+			slowness := report.Real(1)
+			if i > 0 && node == 7 {
+				slowness = 10
+			}
+			r.Work.Nodes = append(r.Work.Nodes, report.NodeWork{Node: node, Slowness: slowness, OnlineSeconds: r.VirtualSeconds,
+				Samples: r.Samples / 8, UsefulSamples: uint64(float64(r.Samples/8) / (1 + 0.02*float64(i)) / float64(slowness)), UsefulSamplesPerSecond: 100 / slowness})
+		}
+	}
+	return out
+}
+
 // A named run is one that is hard to show, and what must be seen of it nevertheless.
 type named struct {
 	name            string
@@ -179,7 +210,7 @@ func oddRuns() []named {
 	unbalanced.Topology, bad.Topology = fakeTopology(star, r), fakeTopology(springs, r)
 	return []named{
 		{"hostile", bad, 8, 19}, {"no-ticks", none, 0, 0}, {"zero-rounds", make(zero), 6, 18}, {"all-equal", make(equal), 7, 18},
-		{"diverged", make(diverged), 7, 15}, {"without-accuracy", without, 4, 9}, {"unbalanced", unbalanced, 8, 18}, {"long", make(long), 7, 18},
+		{"diverged", make(diverged), 7, 15}, {"without-accuracy", without, 4, 9}, {"unbalanced", unbalanced, 8, 18}, {"text", textRuns(2)[1], 11, 29}, {"long", make(long), 7, 18},
 	}
 }
 
@@ -220,5 +251,7 @@ func comparisons() []compared {
 		{"compare-equal", sweep(3, func(int) []report.Setting { return nil }), 8, 24},
 		{"compare-one", sweep(1, func(int) []report.Setting { return nil }), 8, 8},
 		{"compare-odd", odd, 8, 20},
+		{"compare-text", textRuns(6), 10, 50},
+		{"compare-text-12", textRuns(12), 10, 98},
 	}
 }

@@ -17,7 +17,7 @@ const (
 func figureFiles() []string {
 	out := []string{consensusFigure + ".svg", onlineFigure + ".svg", topologyFigure + ".svg"}
 	for _, x := range abscissas() {
-		out = append(out, "accuracy-"+x.name+".svg", "loss-"+x.name+".svg")
+		out = append(out, "perplexity-"+x.name+".svg", "accuracy-"+x.name+".svg", "loss-"+x.name+".svg")
 	}
 	return out
 }
@@ -28,13 +28,20 @@ func figures(run Run) ([]*figure, error) {
 	s := run.Series
 	accuracy := func(t *Tick) *Distribution { return &t.Accuracy }
 	loss := func(t *Tick) *Distribution { return &t.Loss }
+	text := run.Result.ofText()
+	if text && len(s) > 0 {
+		perplexity := func(t *Tick) *Distribution { d := t.Loss.perplexities(); return &d }
+		for _, x := range costs(true) {
+			out = append(out, spreadPlot(s, "perplexity", plain, x, perplexity))
+		}
+	}
 	if s.any(func(t *Tick) Real { return t.Accuracy.Best }) {
-		for _, x := range abscissas() {
+		for _, x := range costs(text) {
 			out = append(out, spreadPlot(s, "accuracy", fraction, x, accuracy))
 		}
 	}
 	if len(s) > 0 {
-		for _, x := range abscissas() {
+		for _, x := range costs(text) {
 			out = append(out, spreadPlot(s, "loss", plain, x, loss))
 		}
 	}
@@ -52,17 +59,20 @@ func figures(run Run) ([]*figure, error) {
 // sections puts the plots under their headings.
 func sections(all []*figure) []section {
 	out := []section{
-		{Title: "Accuracy", Note: "The line is the mean over the nodes that were evaluated; the band holds the middle 80 % of them."},
+		{Title: "Perplexity"},
+		{Title: "Accuracy"},
 		{Title: "Loss"},
 		{Title: "Agreement and presence"},
 	}
 	for _, f := range all {
-		k := 2
+		k := 3
 		switch {
-		case strings.HasPrefix(f.name, "accuracy-"):
+		case strings.HasPrefix(f.name, "perplexity-"):
 			k = 0
-		case strings.HasPrefix(f.name, "loss-"):
+		case strings.HasPrefix(f.name, "accuracy-"):
 			k = 1
+		case strings.HasPrefix(f.name, "loss-"):
+			k = 2
 		case f.name == topologyFigure:
 			continue
 		}
@@ -73,6 +83,9 @@ func sections(all []*figure) []section {
 		if len(s.Figures) > 0 {
 			kept = append(kept, s)
 		}
+	}
+	if len(kept) > 0 {
+		kept[0].Note = "The line is the mean over the nodes that were evaluated; the band holds the middle 80 % of them."
 	}
 	return kept
 }
@@ -86,6 +99,7 @@ type abscissa struct {
 
 func abscissas() []abscissa {
 	return []abscissa{
+		{"tokens", "tokens", "tokens of all nodes", amount, func(t *Tick) Real { return Real(t.Tokens) }},
 		{"rounds", "rounds", "rounds of a node, mean", plain, func(t *Tick) Real { return t.Rounds }},
 		{"time", "virtual time", "virtual time", seconds, func(t *Tick) Real { return t.Seconds }},
 		{"bytes", "bytes", "received by a node", volume, func(t *Tick) Real { return t.ReceivedPerNode }},

@@ -35,7 +35,7 @@ func exactRun(seed uint64, loss, method string, speed float64) report.Run {
 	return report.Run{Series: s, Dir: "out/" + method + "-" + loss, Result: report.Result{
 		Name: "tiny", Version: "1.2.3", Method: method, Seed: seed, DataSeed: 5, Nodes: 4, TraceHash: "abc123", Rounds: 3, Stopped: "3 rounds are over",
 		VirtualSeconds: 120, WallSeconds: 0.25, CPUSeconds: 0.5, TrainCPUSeconds: 0.25, EvalCPUSeconds: 0.125, Events: 3000,
-		Messages: half.Plus(half), Bytes: bytes.Plus(bytes), BytesReceivedPerNodeRound: 4000, DuplicateFactor: 1.5,
+		Messages: half.Plus(half), Bytes: bytes.Plus(bytes), BytesSentPerNode: 12288, BytesReceivedPerNodeRound: 4000, DuplicateFactor: 1.5,
 		Traffic:  []report.Traffic{{Kind: "update", Messages: half, Bytes: bytes}, {Kind: "control", Messages: half, Bytes: bytes}},
 		Accuracy: last.Accuracy.Spread, Loss: last.Loss.Spread, ConsensusDistance: last.ConsensusDistance,
 		Targets: []report.Target{s.Reach(0.5), s.Reach(0.99)}, Adversaries: []report.Group{{Kind: "sign-flip", Nodes: 1}},

@@ -84,6 +84,31 @@ type Group struct {
 	Nodes int    `json:"nodes"`
 }
 
+// A Work says how much nodes got done in an interval of virtual time, if they are honest.
+type Work struct {
+	From  Real `json:"from"` // virtual seconds
+	Until Real `json:"until"`
+	// UsefulSamplesPerSecond is the mean over the nodes, weighted by the time that they were online, of the figure of that name
+	// in NodeWork.
+	UsefulSamplesPerSecond Real       `json:"useful_samples_per_second"`
+	Nodes                  []NodeWork `json:"nodes"` // by number; the first [WorkNodes] of them
+}
+
+// WorkNodes is how many nodes are listed one by one.
+const WorkNodes = 256
+
+// A NodeWork is the work of one node. A sample is useful if the update that it went into was mixed in by another honest node,
+// as far as that was announced within the interval.
+type NodeWork struct {
+	Node          int    `json:"node"`
+	Slowness      Real   `json:"slowness"` // the factor of its speed, when the interval ended
+	OnlineSeconds Real   `json:"online_seconds"`
+	Samples       uint64 `json:"samples"`
+	UsefulSamples uint64 `json:"useful_samples"`
+	// UsefulSamplesPerSecond is per second that the node was online.
+	UsefulSamplesPerSecond Real `json:"useful_samples_per_second"`
+}
+
 // Churn counts comings and goings.
 type Churn struct {
 	Joins      uint64 `json:"joins"`   // sessions that began, but for those at the start
@@ -120,19 +145,26 @@ type Result struct {
 	Events                    uint64    `json:"events"`
 	Messages                  Tally     `json:"messages"`
 	Bytes                     Tally     `json:"bytes"`
+	BytesSentPerNode          Real      `json:"bytes_sent_per_node"` // in the whole run
 	BytesReceivedPerNodeRound Real      `json:"bytes_received_per_node_round"`
 	DuplicateFactor           Real      `json:"duplicate_factor"` // copies received of each published message
 	Traffic                   []Traffic `json:"traffic"`          // by kind, in the order to show
 
-	Accuracy          Spread   `json:"accuracy"` // at the end
-	Loss              Spread   `json:"loss"`
+	Accuracy Spread `json:"accuracy"` // at the end
+	Loss     Spread `json:"loss"`
+	// Perplexity is e to the power of the mean loss, if the data is text, else null: how many tokens the model wavers between.
+	Perplexity        Real     `json:"perplexity"`
+	Samples           uint64   `json:"samples"`        // that honest nodes have trained on, all together
+	Tokens            uint64   `json:"tokens"`         // of these samples, if they are text
+	Work              *Work    `json:"work,omitempty"` // null for a reference
 	ConsensusDistance Real     `json:"consensus_distance"`
 	Targets           []Target `json:"targets"`
 	Adversaries       []Group  `json:"adversaries"`
 	Churn             Churn    `json:"churn"`
 	PeakRSSBytes      uint64   `json:"peak_rss_bytes"`
 
-	SettingsHash string `json:"settings_hash,omitempty"` // of what the run was asked to do, for sweeps
+	Baseline     []string `json:"baseline,omitempty"`      // settings of the runs to compare it with: "codec=fp32"
+	SettingsHash string   `json:"settings_hash,omitempty"` // of what the run was asked to do, for sweeps
 
 	File     string    `json:"file"`     // the experiment as it was read
 	Settings []Setting `json:"settings"` // from --set, in order

@@ -19,7 +19,7 @@ type runPage struct {
 	Messages, Bytes, Facts table
 	Command, File          string
 	Version, TraceHash     string
-	Settings               *table
+	Settings, Work         *table
 }
 
 // Page writes report.html: one run in words, plots, a drawing and tables.
@@ -38,7 +38,7 @@ func Page(w io.Writer, run Run) error {
 		Messages: accounts(r, "messages", func(t Traffic) Tally { return t.Messages }, r.Messages, plain),
 		Bytes:    accounts(r, "bytes", func(t Traffic) Tally { return t.Bytes }, r.Bytes, volume),
 		Facts:    facts(r), Command: command(r), File: orElse(r.File, "# the experiment was not kept"),
-		Version: orElse(r.Version, "unknown"), TraceHash: orElse(r.TraceHash, "unknown"), Settings: settingsTable(r.Settings),
+		Work: workTable(r.Work), Version: orElse(r.Version, "unknown"), TraceHash: orElse(r.TraceHash, "unknown"), Settings: settingsTable(r.Settings),
 	}
 	if len(run.Series) > 0 {
 		p.Plots = sections(figures)
@@ -107,6 +107,11 @@ func cards(run Run) []card {
 	if r.Accuracy.Best.Finite() {
 		out = append(out, spreadCard("Accuracy at the end", fraction, r.Accuracy))
 	}
+	if r.ofText() {
+		p := Distribution{Spread: r.Loss}.perplexities().Spread
+		out = append([]card{{"Perplexity at the end", digitsOr(r.Perplexity), []string{"worst node " + digitsOr(p.Worst), "best node " + digitsOr(p.Best),
+			amount.format(float64(r.Tokens)) + " tokens trained on"}}}, out...)
+	}
 	out = append(out, spreadCard("Loss at the end", plain, r.Loss))
 	if n := len(r.Targets); n > 0 {
 		out = append(out, targetCard(r.Targets))
@@ -117,6 +122,9 @@ func cards(run Run) []card {
 	} else if r.Nodes > 0 {
 		received.Value = volume.format(float64(r.Bytes.Delivered) / float64(r.Nodes))
 	}
+	if r.BytesSentPerNode.Finite() {
+		received.Notes = append(received.Notes, volume.format(float64(r.BytesSentPerNode))+" sent")
+	}
 	if r.BytesReceivedPerNodeRound.Finite() {
 		received.Notes = append(received.Notes, volume.format(float64(r.BytesReceivedPerNodeRound))+" in each round")
 	}
@@ -126,6 +134,10 @@ func cards(run Run) []card {
 	out = append(out, received)
 	if r.ConsensusDistance.Finite() {
 		out = append(out, card{"Distance from consensus", digits(float64(r.ConsensusDistance)), []string{"how far apart the models are"}})
+	}
+	if k := r.Work; k != nil && k.UsefulSamplesPerSecond.Finite() {
+		out = append(out, card{"Useful samples a second", digitsOr(k.UsefulSamplesPerSecond), []string{"of a node while it was online",
+			"from " + duration(float64(k.From)) + " to " + duration(float64(k.Until)), count(r.Samples) + " samples trained on in all"}})
 	}
 	out = append(out, card{"Processor time", duration(float64(r.CPUSeconds)), []string{
 		"training " + duration(float64(r.TrainCPUSeconds)), "evaluation " + duration(float64(r.EvalCPUSeconds)),
@@ -251,6 +263,25 @@ func quote(s string) string {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// shownWork is how many nodes the page lists.
+const shownWork = 32
+
+// workTable is what each node got done; nil if that is not known.
+func workTable(k *Work) *table {
+	if k == nil || len(k.Nodes) == 0 {
+		return nil
+	}
+	t := &table{Head: columns("node", "slowness", "online", "samples", "useful", "useful in a second")}
+	for _, n := range k.Nodes[:min(shownWork, len(k.Nodes))] {
+		t.add("", count(uint64(max(0, n.Node))), digitsOr(n.Slowness), duration(float64(n.OnlineSeconds)), count(n.Samples), count(n.UsefulSamples),
+			digitsOr(n.UsefulSamplesPerSecond))
+	}
+	if more := len(k.Nodes) - shownWork; more > 0 {
+		t.add("", count(uint64(more))+" more, in "+ResultFile)
+	}
+	return t
 }
 
 func settingsTable(all []Setting) *table {

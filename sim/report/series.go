@@ -68,8 +68,10 @@ type Tick struct {
 	Accuracy          Distribution
 	Loss              Distribution
 	ConsensusDistance Real
-	Online            int // nodes
-	Evaluated         int // nodes
+	Online            int    // nodes
+	Evaluated         int    // nodes
+	Samples           uint64 // that honest nodes have trained on, all together
+	Tokens            uint64 // of these samples, if they are text
 }
 
 // A Series is series.csv: the evaluations of a run in order of time.
@@ -83,7 +85,7 @@ func Columns() []string {
 			names = append(names, what+s)
 		}
 	}
-	return append(names, "consensus_distance", "nodes_online", "nodes_evaluated")
+	return append(names, "consensus_distance", "nodes_online", "nodes_evaluated", "samples", "tokens")
 }
 
 // cells returns the fields of a row in the order of Columns: *Real, *uint64 or *int.
@@ -92,7 +94,7 @@ func (t *Tick) cells() []any {
 	for _, d := range []*Distribution{&t.Accuracy, &t.Loss} {
 		out = append(out, &d.Mean, &d.Worst, &d.Best, &d.Std, &d.P10, &d.P50, &d.P90)
 	}
-	return append(out, &t.ConsensusDistance, &t.Online, &t.Evaluated)
+	return append(out, &t.ConsensusDistance, &t.Online, &t.Evaluated, &t.Samples, &t.Tokens)
 }
 
 // WriteTo writes series.csv.
@@ -120,7 +122,7 @@ func (s Series) WriteTo(w io.Writer) (int64, error) {
 	return b.WriteTo(w)
 }
 
-// maxLine bounds a line of series.csv: 22 numbers of at most 24 characters, with room to spare.
+// maxLine bounds a line of series.csv: 24 numbers of at most 24 characters, with room to spare.
 const maxLine = 1 << 12
 
 // ParseSeries reads series.csv. An error names the line and the column. Columns must be those of [Columns], numbers

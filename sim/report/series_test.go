@@ -46,18 +46,18 @@ func TestSeriesComesBackAsItWas(t *testing.T) {
 
 func TestMissingNumbersAreEmptyCells(t *testing.T) {
 	s := report.Series{{Loss: report.Losses([]float64{math.Inf(1), 1, 2}), Accuracy: report.Accuracies(nil), Online: 3, Evaluated: 3}}
-	if have, want := strings.Split(text(t, s), "\n")[1], "0,0,0,0,0,,,,,,,,,,1,,1,2,,0,3,3"; have != want {
+	if have, want := strings.Split(text(t, s), "\n")[1], "0,0,0,0,0,,,,,,,,,,1,,1,2,,0,3,3,0,0"; have != want {
 		t.Errorf("have %s\nwant %s", have, want)
 	}
 }
 
 func TestBadSeriesAreRefusedWithTheirLine(t *testing.T) {
 	head := strings.Join(report.Columns(), ",") + "\n"
-	row := func(seconds, events string) string { return seconds + ",1," + events + strings.Repeat(",1", 19) + "\n" }
+	row := func(seconds, events string) string { return seconds + ",1," + events + strings.Repeat(",1", 21) + "\n" }
 	for _, test := range []struct{ name, text, want string }{
 		{"nothing", "", "line 1: the columns are not virtual_seconds,"},
 		{"other columns", "a,b\n", "line 1: the columns"},
-		{"short row", head + row("1", "1") + "1,2\n", "line 3: 2 values, must be 22"},
+		{"short row", head + row("1", "1") + "1,2\n", "line 3: 2 values, must be 24"},
 		{"blank line", head + "\n", "line 2: 1 values"},
 		{"word", head + row("soon", "1"), `line 2: virtual_seconds is "soon", must be a number`},
 		{"nan", head + row("NaN", "1"), "virtual_seconds"},

@@ -14,6 +14,9 @@ func (c *comparison) runRow(t *table, i int, fields ...string) {
 }
 
 func (c *comparison) runTable() table {
+	if allText(c.runs) {
+		return c.textTable()
+	}
 	t := table{Head: columns("run", "accuracy", "worst node", "std", "loss", "rounds", "virtual time", "received by a node", "copies",
 		"consensus distance", "processor time", "nodes")}
 	for i := range c.runs {
@@ -25,6 +28,23 @@ func (c *comparison) runTable() table {
 		c.runRow(&t, i, fraction.format(float64(r.Accuracy.Mean)), fraction.format(float64(r.Accuracy.Worst)), fraction.format(float64(r.Accuracy.Std)),
 			digitsOr(r.Loss.Mean), digitsOr(r.Rounds), duration(float64(r.VirtualSeconds)), volume.format(float64(received)), digitsOr(r.DuplicateFactor),
 			digitsOr(r.ConsensusDistance), duration(float64(r.CPUSeconds)), count(uint64(max(0, r.Nodes))))
+	}
+	return t
+}
+
+// textTable is the table of runs on text.
+func (c *comparison) textTable() table {
+	t := table{Head: columns("run", "perplexity", "loss", "loss of the worst node", "tokens", "sent by a node", "virtual time", "rounds",
+		"useful samples/s of a node", "consensus distance", "processor time", "nodes")}
+	for i := range c.runs {
+		r := &c.runs[i].Result
+		useful := missing
+		if r.Work != nil {
+			useful = digitsOr(r.Work.UsefulSamplesPerSecond)
+		}
+		c.runRow(&t, i, digitsOr(r.Perplexity), digitsOr(r.Loss.Mean), digitsOr(r.Loss.Worst), amount.format(float64(r.Tokens)),
+			volume.format(float64(r.BytesSentPerNode)), duration(float64(r.VirtualSeconds)), digitsOr(r.Rounds), useful, digitsOr(r.ConsensusDistance),
+			duration(float64(r.CPUSeconds)), count(uint64(max(0, r.Nodes))))
 	}
 	return t
 }
@@ -77,7 +97,11 @@ func (c *comparison) seedTable() *table {
 	if len(groups) == len(c.runs) {
 		return nil
 	}
+	text := allText(c.runs)
 	t := &table{Head: columns("settings", "runs", "accuracy", "worst node", "loss")}
+	if text {
+		t.Head = columns("settings", "runs", "perplexity", "loss of the worst node", "loss")
+	}
 	k := c.telling()
 	if k >= 0 {
 		s := digits(c.levels[k])
@@ -94,6 +118,9 @@ func (c *comparison) seedTable() *table {
 		fields := []string{
 			g.label, strconv.Itoa(len(g.runs)), over(fraction, func(r *Result) Real { return r.Accuracy.Mean }),
 			over(fraction, func(r *Result) Real { return r.Accuracy.Worst }), over(plain, func(r *Result) Real { return r.Loss.Mean }),
+		}
+		if text {
+			fields[2], fields[3] = over(plain, func(r *Result) Real { return r.Perplexity }), over(plain, func(r *Result) Real { return r.Loss.Worst })
 		}
 		if k >= 0 {
 			fields = append(fields, c.groupTarget(g, k)...)

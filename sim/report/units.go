@@ -16,6 +16,7 @@ const (
 	seconds                  // of virtual time
 	volume                   // bytes
 	whole                    // nodes: no part of one
+	amount                   // tokens: many
 )
 
 // missing stands for a number that is not there.
@@ -35,6 +36,8 @@ func (q quantity) unitFor(top, times float64) unit {
 		units = []unit{{"µs", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}}
 	case volume:
 		units = []unit{{"B", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}}
+	case amount:
+		units = []unit{{"", 1}, {"thousand", 1e3}, {"million", 1e6}, {"billion", 1e9}}
 	default:
 		return unit{"", 1}
 	}
@@ -71,7 +74,7 @@ func (q quantity) format(v float64) string {
 		return digits(v)
 	}
 	u := q.unitFor(math.Abs(v), q.enough())
-	return digits(v/u.size) + " " + u.name
+	return strings.TrimSuffix(digits(v/u.size)+" "+u.name, " ")
 }
 
 // digits writes a number with four significant digits, and whole ones in full with separators.

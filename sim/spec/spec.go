@@ -83,7 +83,7 @@ func Brief(s string) string {
 	return strconv.Quote(s)
 }
 
-// Fail notes a problem, unless there is one already.
+// Fail notes a problem, unless there is one already. The format may wrap an error.
 func (s *Spec) Fail(format string, args ...any) {
 	if s.err == nil {
 		s.err = fmt.Errorf(format, args...)

@@ -26,6 +26,7 @@ type Setup struct {
 	Config     sim.Config
 	Graph      *topology.Graph   // nil if the overlay is mesh or complete
 	Roster     *adversary.Roster // nil without adversaries
+	Program    *compute.Program
 }
 
 // Build makes an experiment ready, for so many workers. The error says which setting is wrong.
@@ -144,8 +145,9 @@ func (s *Setup) task() error {
 	if m.Data.Shards = e.Data.Shards; m.Data.Shards == 0 {
 		m.Data.Shards = e.Nodes
 	}
-	if m.Data.Source == "pegasos" {
-		m.Data.Source = fmt.Sprintf("pegasos:seed=%d", e.DataSeed)
+	switch m.Data.Source {
+	case "pegasos", "babble":
+		m.Data.Source = fmt.Sprintf("%s:seed=%d", m.Data.Source, e.DataSeed)
 	}
 	// Grey levels as floats take four times the memory and are faster to evaluate: worth it where much is evaluated.
 	unpack := strings.HasPrefix(m.Data.Source, "mnist")
@@ -154,6 +156,11 @@ func (s *Setup) task() error {
 		return err
 	}
 	s.Config.Node.Average.Copies = p.Copies()
+	s.Program = p
+	if s.Config.Node.Outer, err = p.Outer(); err != nil {
+		return err
+	}
+	s.Config.Node.Outer.EvaluateEvery = 0 // evaluations are the experiment's
 	s.Config.Task, err = sim.Program(p, e.Nodes, e.Seed, s.Roster)
 	return err
 }

@@ -2,21 +2,16 @@ package trial
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
-	"sync"
 
 	"starling/mixing/kernel"
 	"starling/node"
 	"starling/sim"
 	"starling/sim/chance"
-	"starling/sim/experiment"
 	"starling/sim/report"
 )
 
@@ -24,12 +19,8 @@ import (
 // trains on its own data, and the server takes the mean of what comes back, weighted by examples. The server sits where node 0
 // is and waits for everybody, as federated averaging does; nobody is ever away.
 func (r *runner) fedavg(ctx context.Context, s *Setup) (report.Run, error) {
-	f := &federation{Setup: s, task: s.Config.Task, draw: chance.Stream(r.Seed, chance.Client, 0)}
-	for range r.options.Workers {
-		f.workers = append(f.workers, f.task.Worker())
-	}
-	f.model, f.opt = make([]float32, f.task.Len()), make([]float32, f.task.OptLen())
-	f.task.Init(0, f.model, f.opt)
+	f := &federation{reference: newReference(s, r.options.Workers), draw: chance.Stream(r.Seed, chance.Client, 0)}
+	due := cadence{tokens: r.Evaluate.Every.Tokens}
 	until := node.Instant(math.MaxInt64)
 	if r.Stop.Time > 0 {
 		until = instant(r.Stop.Time)
@@ -38,66 +29,27 @@ func (r *runner) fedavg(ctx context.Context, s *Setup) (report.Run, error) {
 		if err := f.round(ctx); err != nil {
 			return report.Run{}, err
 		}
-		if every := r.Evaluate.Every.Rounds; every == 0 || f.rounds%every == 0 {
-			r.add(f.tick())
+		done := int(f.rounds)
+		every := r.Evaluate.Every
+		if every.Rounds == 0 && every.Tokens == 0 || every.Rounds > 0 && done%every.Rounds == 0 ||
+			due.comes(0, 0, every.Tokens, 0, 0, f.samples*r.perSample) {
+			f.tick(r)
 		}
-		switch {
-		case r.stopped != "":
-		case r.Stop.Rounds > 0 && f.rounds >= r.Stop.Rounds:
-			r.stopped = fmt.Sprintf("%d rounds were over", r.Stop.Rounds)
-		case f.now >= until:
-			r.stopped = "its time was over"
-		case r.Stop.Events > 0 && uint64(f.messages) >= r.Stop.Events:
-			r.stopped = fmt.Sprintf("%d events were over", r.Stop.Events)
-		}
-		if r.stopped == "" && f.now == 0 && r.Stop.Rounds == 0 && r.Stop.Events == 0 {
+		f.limits(r, until)
+		if f.timeless(r) {
 			return report.Run{}, errors.New("rounds of the reference take no time, so stop.time never comes: give compute.step, or stop.rounds")
 		}
-		r.tell(f.share(&r.Stop, until), f.now.Seconds(), float64(f.rounds), r.Nodes)
+		r.tell(f.share(r, until), f.now.Seconds(), f.rounds, r.Nodes)
 	}
-	res := r.result(s)
-	all := report.Tally{Sent: uint64(f.messages), Delivered: uint64(f.messages)}
-	bytes := report.Tally{Sent: f.bytes, Delivered: f.bytes}
-	res.TraceHash = f.hash()
-	res.Rounds, res.VirtualSeconds, res.Events = report.Real(f.rounds), report.Real(f.now.Seconds()), uint64(f.messages)
-	res.Messages, res.Bytes, res.DuplicateFactor = all, bytes, 1
-	res.Traffic = []report.Traffic{{Kind: "model", Messages: all, Bytes: bytes}}
-	res.BytesReceivedPerNodeRound = report.Real(float64(f.bytes) / 2 / float64(r.Nodes) / float64(f.rounds))
-	res.Churn.MeanOnline = report.Real(r.Nodes)
-	res.TrainCPUSeconds, res.EvalCPUSeconds = seconds(f.trainCost), seconds(f.evalCost)
-	r.spend(&res)
-	return report.Run{Result: res, Series: r.series}, nil
-}
-
-// share is how far the run is on the way to its end.
-func (f *federation) share(stop *experiment.Stop, until node.Instant) float64 {
-	share := float64(f.now) / float64(until)
-	if stop.Rounds > 0 {
-		share = max(share, float64(f.rounds)/float64(stop.Rounds))
-	}
-	if stop.Events > 0 {
-		share = max(share, float64(f.messages)/float64(stop.Events))
-	}
-	return share
+	return f.report(r, "model"), nil
 }
 
 // federation is the server and its nodes.
 type federation struct {
-	*Setup
-	task    sim.Task
-	workers []sim.Worker
+	reference
 	draw    *rand.PCG
-
-	model, opt []float32
-	steps      map[int]uint64 // local steps that each node has done
-	results    []result       // of the round, by client
-
-	now      node.Instant
-	rounds   int
-	messages int
-	bytes    uint64
-
-	trainCost, evalCost int64
+	steps   map[int]uint64 // local steps that each node has done
+	results []result       // of the round, by client
 }
 
 type result struct {
@@ -114,30 +66,11 @@ func (f *federation) round(ctx context.Context) error {
 		f.steps = make(map[int]uint64)
 	}
 	f.results = slices.Grow(f.results[:0], len(clients))[:len(clients)]
-	var mu sync.Mutex
-	var group sync.WaitGroup
-	next := 0
-	for _, worker := range f.workers {
-		group.Go(func() {
-			runtime.LockOSThread() // the clock is the thread's
-			defer runtime.UnlockOSThread()
-			began := threadTime()
-			for {
-				mu.Lock()
-				i := next
-				next++
-				mu.Unlock()
-				if i >= len(clients) || ctx.Err() != nil {
-					break
-				}
-				f.train(worker, clients[i], &f.results[i])
-			}
-			mu.Lock()
-			f.trainCost += threadTime() - began
-			mu.Unlock()
-		})
-	}
-	group.Wait()
+	f.parallel(len(clients), func(w sim.Worker, i int) {
+		if ctx.Err() == nil {
+			f.train(w, clients[i], &f.results[i])
+		}
+	})
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -170,7 +103,7 @@ func (f *federation) train(w sim.Worker, n int, out *result) {
 	t := w.Train(n, job, f.model, f.opt, nil, out.params, opt)
 	out.samples, out.err = float64(t.Samples), nil
 	if t.Samples > 0 && !kernel.Finite(out.params) {
-		out.err = fmt.Errorf("node %d diverged in round %d: choose a smaller rate", n, f.rounds+1)
+		out.err = fmt.Errorf("node %d diverged in round %d: choose a smaller rate", n, int(f.rounds)+1)
 		return
 	}
 	steps := t.Steps
@@ -197,6 +130,7 @@ func (f *federation) merge(clients []int) error {
 		}
 		f.steps[n] += f.passed(n)
 		took = max(took, r.took)
+		f.samples += uint64(r.samples)
 		b, _, err := f.workers[0].Encode(n, r.params)
 		if err != nil {
 			return err
@@ -227,27 +161,4 @@ func (f *federation) passed(n int) uint64 {
 		return s
 	}
 	return f.task.Pass(n)
-}
-
-// tick evaluates the server's model, which is everybody's.
-func (f *federation) tick() report.Tick {
-	runtime.LockOSThread() // the clock is the thread's
-	defer runtime.UnlockOSThread()
-	began := threadTime()
-	accuracy, loss := f.workers[0].Evaluate(f.model)
-	f.evalCost += threadTime() - began
-	n := float64(f.Config.Nodes)
-	per := report.Real(float64(f.bytes) / 2 / n)
-	return report.Tick{
-		Seconds: report.Real(f.now.Seconds()), Rounds: report.Real(f.rounds), Events: uint64(f.messages), SentPerNode: per, ReceivedPerNode: per,
-		Accuracy: report.Accuracies([]float64{accuracy}), Loss: report.Losses([]float64{loss}), Online: f.Config.Nodes, Evaluated: 1,
-	}
-}
-
-func (f *federation) hash() string {
-	h := sha256.New()
-	for _, x := range f.model {
-		h.Write(binary.LittleEndian.AppendUint32(nil, math.Float32bits(x)))
-	}
-	return fmt.Sprintf("%x", h.Sum(nil)[:16])
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"starling/mixing/kernel"
 	"starling/sim"
 	"starling/sim/experiment"
 	"starling/sim/report"
@@ -22,6 +23,8 @@ func (r *runner) report(s *Setup, w *sim.World) report.Run {
 	res.Events = stats.Events
 	res.Messages, res.Bytes = tally(total.Messages), tally(total.Bytes)
 	res.BytesReceivedPerNodeRound = report.Real(float64(total.Bytes.Delivered) / float64(w.Nodes()) / float64(res.Rounds))
+	res.BytesSentPerNode = report.Real(float64(total.Bytes.Sent) / float64(w.Nodes()))
+	res.Work = r.work.report(s, w)
 	res.DuplicateFactor = 1
 	if stats.First > 0 {
 		res.DuplicateFactor = report.Real(float64(stats.Copies) / float64(stats.First))
@@ -49,11 +52,16 @@ func (r *runner) result(s *Setup) report.Result {
 	e := &r.Experiment
 	res := report.Result{
 		Name: e.Name, Version: r.options.Version, Method: method(*e), Seed: e.Seed, DataSeed: e.DataSeed, Nodes: e.Nodes, Stopped: r.stopped,
-		File: r.options.File, Settings: r.options.Settings, SettingsHash: r.options.Hash, ConsensusDistance: report.Real(math.NaN()),
+		File: r.options.File, Settings: r.options.Settings, SettingsHash: r.options.Hash, Baseline: e.Baseline, ConsensusDistance: report.Real(math.NaN()),
+		Perplexity: report.Real(math.NaN()), BytesSentPerNode: report.Real(math.NaN()),
 	}
 	if n := len(r.series); n > 0 {
 		last := &r.series[n-1]
 		res.Accuracy, res.Loss, res.ConsensusDistance = last.Accuracy.Spread, last.Loss.Spread, last.ConsensusDistance
+		res.Samples, res.Tokens = last.Samples, last.Tokens
+		if r.perSample > 0 {
+			res.Perplexity = report.Real(kernel.Exp(float64(last.Loss.Mean)))
+		}
 	}
 	for _, threshold := range e.Thresholds {
 		res.Targets = append(res.Targets, r.series.Reach(threshold))
@@ -71,8 +79,8 @@ func (r *runner) result(s *Setup) report.Result {
 
 // method says in short how the nodes trained.
 func method(e experiment.Experiment) string {
-	if e.Reference.Name == experiment.FedAvg {
-		return "fedavg"
+	if e.Reference.Name != experiment.None {
+		return e.Reference.Name
 	}
 	return fmt.Sprintf("%s, %s, %s", e.Method.Name, e.Method.Mix, e.Method.Exchange)
 }

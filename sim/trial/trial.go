@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"starling/mixing/kernel"
 	"starling/node"
 	"starling/sim"
 	"starling/sim/experiment"
@@ -30,13 +31,15 @@ type Progress struct {
 	Seconds  float64 // virtual
 	Rounds   float64 // mean over the nodes
 	Accuracy float64 // mean at the newest evaluation; not a number before the first
+	Loss     float64 // likewise
+	Text     bool    // the data is text: e to the power of Loss is a perplexity
 	Online   int
 	Wall     time.Duration
 }
 
 // Run carries out an experiment and returns its report. When ctx ends the run ends as it is, and the error is that of ctx.
 func Run(ctx context.Context, e experiment.Experiment, o Options) (report.Run, error) {
-	r := &runner{Experiment: e, options: o, began: time.Now(), processor: processTime(), accuracy: math.NaN()}
+	r := &runner{Experiment: e, options: o, began: time.Now(), processor: processTime(), accuracy: math.NaN(), loss: math.NaN()}
 	if r.options.Workers == 0 {
 		r.options.Workers = runtime.GOMAXPROCS(0)
 	}
@@ -44,8 +47,12 @@ func Run(ctx context.Context, e experiment.Experiment, o Options) (report.Run, e
 	if err != nil {
 		return report.Run{}, err
 	}
-	if e.Reference.Name == experiment.FedAvg {
+	r.perSample = uint64(s.Program.Tokens())
+	switch e.Reference.Name {
+	case experiment.FedAvg:
 		return r.fedavg(ctx, s)
+	case experiment.AllReduce:
+		return r.allReduce(ctx, s)
 	}
 	w, err := sim.New(s.Config)
 	if err != nil {
@@ -73,9 +80,16 @@ type runner struct {
 	series  report.Series
 	stopped string // why the run is over, in words
 
+	perSample uint64 // tokens of an example, 0 if it is no text
+	resting   bool   // enough was trained, and the rounds under way are being ended
+	restUntil node.Instant
+	work      interval
+
 	incomplete bool    // there are nodes that have yet to come for the first time: the worst is not known
 	accuracy   float64 // mean at the newest evaluation
+	loss       float64 // likewise
 	nextTick   int     // round of the next evaluation, if they go by rounds
+	nextTokens uint64  // of the next evaluation, if they go by tokens
 	finished   uint64
 	online     float64 // sum over evaluations
 	shown      time.Time
@@ -103,7 +117,8 @@ func (r *runner) world(ctx context.Context, s *Setup, w *sim.World) {
 	if every := r.every(); every > 0 {
 		r.tickAgain(w, every, until)
 	}
-	r.nextTick = r.Evaluate.Every.Rounds
+	r.nextTick, r.nextTokens = r.Evaluate.Every.Rounds, r.Evaluate.Every.Tokens
+	r.work.watch(w, instant(r.Work.From), instant(r.Work.Until))
 	events := 0
 	w.Run(until, func() bool {
 		if events++; events&1023 == 0 {
@@ -125,7 +140,7 @@ func (r *runner) world(ctx context.Context, s *Setup, w *sim.World) {
 			r.stopped = fmt.Sprintf("%d rounds were over", stop.Rounds)
 		}
 	}
-	if n := len(r.series); n == 0 || r.series[n-1].Seconds != report.Real(w.Now().Seconds()) {
+	if n := len(r.series); n == 0 || r.resting || r.series[n-1].Seconds != report.Real(w.Now().Seconds()) {
 		r.tick(w)
 	}
 }
@@ -152,6 +167,7 @@ func (r *runner) over(w *sim.World) bool {
 	if max := r.Stop.Events; max > 0 && w.Stats().Events >= max {
 		r.stopped = fmt.Sprintf("%d events were over", max)
 	}
+	r.trained(w)
 	if n := w.Finished(); n != r.finished && r.period() == 0 {
 		r.finished = n
 		round := w.Round()
@@ -166,6 +182,26 @@ func (r *runner) over(w *sim.World) bool {
 	return r.stopped != ""
 }
 
+// trained looks after each event how much has been trained on: whether it is time to evaluate, and whether it is enough.
+func (r *runner) trained(w *sim.World) {
+	tokens := w.Samples() * r.perSample
+	if every := r.Evaluate.Every.Tokens; every > 0 && tokens >= r.nextTokens && !r.resting {
+		r.tick(w)
+		r.nextTokens = tokens - tokens%every + every
+	}
+	limit := r.Stop.Tokens
+	switch {
+	case limit == 0 || tokens < limit:
+	case !r.resting:
+		r.work.end(w) // what comes now is not work
+		w.Rest()
+		// Nobody waits for ever: who cannot end a round in as much time again as the run has taken does not end it at all.
+		r.resting, r.restUntil = true, 2*w.Now()+60*node.Second
+	case w.AtRest() || w.Now() >= r.restUntil:
+		r.stopped = fmt.Sprintf("the nodes had trained on %d tokens, and the rounds under way were over", limit)
+	}
+}
+
 // tick evaluates some nodes and adds a row to the series.
 func (r *runner) tick(w *sim.World) {
 	t := r.measure.tick(w)
@@ -174,6 +210,7 @@ func (r *runner) tick(w *sim.World) {
 	n := float64(w.Nodes())
 	t.Seconds, t.Rounds, t.Events = report.Real(w.Now().Seconds()), report.Real(r.rounds(w)), stats.Events
 	t.SentPerNode, t.ReceivedPerNode = report.Real(float64(total.Bytes.Sent)/n), report.Real(float64(total.Bytes.Delivered)/n)
+	t.Samples, t.Tokens = w.Samples(), w.Samples()*r.perSample
 	t.Online = w.Online()
 	r.online += float64(t.Online)
 	r.incomplete = slices.ContainsFunc(r.measure.honest, func(n int) bool { return !w.Begun(n) })
@@ -196,10 +233,14 @@ func (r *runner) rounds(w *sim.World) float64 {
 // add takes a row into the series, and looks whether it reaches what the run is to reach.
 func (r *runner) add(t report.Tick) {
 	r.series = append(r.series, t)
-	r.accuracy = float64(t.Accuracy.Mean)
+	r.accuracy, r.loss = float64(t.Accuracy.Mean), float64(t.Loss.Mean)
 	switch s := r.Stop; {
 	case s.Accuracy > 0 && float64(t.Accuracy.Mean) >= s.Accuracy:
 		r.stopped = fmt.Sprintf("the mean accuracy had reached %g", s.Accuracy)
+	case s.Loss > 0 && float64(t.Loss.Mean) <= s.Loss:
+		r.stopped = fmt.Sprintf("the mean loss had come down to %g", s.Loss)
+	case s.Perplexity > 0 && kernel.Exp(float64(t.Loss.Mean)) <= s.Perplexity:
+		r.stopped = fmt.Sprintf("the perplexity had come down to %g", s.Perplexity)
 	case s.Worst > 0 && !r.incomplete && float64(t.Accuracy.Worst) >= s.Worst:
 		r.stopped = fmt.Sprintf("every node that was evaluated had reached %g", s.Worst)
 	}
@@ -220,6 +261,9 @@ func (r *runner) show(w *sim.World, until node.Instant) {
 	if n := r.Stop.Events; n > 0 {
 		share = max(share, float64(w.Stats().Events)/float64(n))
 	}
+	if n := r.Stop.Tokens; n > 0 {
+		share = max(share, float64(w.Samples()*r.perSample)/float64(n))
+	}
 	r.tell(share, w.Now().Seconds(), r.rounds(w), w.Online())
 }
 
@@ -228,5 +272,5 @@ func (r *runner) tell(share, seconds, rounds float64, online int) {
 		return
 	}
 	r.shown = time.Now()
-	r.options.Progress(Progress{Share: min(1, share), Seconds: seconds, Rounds: rounds, Accuracy: r.accuracy, Online: online, Wall: time.Since(r.began)})
+	r.options.Progress(Progress{Share: min(1, share), Seconds: seconds, Rounds: rounds, Accuracy: r.accuracy, Loss: r.loss, Text: r.perSample > 0, Online: online, Wall: time.Since(r.began)})
 }

@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 
 	"starling/node"
+	"starling/node/optim"
 	"starling/sim"
 	"starling/sim/experiment"
 	"starling/sim/experiments"
@@ -68,6 +71,31 @@ network: {latency: "constant:20ms"}
 churn: {speeds: "lognormal:sigma=0.1"}
 method: {mix: push-sum, steps: 5, degree: 2}
 stop: {rounds: 12}
+`,
+		"text": `
+name: trace
+nodes: 6
+overlay: complete
+data: {source: "babble:bytes=20000", split: contiguous}
+model: gpt:layers=1,width=16,heads=2,context=8
+optimizer: adamw:lr=0.01,clip=1,schedule=cosine,warmup=5,total=40
+network: {latency: "constant:20ms"}
+churn: {speeds: "constant:1*5,10", sessions: "exponential:online=2s,offline=300ms,crash=0.5"}
+compute: {step: 20ms}
+method: {mix: mean, steps: 5, batch: 4, degree: 5}
+evaluate: {every: tokens:1000, nodes: 2, rows: 20}
+stop: {tokens: 6000}
+`,
+		"allreduce": `
+name: trace
+nodes: 6
+data: {source: "babble:bytes=20000", split: iid}
+model: gpt:layers=1,width=16,heads=2,context=8
+optimizer: adamw:lr=0.01,clip=1
+codec: int8
+method: {steps: 5, batch: 4}
+reference: {name: allreduce}
+stop: {rounds: 3}
 `,
 		"fedavg": head + `
 data: {source: pegasos}
@@ -150,12 +178,18 @@ func TestShippedExperimentsRunAndConserve(t *testing.T) {
 			var sets []string
 			if !*whole {
 				sets = []string{"nodes=16", "stop.rounds=4", "stop.time=20s", "evaluate.nodes=4", "evaluate.rows=100", "data.source=pegasos"}
+				if strings.Contains(string(text), "gpt:") {
+					sets = []string{"nodes=4", "model='gpt:layers=1,width=16,heads=2,context=16'", "data.source='babble:bytes=20000'", "data.path=''",
+						"method.steps=5", "stop.rounds=3", "stop.tokens=0", "stop.time=20s", "evaluate.every=1", "evaluate.nodes=2", "evaluate.rows=16"}
+				}
 				switch name {
 				case "cells-10000":
 					sets = append(sets, "nodes=[12, 36]", "cells.size=12", "cells.epoch=4s", "stop.rounds=0")
 				case "churn", "partition", "demo-8": // at first, few nodes or none are there to count rounds
 					sets = append(sets, "stop.rounds=0")
 				}
+			} else if name == "thin-4" {
+				sets = []string{"data.source=text:" + opticks(t)}
 			}
 			f, err := experiment.Load(text, filename, sets, experiment.Owners())
 			if err != nil {
@@ -173,6 +207,143 @@ func TestShippedExperimentsRunAndConserve(t *testing.T) {
 			}
 		})
 	}
+}
+
+// wordy is an experiment on text that takes a moment.
+func wordy(t *testing.T, sets ...string) experiment.Experiment {
+	t.Helper()
+	const text = `
+name: wordy
+nodes: 4
+overlay: complete
+network: {latency: "constant:5ms"}
+compute: {step: 10ms, other: 1ms}
+data: {source: "babble:bytes=40000", split: iid}
+model: gpt:layers=1,width=16,heads=2,context=16
+optimizer: adamw:lr=0.01,warmup=5
+codec: fp32
+method: {mix: mean, steps: 10, batch: 4, degree: 3, announce_every: 0s}
+evaluate: {every: tokens:5120, rows: 32}
+stop: {tokens: 25600}
+`
+	f, err := experiment.Load([]byte(text), "wordy.yaml", sets, experiment.Owners())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.Points[0].Experiment
+}
+
+// TestTokensAreCountedAndEndTheRun goes by what four nodes do in ten rounds of ten steps of four windows of 16 bytes.
+func TestTokensAreCountedAndEndTheRun(t *testing.T) {
+	r := run(t, wordy(t), Options{})
+	res := &r.Result
+	if res.Tokens != 25600 || res.Samples != 1600 || res.Rounds != 10 {
+		t.Errorf("%d tokens in %d samples after %v rounds: %s", res.Tokens, res.Samples, res.Rounds, res.Stopped)
+	}
+	if want := math.Exp(float64(res.Loss.Mean)); math.Abs(float64(res.Perplexity)/want-1) > 1e-12 || want > 40 {
+		t.Errorf("perplexity %v of a loss of %v", res.Perplexity, res.Loss.Mean)
+	}
+	if want := report.Real(float64(res.Bytes.Sent) / 4); res.BytesSentPerNode != want {
+		t.Errorf("%v bytes sent by a node, want %v", res.BytesSentPerNode, want)
+	}
+	for i, tick := range r.Series[:4] {
+		if want := uint64(5120 * (i + 1)); tick.Tokens < want || tick.Tokens >= want+5120 || tick.Samples*16 != tick.Tokens {
+			t.Errorf("evaluation %d is after %d tokens, %d samples; want %d or little more", i, tick.Tokens, tick.Samples, want)
+		}
+	}
+	k := res.Work
+	if k == nil || len(k.Nodes) != 4 || k.From != 0 || k.Until >= res.VirtualSeconds {
+		t.Fatalf("work %+v in %v s", k, res.VirtualSeconds)
+	}
+	for _, n := range k.Nodes {
+		if n.Samples != 400 || n.UsefulSamples < 200 || n.UsefulSamples > 400 || n.OnlineSeconds != k.Until {
+			t.Errorf("node %+v until %v", n, k.Until)
+		}
+	}
+}
+
+func TestTextEndsAtALossOrAPerplexity(t *testing.T) {
+	for _, c := range []struct{ set, want string }{
+		{"stop.loss=4.5", "the mean loss had come down to 4.5"}, {"stop.perplexity=100", "the perplexity had come down to 100"},
+	} {
+		r := run(t, wordy(t, c.set), Options{}).Result
+		if r.Stopped != c.want || r.Loss.Mean > 4.7 || r.Tokens >= 25600 {
+			t.Errorf("%s: stopped because %q at a loss of %v after %d tokens", c.set, r.Stopped, r.Loss.Mean, r.Tokens)
+		}
+	}
+}
+
+// TestAllReduceIsOneNodeWithAllBatches compares with one node that makes the steps itself, by hand.
+func TestAllReduceIsOneNodeWithAllBatches(t *testing.T) {
+	e := wordy(t, "reference.name=allreduce", "stop.tokens=5120", "churn.speeds='constant:1,1,3'", "network.bandwidth='constant:1Mbit'")
+	got := run(t, e, Options{}).Result
+	again := run(t, e, Options{Workers: 3}).Result
+	if again.TraceHash != got.TraceHash {
+		t.Error("three workers give another model")
+	}
+	s, err := Build(e, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	task, worker, rule := s.Config.Task, s.Config.Task.Worker(), s.Program.Optimizer()
+	model, opt := make([]float32, task.Len()), make([]float32, task.OptLen())
+	task.Init(0, model, opt)
+	grad, mean := make([]float32, task.Len()), make([]float32, task.Len())
+	for step := range uint64(20) {
+		sum := make([]float64, task.Len())
+		for n := range e.Nodes {
+			worker.Gradient(n, step, model, grad)
+			for j, g := range grad {
+				sum[j] += float64(g) / float64(e.Nodes)
+			}
+		}
+		for j := range mean {
+			mean[j] = float32(sum[j])
+		}
+		if err := rule.Step(model, mean, opt, optim.Context{Step: step, Age: step, LR: rule.Rate(step)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, loss := worker.Evaluate(model); math.Abs(loss-float64(got.Loss.Mean)) > 1e-4 {
+		t.Errorf("loss %.6f, by hand %.6f", got.Loss.Mean, loss)
+	}
+	// Each sends 2·3/4 of a gradient in a step, in six hops, and waits for the slowest node.
+	payload := uint64(4*task.Len()) + overhead(t, s)
+	if want := report.Real(20 * (6 * payload / 4)); got.BytesSentPerNode != want || got.Messages.Sent != 20*6*4 || got.Tokens != 5120 {
+		t.Errorf("%v bytes sent by a node in %d messages for %d tokens, want %v bytes", got.BytesSentPerNode, got.Messages.Sent, got.Tokens, want)
+	}
+	if want := 20 * (0.031 + 6*0.005 + float64(6*payload/4)*8/1e6); math.Abs(float64(got.VirtualSeconds)-want) > 1e-4 {
+		t.Errorf("takes %v s, want %v", got.VirtualSeconds, want)
+	}
+}
+
+// TestUsefulWorkIsWhatOthersMixedIn has a node that nobody hears: all that it does is of no use.
+func TestUsefulWorkIsWhatOthersMixedIn(t *testing.T) {
+	e := wordy(t, "network.partitions=[{groups: 'nodes:3'}]", "stop.tokens=0", "stop.time=3s", "work={from: 1s, until: 2500ms}", "churn.speeds='constant:1,2'")
+	k := run(t, e, Options{}).Result.Work
+	if k.From != 1 || k.Until != 2.5 {
+		t.Errorf("work from %v to %v", k.From, k.Until)
+	}
+	for i, n := range k.Nodes {
+		useful := float64(n.UsefulSamples) / float64(n.Samples)
+		if i == 3 && n.UsefulSamples != 0 || i < 3 && (useful < 0.7 || useful > 1.3) || n.OnlineSeconds != 1.5 || n.Slowness != report.Real(1+i%2) {
+			t.Errorf("%+v", n)
+		}
+	}
+	// A local step takes 10 ms, and 20 on the slow nodes, who do less.
+	if fast, slow := k.Nodes[0].Samples, k.Nodes[1].Samples; float64(fast) < 1.5*float64(slow) {
+		t.Errorf("%d samples of a fast node, %d of a slow one", fast, slow)
+	}
+}
+
+// opticks is a text on every machine that has Go.
+func opticks(t *testing.T) string {
+	t.Helper()
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(strings.TrimSpace(string(root)), "src", "testdata", "Isaac.Newton-Opticks.txt")
 }
 
 func TestRunsStopForTheirReason(t *testing.T) {

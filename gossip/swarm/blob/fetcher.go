@@ -25,15 +25,15 @@ type FetcherOptions struct {
 	Parallel int           // holders that one blob is pulled from at a time; default 4
 	PerPeer  int           // blobs asked of one peer at a time; default 2. Servers turn away more than 4
 	InFlight int64         // bytes of unverified chunks in memory, of all fetches; default 16 MiB, at least one chunk
-	Stall    time.Duration // a stream without any byte for so long is given up; default 8 s, less for fast peers
-	MinRate  float64       // bytes/s; a holder that stays below for 16 s (twice Stall) is given up; default 4096
+	Stall    time.Duration // a stream without any byte for so long is given up; default 20 s, less for fast peers
+	MinRate  float64       // bytes/s; a holder that stays below for 40 s (twice Stall) is given up; default 4096
 }
 
 func (o FetcherOptions) withDefaults() FetcherOptions {
 	o.Parallel = cmp.Or(o.Parallel, 4)
 	o.PerPeer = cmp.Or(o.PerPeer, 2)
 	o.InFlight = max(cmp.Or(o.InFlight, 16<<20), chunkSize)
-	o.Stall = cmp.Or(o.Stall, 8*time.Second)
+	o.Stall = cmp.Or(o.Stall, 20*time.Second)
 	o.MinRate = cmp.Or(o.MinRate, 4096)
 	if o.Count == nil {
 		o.Count = func(Counter, int64) {}
@@ -81,6 +81,7 @@ type Fetcher struct {
 	mu     sync.Mutex
 	peers  map[peer.ID]*remote  // guarded by mu
 	active map[ID]chan struct{} // guarded by mu: closed when the fetch of that blob ends
+	busy   int                  // guarded by mu: sessions of all fetches, which share this node's link
 }
 
 // remote is what all fetches know of a peer.
@@ -239,6 +240,27 @@ func (f *Fetcher) speed(r *remote) float64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return r.speed
+}
+
+// begin and end count a session that has its peer's turn.
+func (f *Fetcher) begin() { f.count(1) }
+func (f *Fetcher) end()   { f.count(-1) }
+
+func (f *Fetcher) count(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.busy += n
+}
+
+// expect returns how long n bytes of a peer take. Of one whose speed is not known yet, it expects a fair share of a link of
+// 1 Mbit/s: who expects all of it takes a busy holder for a slow one, and asks a second one for the same.
+func (f *Fetcher) expect(n int, r *remote) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r == nil || r.speed == 0 {
+		return expect(n, 125e3/float64(max(1, f.busy)))
+	}
+	return expect(n, r.speed)
 }
 
 // observe takes in that n bytes took some time.

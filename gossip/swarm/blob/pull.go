@@ -409,7 +409,7 @@ func (p *pull) failure() error {
 
 // next returns the chunk that a peer should be asked for, or -1: one that nobody was asked for, else one that comes from somewhere else too slowly. The caller holds mu.
 func (p *pull) next(c *candidate, now time.Time) int {
-	mine := expect(chunkSize, p.f.speed(c.remote)) // until the peer would bring it
+	mine := p.f.expect(chunkSize, c.remote) // until the peer would bring it
 	if p.open > 0 {
 		passed := true // all before k
 		for k := p.cursor; k < len(p.chunks); k++ {

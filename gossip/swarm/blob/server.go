@@ -49,7 +49,7 @@ type ServerOptions struct {
 	PerPeer int           // streams of one peer; default 4
 	Budget  int64         // bytes of chunks in memory at a time; default 16 MiB, at least one chunk
 	Idle    time.Duration // how long to wait for the next request; default 30 s
-	Stall   time.Duration // how long the peer may take nothing of what is sent; default 15 s
+	Stall   time.Duration // how long the peer may take nothing of what is sent; default 45 s
 }
 
 func (o ServerOptions) withDefaults() ServerOptions {
@@ -57,7 +57,7 @@ func (o ServerOptions) withDefaults() ServerOptions {
 	o.PerPeer = cmp.Or(o.PerPeer, 4)
 	o.Budget = max(cmp.Or(o.Budget, 16<<20), chunkSize)
 	o.Idle = cmp.Or(o.Idle, 30*time.Second)
-	o.Stall = cmp.Or(o.Stall, 15*time.Second)
+	o.Stall = cmp.Or(o.Stall, 45*time.Second)
 	if o.Count == nil {
 		o.Count = func(Counter, int64) {}
 	}

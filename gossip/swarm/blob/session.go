@@ -22,8 +22,8 @@ const optimistic = 4
 // maxWindow is how many chunks may be asked of a peer before the first comes.
 const maxWindow = 16
 
-// openTimeout bounds dialling and opening a stream.
-const openTimeout = 15 * time.Second
+// openTimeout bounds dialling and opening a stream, which has to wait behind what is under way on a busy link.
+const openTimeout = 30 * time.Second
 
 // launch starts a session. The caller holds mu.
 func (p *pull) launch(ctx context.Context, c *candidate) {
@@ -46,6 +46,8 @@ func (p *pull) session(ctx context.Context, c *candidate) (got int, err error) {
 		return 0, ctx.Err()
 	}
 	defer func() { <-c.remote.slots }()
+	p.f.begin()
+	defer p.f.end()
 	p.mu.Lock()
 	c.queued = false
 	p.mu.Unlock()
@@ -268,10 +270,10 @@ func (p *pull) take(c *candidate, requests []byte) []byte {
 		queued += p.len(i)
 		ch.asked, ch.owner = true, c
 		ch.takers++
-		ch.eta = now.Add(expect(queued, speed))
+		ch.eta = now.Add(p.f.expect(queued, c.remote))
 		ch.due = now.Add(2*time.Second + 3*expect(queued, min(max(speed, 32<<10), 1<<20)))
 		if speed == 0 {
-			ch.due = now.Add(2*time.Second + 3*expect(queued, 0))
+			ch.due = now.Add(2*time.Second + 3*p.f.expect(queued, c.remote))
 		}
 		c.out = append(c.out, i)
 		if run.count > 0 && i == run.first+run.count && run.count < maxRange {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,6 +32,33 @@ type Config struct {
 	Home     string   // directory; node i lives in Home/node-i
 	Program  string   // the starling binary
 	Args     []string // further arguments of `starling join`, for every node
+	Sites    []Site   // where the nodes are, one for each; none: all of them on loopback
+}
+
+// A Site is a place that a node runs in and is reached at. A site that is not this machine's own network, but a namespace,
+// starts processes and opens connections inside of it.
+type Site interface {
+	Addr() netip.Addr // where others reach the node
+	Start(*exec.Cmd) error
+	Dial(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// loopback is the site of nodes that were given none.
+type loopback struct{ net.Dialer }
+
+func (*loopback) Addr() netip.Addr          { return netip.AddrFrom4([4]byte{127, 0, 0, 1}) }
+func (*loopback) Start(cmd *exec.Cmd) error { return cmd.Start() }
+
+func (l *loopback) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return l.DialContext(ctx, network, addr)
+}
+
+// site returns where a node is.
+func (c *Config) site(i int) Site {
+	if len(c.Sites) > 0 {
+		return c.Sites[i]
+	}
+	return &loopback{}
 }
 
 // MaxNodes is the largest swarm that is started on one machine.
@@ -54,6 +82,7 @@ type Node struct {
 	Seen   bool // Report is from the process that runs now
 	Silent bool // the process did not answer when it was asked last
 
+	site   Site
 	listen string // with port 0 until the first process has got one
 	cmd    *exec.Cmd
 	done   chan struct{} // closed when the process has ended
@@ -66,24 +95,35 @@ func Prepare(cfg Config, bootstraps int) (*Swarm, error) {
 	if cfg.Nodes < 1 || cfg.Nodes > MaxNodes {
 		return nil, fmt.Errorf("%d nodes: want 1 to %d, each of which is a process of about 80 MiB", cfg.Nodes, MaxNodes)
 	}
+	if len(cfg.Sites) > 0 && len(cfg.Sites) != cfg.Nodes {
+		return nil, fmt.Errorf("%d nodes and %d sites: want one for each", cfg.Nodes, len(cfg.Sites))
+	}
 	s := &Swarm{cfg: cfg}
 	var addrs []string
 	for i := range cfg.Nodes {
-		n := &Node{Index: i, Home: filepath.Join(cfg.Home, fmt.Sprintf("node-%d", i)), listen: "127.0.0.1:0"}
+		n := &Node{Index: i, Home: filepath.Join(cfg.Home, fmt.Sprintf("node-%d", i)), site: cfg.site(i)}
+		n.listen = netip.AddrPortFrom(n.site.Addr(), 0).String()
 		s.nodes = append(s.nodes, n)
 		if i >= bootstraps {
 			continue
 		}
-		port, err := freePort()
-		if err != nil {
-			return nil, err
+		port := uint16(sitePort) // nothing else listens in a namespace
+		if len(cfg.Sites) == 0 {
+			var err error
+			if port, err = freePort(); err != nil {
+				return nil, err
+			}
 		}
 		id, err := daemon.Identity(n.Home)
 		if err != nil {
 			return nil, err
 		}
-		n.listen = fmt.Sprintf("127.0.0.1:%d", port)
-		addrs = append(addrs, fmt.Sprintf("/ip4/127.0.0.1/tcp/%d/p2p/%s", port, id))
+		n.listen = netip.AddrPortFrom(n.site.Addr(), port).String()
+		if len(cfg.Sites) > 0 {
+			// Over thin links a word is not to wait behind a blob, as it does in the one queue of a TCP connection.
+			addrs = append(addrs, fmt.Sprintf("/ip4/%s/udp/%d/quic-v1/p2p/%s", n.site.Addr(), port, id))
+		}
+		addrs = append(addrs, fmt.Sprintf("/ip4/%s/tcp/%d/p2p/%s", n.site.Addr(), port, id))
 	}
 	link, err := daemon.CreateRun(s.nodes[0].Home, cfg.Manifest, nil)
 	if err != nil {
@@ -94,8 +134,11 @@ func Prepare(cfg Config, bootstraps int) (*Swarm, error) {
 	return s, nil
 }
 
+// sitePort is the port of the first nodes of a swarm that has sites.
+const sitePort = 4150
+
 // freePort finds a port of loopback that nobody uses for TCP or UDP.
-func freePort() (int, error) {
+func freePort() (uint16, error) {
 	for range 100 {
 		t, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -106,7 +149,7 @@ func freePort() (int, error) {
 		t.Close()
 		if err == nil {
 			u.Close()
-			return port, nil
+			return uint16(port), nil
 		}
 	}
 	return 0, errors.New("no port of 127.0.0.1 is free for both TCP and UDP")
@@ -155,7 +198,7 @@ func (s *Swarm) Launch(i int) error {
 	cmd := exec.Command(s.cfg.Program, append(args, s.cfg.Args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	dieWithParent(cmd)
-	if err := cmd.Start(); err != nil {
+	if err := n.site.Start(cmd); err != nil {
 		return fmt.Errorf("start node %d: %w", n.Index, err)
 	}
 	done := make(chan struct{})
@@ -197,7 +240,7 @@ func (s *Swarm) Poll(ctx context.Context) error {
 }
 
 func (n *Node) poll(ctx context.Context, run gossip.RunID) {
-	c, err := daemon.Dial(daemon.RunDir(n.Home, run))
+	c, err := daemon.DialVia(daemon.RunDir(n.Home, run), n.site.Dial)
 	if err != nil || c.PID() != n.cmd.Process.Pid {
 		return // not up yet, or the file is that of a process before this one
 	}
@@ -207,8 +250,21 @@ func (n *Node) poll(ctx context.Context, run gossip.RunID) {
 	}
 	n.Report, n.Seen = r, true
 	if port, ok := tcpPort(r.Addrs); ok {
-		n.listen = "127.0.0.1:" + port
+		n.listen = net.JoinHostPort(n.site.Addr().String(), port)
 	}
+}
+
+// Order tells a node that runs to pause, resume or leave, as [daemon.Client.Order] does.
+func (s *Swarm) Order(ctx context.Context, i int, name string) error {
+	n := s.nodes[i]
+	c, err := daemon.DialVia(daemon.RunDir(n.Home, s.run), n.site.Dial)
+	if err == nil {
+		err = c.Order(ctx, name)
+	}
+	if err != nil {
+		return fmt.Errorf("tell node %d to %s: %w", i, name, err)
+	}
+	return nil
 }
 
 // tcpPort finds the port in the first TCP multiaddr, so that a restarted node is found where it was.

@@ -1,0 +1,66 @@
+package node
+
+import "starling/gossip"
+
+// combine computes vectors, each given by its spans, and calls then with them when all are there.
+func (o *outerMethod) combine(c *Core, then func(c *Core, out []VecRef), vectors ...[]Span) {
+	out := make([]VecRef, len(vectors))
+	left := len(vectors)
+	for i, spans := range vectors {
+		job := MixJob{Job: c.newJob(), Spans: spans, Out: c.newRef()}
+		out[i] = job.Out
+		o.calls[job.Job] = func(c *Core, _ Event) {
+			if left--; left == 0 {
+				then(c, out)
+			}
+		}
+		c.out.Mix = append(c.out.Mix, job)
+	}
+}
+
+// encode encodes a vector and calls then with the event, whose Pieces are none if that failed.
+func (o *outerMethod) encode(c *Core, job EncodeJob, then func(c *Core, ev Encoded)) {
+	job.Job = c.newJob()
+	o.calls[job.Job] = func(c *Core, ev Event) { then(c, ev.(Encoded)) }
+	c.out.Encode = append(c.out.Encode, job)
+}
+
+// fetch pulls a piece that a member has announced, and calls then with its vector, 0 if it cannot be had.
+func (o *outerMethod) fetch(c *Core, m *member, seq uint64, d *gossip.Delta, piece, length int, then func(c *Core, vec VecRef, norm float64)) {
+	job := FetchJob{Job: c.newJob(), Author: m.id, Codec: d.Codec, Len: length, Piece: d.Pieces[piece], Norm: true, Out: c.newRef()}
+	o.calls[job.Job] = func(c *Core, ev Event) {
+		f := ev.(Fetched)
+		for _, id := range f.Bad {
+			if bad := c.roster.find(id); bad != nil {
+				c.mark(bad, scoreCorrupt, "served wrong bytes")
+			}
+		}
+		if f.Err == FetchOK {
+			then(c, job.Out, f.Norm)
+			return
+		}
+		c.release(job.Out)
+		switch f.Err {
+		case FetchCorrupt:
+			o.refuse(c, m, seq, gossip.RefusedCorrupt, "its payload does not decode to a finite vector")
+			c.mark(m, scoreCorrupt, "corrupt payload")
+		case FetchUnavailable:
+			o.refuse(c, m, seq, gossip.RefusedUnavailable, "no holder served its payload")
+		}
+		then(c, 0, 0)
+	}
+	c.out.Fetch = append(c.out.Fetch, job)
+}
+
+// take makes a span of so many floats of vectors, from the same place in each.
+func take(at, length int, terms ...Term) Span {
+	var s Span
+	s.Len = length
+	for _, t := range terms {
+		if t.Coef != 0 && t.Vec != 0 {
+			t.At += at
+			s.Terms = append(s.Terms, t)
+		}
+	}
+	return s
+}

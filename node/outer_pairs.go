@@ -1,0 +1,367 @@
+package node
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"starling/gossip"
+	"starling/mixing/outer"
+)
+
+// pairs is NoLoCo (spec 03, 3.7): after its local steps a node agrees with a small group, which is drawn anew for every round from the
+// run and the number of the round, the same everywhere. Nodes of a group name each other. Whose group does not come takes, once it has
+// waited as long as is usual, what another node has announced, or steps alone.
+//
+// The anchor of a round is announced while its local steps are under way, since it is known by then: what has to be waited for is the
+// pseudo-gradient alone.
+type pairs struct {
+	o *outerMethod
+
+	momentum VecRef // 0 is zeros, as below
+	residual VecRef
+	number   uint64 // of the round, by which groups are drawn
+	mixed    bool   // this node has agreed with others in this life
+
+	group    []PeerID // of this round, without this node
+	sent     VecRef   // what others decode of the own pseudo-gradient; 0 while there is none
+	steps    uint64
+	waiting  bool
+	busy     bool
+	deadline Instant
+	lateness Instant // how long groups take, smoothed
+	offers   map[PeerID]*pairOffer
+	anchored uint64 // the round whose anchor was announced
+}
+
+// A pairOffer is what a member has announced last.
+type pairOffer struct {
+	m                *member
+	anchor, gradient *gossip.Delta
+	anchorSeq, seq   uint64 // of the two
+	used             bool
+}
+
+// whole reports whether both parts of one round are there.
+func (x *pairOffer) whole() bool {
+	return x.anchor != nil && x.gradient != nil && x.anchor.Round == x.gradient.Round
+}
+
+func newPairs(o *outerMethod, from State) *pairs {
+	p := &pairs{
+		o: o, momentum: from.Vector("momentum", o.run.Len), residual: from.Vector("residual", o.run.Len), offers: make(map[PeerID]*pairOffer),
+	}
+	if len(from.Numbers) == 1 {
+		p.number, p.anchored = from.Numbers[0], from.Numbers[0]
+	}
+	return p
+}
+
+func (p *pairs) numbers() []uint64 { return []uint64{p.number} }
+
+func (p *pairs) vectors() []NamedVector {
+	return named(p.o.run.Len, "momentum", p.momentum, "residual", p.residual)
+}
+
+func (p *pairs) activity() string {
+	if p.waiting {
+		return "gathering"
+	}
+	return "mixing"
+}
+
+func (p *pairs) check(d *gossip.Delta) gossip.Verdict {
+	anchor := d.Part == gossip.PartAnchor && d.Codec == PlainCodec
+	gradient := d.Part == gossip.PartGradient && d.Codec == p.o.run.Codec
+	switch {
+	case !anchor && !gradient:
+		return reject(gossip.ReasonMalformed)
+	case int(d.Len) != p.o.run.Len || len(d.Pieces) != 1 || d.Fragment != 0:
+		return reject(gossip.ReasonLength)
+	}
+	return accepted
+}
+
+func (p *pairs) begin(c *Core) {
+	switch {
+	case p.busy:
+		return
+	case p.waiting:
+		p.progress(c)
+		return
+	}
+	if p.anchored == p.number {
+		p.beginRound(c)
+	}
+	p.o.train(c, p.o.localSteps(c))
+}
+
+// beginRound numbers the round, no lower than most others do, and announces its anchor.
+func (p *pairs) beginRound(c *Core) {
+	o := p.o
+	var rounds []uint64
+	for _, m := range c.roster.sorted() {
+		if o.active(c, m) {
+			rounds = append(rounds, m.round)
+		}
+	}
+	p.number++
+	if len(rounds) > 0 {
+		p.number = max(p.number, lowerMedian(rounds))
+	}
+	number := p.number
+	o.encode(c, EncodeJob{Vec: o.anchor, Lens: []int{o.run.Len}, Plain: true, Apart: true}, func(c *Core, ev Encoded) {
+		if len(ev.Pieces) > 0 && p.number == number {
+			c.publish(&gossip.Delta{
+				Part: gossip.PartAnchor, Round: number, Age: o.age, Codec: PlainCodec, Len: uint32(o.run.Len), Pieces: ev.Pieces,
+			})
+		}
+	})
+}
+
+func (p *pairs) trained(c *Core) {
+	if p.o.early(c) {
+		p.o.goOn(c) // the round goes on
+		return
+	}
+	p.send(c)
+}
+
+// send encodes what the local steps have changed and announces it to the group.
+func (p *pairs) send(c *Core) {
+	o := p.o
+	p.busy = true
+	n := o.run.Len
+	life := o.life
+	o.combine(c, func(c *Core, in []VecRef) {
+		job := EncodeJob{Vec: in[0], Lens: []int{n}, Apart: true, Sent: c.newRef(), Residual: p.residual}
+		if o.run.Feedback {
+			job.NewResidual = c.newRef()
+		}
+		o.encode(c, job, func(c *Core, ev Encoded) {
+			c.release(in[0])
+			o.announce(c, func(c *Core) {
+				p.busy = false
+				if len(ev.Pieces) == 0 || life != o.life {
+					c.release(job.Sent)
+					c.release(job.NewResidual)
+				} else {
+					p.announce(c, job, ev)
+				}
+				o.goOn(c)
+			})
+		})
+	}, []Span{take(0, n, Term{Vec: o.anchor, Coef: 1}, Term{Vec: o.model(), Coef: -1})})
+}
+
+func (p *pairs) announce(c *Core, job EncodeJob, ev Encoded) {
+	o := p.o
+	c.release(p.residual)
+	p.residual, p.sent, p.steps = job.NewResidual, job.Sent, o.steps
+	p.group = p.draw(c)
+	p.anchored = p.number
+	d := &gossip.Delta{Round: p.number, Len: uint32(o.run.Len), Pieces: ev.Pieces, To: p.group}
+	o.describe(d)
+	o.announced(c, d)
+	p.waiting = true
+	p.deadline = c.now
+	if len(p.group) > 0 {
+		p.deadline += p.patience()
+	}
+}
+
+// draw lists the others of this node's group, ascending.
+func (p *pairs) draw(c *Core) []PeerID {
+	live := []PeerID{p.o.self}
+	for _, m := range c.roster.sorted() {
+		if p.o.active(c, m) {
+			live = append(live, m.id)
+		}
+	}
+	slices.SortFunc(live, comparePeers)
+	self, _ := slices.BinarySearchFunc(live, p.o.self, comparePeers)
+	seed := binary.BigEndian.Uint64(p.o.run.Run[:8])
+	var group []PeerID
+	for _, i := range outer.Group(seed, p.number, len(live), p.o.cfg.Group, self) {
+		if i != self {
+			group = append(group, live[i])
+		}
+	}
+	return group
+}
+
+// patience is how long a group is waited for.
+func (p *pairs) patience() Instant {
+	if p.lateness == 0 {
+		return max(leastWait, p.o.roundTime/gatherShare)
+	}
+	return max(2*p.lateness, p.o.roundTime/gatherShare)
+}
+
+func (p *pairs) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
+	x := p.offers[m.id]
+	if x == nil {
+		x = &pairOffer{m: m}
+		p.offers[m.id] = x
+		forget(c, p.offers)
+	}
+	switch {
+	case d.Part == gossip.PartAnchor && seq > x.anchorSeq:
+		x.anchor, x.anchorSeq = d, seq
+	case d.Part == gossip.PartGradient && seq > x.seq:
+		m.speed = d.Speed
+		x.gradient, x.seq, x.used = d, seq, false
+		if !p.mixed && d.Round > p.number+1 {
+			p.o.states.want(c, m) // a newcomer begins where others are
+		}
+	}
+	p.progress(c)
+}
+
+func (p *pairs) wake(c *Core) Instant {
+	if !p.waiting || p.busy {
+		return 0
+	}
+	if c.now >= p.deadline {
+		p.progress(c)
+		if !p.waiting || p.busy {
+			return 0
+		}
+	}
+	return p.deadline
+}
+
+// progress agrees with the group once it is there, or the time is over.
+func (p *pairs) progress(c *Core) {
+	if !p.waiting || p.busy {
+		return
+	}
+	var there []*pairOffer
+	for _, id := range p.group {
+		x := p.offers[id]
+		if x != nil && x.whole() && !x.used && x.gradient.Round == p.number && slices.Contains(x.gradient.To, p.o.self) {
+			there = append(there, x)
+		}
+	}
+	switch {
+	case len(there) == len(p.group) && len(there) > 0:
+		smooth(&p.lateness, max(1, c.now-p.o.announcedAt))
+	case c.now < p.deadline:
+		return
+	case len(there) == 0 && len(p.group) > 0:
+		there = p.anybody(c)
+	}
+	p.busy = true
+	p.fetch(c, there)
+}
+
+// anybody draws one of those whose newest announcement was not used yet.
+func (p *pairs) anybody(c *Core) []*pairOffer {
+	var free []*member
+	for _, m := range c.roster.sorted() {
+		if x := p.offers[m.id]; x != nil && x.whole() && !x.used && p.o.active(c, m) {
+			free = append(free, m)
+		}
+	}
+	var out []*pairOffer
+	for _, m := range c.draw(free, 1) {
+		out = append(out, p.offers[m.id])
+	}
+	return out
+}
+
+// fetch pulls the vectors of a group, and steps with those that can be had.
+func (p *pairs) fetch(c *Core, with []*pairOffer) {
+	n := p.o.run.Len
+	anchors, gradients := make([]VecRef, len(with)), make([]VecRef, len(with))
+	left := 2 * len(with)
+	life := p.o.life
+	if left == 0 {
+		p.step(c, life, nil, nil, nil)
+		return
+	}
+	for i, x := range with {
+		x.used = true
+		come := func(into []VecRef) func(*Core, VecRef, float64) {
+			return func(c *Core, vec VecRef, _ float64) {
+				into[i] = vec
+				if left--; left == 0 {
+					p.step(c, life, with, anchors, gradients)
+				}
+			}
+		}
+		p.o.fetch(c, x.m, x.anchorSeq, x.anchor, 0, n, come(anchors))
+		p.o.fetch(c, x.m, x.seq, x.gradient, 0, n, come(gradients))
+	}
+}
+
+// step is the outer step of a group.
+func (p *pairs) step(c *Core, life int, with []*pairOffer, anchors, gradients []VecRef) {
+	o := p.o
+	n := o.run.Len
+	letGo := func(c *Core) {
+		for i := range with {
+			c.release(anchors[i])
+			c.release(gradients[i])
+		}
+	}
+	if life != o.life {
+		letGo(c)
+		return
+	}
+	phis, deltas := []Term{{Vec: o.anchor}}, []Term{{Vec: p.sent}}
+	age := o.age + p.steps
+	for i, x := range with {
+		if anchors[i] == 0 || gradients[i] == 0 {
+			continue
+		}
+		phis, deltas = append(phis, Term{Vec: anchors[i]}), append(deltas, Term{Vec: gradients[i]})
+		age = max(age, x.gradient.Age+x.gradient.Steps)
+		o.counted(c, x.m, x.seq)
+		p.mixed = true
+	}
+	size := len(phis)
+	form := func(f outer.GroupForm) []Span {
+		terms := []Term{{Vec: o.anchor, Coef: f.Phi}, {Vec: p.momentum, Coef: f.Momentum}}
+		for i := range phis {
+			phis[i].Coef, deltas[i].Coef = f.MeanPhi/float64(size), -f.MeanDelta/float64(size)
+		}
+		return []Span{take(0, n, append(append(terms, phis...), deltas...)...)}
+	}
+	momentum, phi := o.cfg.NoLoCo().Step(size)
+	o.combine(c, func(c *Core, out []VecRef) {
+		letGo(c)
+		if life != o.life {
+			c.release(out[0])
+			c.release(out[1])
+			return
+		}
+		o.replace(c, out[1])
+		c.release(p.momentum)
+		p.momentum = out[0]
+		o.dropLocal(c)
+		c.release(p.sent)
+		p.sent, p.waiting, p.busy = 0, false, false
+		o.age = age
+		c.observe(Stat{Kind: StatMixed, Round: o.round, Value: float64(size - 1)})
+		o.finished(c)
+		o.goOn(c)
+	}, form(momentum), form(phi))
+}
+
+func (p *pairs) stateLen() int { return p.o.run.Len }
+
+// own is the anchor alone: a joiner begins without momentum (spec 03, 3.10).
+func (p *pairs) own(d *gossip.Delta) []Span {
+	d.Round, d.Base = p.number, p.o.age
+	return []Span{take(0, p.o.run.Len, Term{Vec: p.o.anchor, Coef: 1})}
+}
+
+func (p *pairs) adopt(c *Core, d *gossip.Delta, state VecRef) {
+	for _, v := range []*VecRef{&p.residual, &p.momentum, &p.sent} {
+		c.release(*v)
+		*v = 0
+	}
+	p.number, p.anchored = d.Round, d.Round
+	p.waiting, p.busy, p.mixed = false, false, true
+	p.o.replace(c, state)
+}

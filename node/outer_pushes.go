@@ -1,0 +1,502 @@
+package node
+
+import (
+	"starling/gossip"
+	"starling/mixing/outer"
+)
+
+// pushes is asynchronous local SGD without a holder of the parameters (spec 03, 3.5 and 3.9, the third way): every node keeps an anchor
+// of its own and takes every pseudo-gradient that it hears of, and its own, as a push, at once. Nobody is waited for. Momentum enters
+// once in a window of pushes, with their mean, so that a stale direction is not repeated before others have spoken.
+//
+// Anchors differ by the order of pushes, and by those that a node has missed. What keeps them together is the consensus term, and
+// that a node which is too far behind goes over to another's state.
+type pushes struct {
+	o *outerMethod
+
+	momentum VecRef // 0 is zeros, as below
+	window   VecRef // the sum of the pushes since momentum was entered
+	residual VecRef
+
+	version  uint64 // pushes in the anchor
+	position int    // pushes in the window
+	size     int    // of the window, as it is used now
+	windows  uint64 // that were closed
+
+	base    VecRef  // what the local steps under way began from, if that is not the anchor any more
+	started uint64  // version of that
+	busy    bool    // the next state is being computed
+	sending bool    // a pseudo-gradient is being encoded
+	pulling int     // pushes on their way
+	grace   Instant // until then the next local steps wait for pushes that are due; 0 if they do not
+	roundAt Instant // when the local steps of this round began
+	queue   []*arrival
+	shares  map[PeerID]int // pushes of each in this window
+	norms   *outer.Norms
+
+	anchors       answers // for others
+	consensusFrom PeerID  // whose anchor was asked for
+	consensusAt   Instant
+	anchorOf      VecRef // the one that came
+}
+
+// An arrival is a pseudo-gradient that is there.
+type arrival struct {
+	m     *member // nil for the own one
+	seq   uint64
+	vec   VecRef
+	norm  float64
+	stale uint64 // pushes that its author's anchor took up while it trained
+}
+
+func newPushes(o *outerMethod, from State) *pushes {
+	n := o.run.Len
+	p := &pushes{
+		o: o, momentum: from.Vector("momentum", n), window: from.Vector("window", n), residual: from.Vector("residual", n),
+		norms: outer.NewNorms(64), shares: make(map[PeerID]int),
+	}
+	if len(from.Numbers) == 4 {
+		p.version, p.windows = from.Numbers[0], from.Numbers[3]
+		p.position, p.size = int(from.Numbers[1]), int(from.Numbers[2])
+	}
+	return p
+}
+
+func (p *pushes) numbers() []uint64 {
+	return []uint64{p.version, uint64(p.position), uint64(p.size), p.windows}
+}
+
+func (p *pushes) vectors() []NamedVector {
+	return named(p.o.run.Len, "momentum", p.momentum, "window", p.window, "residual", p.residual)
+}
+
+func (p *pushes) activity() string {
+	if p.sending {
+		return "encoding"
+	}
+	return "mixing"
+}
+
+func (p *pushes) check(d *gossip.Delta) gossip.Verdict {
+	plain := d.Part == gossip.PartAnchor && d.Codec == PlainCodec
+	switch {
+	case !plain && (d.Part != gossip.PartGradient || d.Codec != p.o.run.Codec):
+		return reject(gossip.ReasonMalformed)
+	case int(d.Len) != p.o.run.Len || len(d.Pieces) != 1 || d.Fragment != 0:
+		return reject(gossip.ReasonLength)
+	}
+	return accepted
+}
+
+// begin trains from the anchor, once the own push is in it.
+func (p *pushes) begin(c *Core) {
+	if p.busy || p.sending || p.gathers(c) {
+		return
+	}
+	p.grace = 0
+	if p.o.local == 0 {
+		c.release(p.base)
+		p.base, p.started, p.roundAt = 0, p.version, c.now
+	}
+	p.o.train(c, p.o.localSteps(c))
+}
+
+// gathers reports whether to wait a moment for pushes that are due. Nodes that return together would otherwise all go on from
+// anchors that lack the pushes of the others: a round of staleness for nothing (the grace period of spec 03, 3.5).
+func (p *pushes) gathers(c *Core) bool {
+	switch {
+	case c.now >= p.grace:
+		return false
+	case p.pulling > 0:
+		return true
+	case c.mode != running:
+		return false
+	}
+	for _, m := range c.roster.sorted() {
+		due := m.heardAt + m.interval
+		switch {
+		case m.gone || m.banned.Load():
+		case m.round == 0 && m.up, m.interval > 0 && due <= p.grace && p.o.active(c, m) && due+p.patience(c) >= c.now:
+			return true
+		}
+	}
+	return false
+}
+
+// patience is the grace period: a part of a round, less for long ones.
+func (p *pushes) patience(c *Core) Instant {
+	round := p.o.roundTime
+	if round == 0 {
+		round = p.o.announcedAt - p.roundAt
+	}
+	return max(min(round/gatherShare, Second/2), round/20)
+}
+
+func (p *pushes) trained(c *Core) {
+	if p.o.early(c) {
+		p.o.goOn(c)
+		return
+	}
+	p.send(c)
+}
+
+// from is what the local steps began from.
+func (p *pushes) from() VecRef {
+	if p.base != 0 {
+		return p.base
+	}
+	return p.o.anchor
+}
+
+// send encodes what the local steps have changed, announces it, and takes it as a push of its own.
+func (p *pushes) send(c *Core) {
+	o := p.o
+	p.sending = true
+	n := o.run.Len
+	life := o.life
+	o.combine(c, func(c *Core, in []VecRef) {
+		job := EncodeJob{Vec: in[0], Lens: []int{n}, Sent: c.newRef(), Residual: p.residual}
+		if o.run.Feedback {
+			job.NewResidual = c.newRef()
+		}
+		o.encode(c, job, func(c *Core, ev Encoded) {
+			c.release(in[0])
+			o.announce(c, func(c *Core) {
+				p.sending = false
+				if len(ev.Pieces) == 0 || life != o.life {
+					c.release(job.Sent)
+					c.release(job.NewResidual)
+				} else {
+					p.announce(c, job, ev)
+				}
+				p.fold(c)
+				o.goOn(c)
+			})
+		})
+	}, []Span{take(0, n, Term{Vec: p.from(), Coef: 1}, Term{Vec: o.model(), Coef: -1})})
+}
+
+func (p *pushes) announce(c *Core, job EncodeJob, ev Encoded) {
+	o := p.o
+	c.release(p.residual)
+	p.residual = job.NewResidual
+	d := &gossip.Delta{Round: o.round + 1, Base: p.started, Version: p.version, Len: uint32(o.run.Len), Pieces: ev.Pieces}
+	o.describe(d)
+	steps := o.steps
+	o.announced(c, d)
+	p.grace = c.now + p.patience(c)
+	o.age += steps
+	o.dropLocal(c)
+	c.release(p.base)
+	p.base = 0
+	p.queue = append(p.queue, &arrival{vec: job.Sent, norm: ev.Norm, stale: p.version - p.started})
+	o.finished(c)
+}
+
+func (p *pushes) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
+	if d.Part == gossip.PartAnchor {
+		p.anchorCame(c, m, d)
+		return
+	}
+	m.speed = d.Speed
+	o := p.o
+	most := outer.TauMax(p.windowSize(c))
+	switch {
+	case d.Version > p.version+most/2, p.version == 0 && d.Version >= most/4:
+		o.states.want(c, m) // this node has missed too much
+		return
+	case d.Base > d.Version || d.Version-d.Base > most || d.Version+most < p.version:
+		o.refuse(c, m, seq, gossip.RefusedStale, "its pseudo-gradient is of an anchor long gone")
+		return
+	case p.pulling >= o.cfg.Degree:
+		return // more would come than this node can take
+	}
+	if n := p.live(c); n > o.cfg.Degree && c.cfg.Rand.IntN(n) >= o.cfg.Degree {
+		return // each has the same chance, not only the first ones
+	}
+	p.pulling++
+	life := o.life
+	o.fetch(c, m, seq, d, 0, o.run.Len, func(c *Core, vec VecRef, norm float64) {
+		p.pulling--
+		switch {
+		case vec == 0:
+		case life != o.life:
+			c.release(vec)
+		default:
+			p.queue = append(p.queue, &arrival{m: m, seq: seq, vec: vec, norm: norm, stale: d.Version - d.Base})
+			p.fold(c)
+		}
+		o.goOn(c) // if this was what it waited for
+	})
+}
+
+// live counts the other nodes from which pushes are expected: those that have been heard of, and those that are just beginning.
+func (p *pushes) live(c *Core) int {
+	n := 0
+	for _, m := range c.roster.sorted() {
+		if p.o.active(c, m) || m.up && m.round == 0 && !m.gone {
+			n++
+		}
+	}
+	return n
+}
+
+// windowSize is the number of pushes in a window: it is settled when a window begins.
+func (p *pushes) windowSize(c *Core) int {
+	if p.size == 0 {
+		p.size = p.o.cfg.Window
+		if p.size == 0 {
+			p.size = 1 + min(p.live(c), p.o.cfg.Degree)
+		}
+	}
+	return p.size
+}
+
+// An asynchronous optimizer folds pushes into a state.
+type folder interface {
+	Fold(t uint64, weights []float64) outer.Step
+	Next(t uint64, weights []float64) uint64
+}
+
+func (p *pushes) optimizer(n int) folder {
+	if p.o.cfg.Variant == outer.NaiveNesterovPushes {
+		return outer.NaiveNesterov{LR: p.o.cfg.LR, Mu: p.o.cfg.Momentum, N: n}
+	}
+	return p.o.cfg.Delayed(n)
+}
+
+// fold takes the pushes that are there, up to the end of the window, into the anchor.
+func (p *pushes) fold(c *Core) {
+	o := p.o
+	if p.busy || p.sending || len(p.queue) == 0 && p.anchorOf == 0 || o.phase == outerClosing {
+		return
+	}
+	n := p.windowSize(c)
+	var in []*arrival
+	var weights []float64
+	position := p.position
+	for len(p.queue) > 0 && (position < n || len(in) == 0) {
+		x := p.queue[0]
+		p.queue = p.queue[1:]
+		w := p.weigh(c, x, n)
+		in, weights = append(in, x), append(weights, w)
+		if w > 0 {
+			position++
+		}
+	}
+	f := p.optimizer(n)
+	step := f.Fold(uint64(p.position), weights)
+	p.busy = true
+	pull, gamma := p.anchorOf, 0.0
+	p.anchorOf = 0
+	if pull != 0 {
+		gamma = o.cfg.Consensus / 2 // the mean of two is half way
+	}
+	d := o.run.Len
+	spans := func(f outer.Form, draw float64) []Span {
+		s := take(0, d, Term{Vec: o.anchor, Coef: f.Anchor * (1 - draw)}, Term{Vec: p.momentum, Coef: f.Momentum * (1 - draw)},
+			Term{Vec: p.window, Coef: f.Window * (1 - draw)})
+		for i, x := range in {
+			if g := f.G[i] * (1 - draw); g != 0 {
+				s.Terms = append(s.Terms, Term{Vec: x.vec, Coef: g})
+			}
+		}
+		if draw != 0 {
+			s.Terms = append(s.Terms, Term{Vec: pull, Coef: draw})
+		}
+		return []Span{s}
+	}
+	closes := position >= n
+	vectors := [][]Span{spans(step.Anchor, gamma), spans(step.Window, 0)}
+	if changes(step.Momentum) {
+		vectors = append(vectors, spans(step.Momentum, 0))
+	}
+	life := o.life
+	o.combine(c, func(c *Core, out []VecRef) {
+		for _, x := range in {
+			c.release(x.vec)
+		}
+		c.release(pull)
+		if life != o.life {
+			for _, v := range out {
+				c.release(v)
+			}
+			return
+		}
+		p.settle(c, out)
+		p.version += f.Next(uint64(p.position), weights) - uint64(p.position)
+		p.position = position
+		others := 0
+		for i, x := range in {
+			if x.m != nil && weights[i] > 0 {
+				others++
+				o.counted(c, x.m, x.seq)
+			}
+		}
+		c.observe(Stat{Kind: StatMixed, Round: o.round, Value: float64(others)})
+		if closes {
+			p.closeWindow(c)
+		}
+		p.fold(c)
+		if o.phase != outerTraining {
+			o.goOn(c)
+		}
+	}, vectors...)
+}
+
+// changes reports whether a form is not just the old momentum.
+func changes(f outer.Form) bool {
+	if f.Anchor != 0 || f.Momentum != 1 || f.Window != 0 {
+		return true
+	}
+	for _, g := range f.G {
+		if g != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// settle makes the new vectors the state. The anchor that local steps have begun from stays.
+func (p *pushes) settle(c *Core, out []VecRef) {
+	o := p.o
+	if p.base == 0 && (o.phase == outerTraining || o.local != 0) {
+		p.base = o.anchor
+		o.anchor = out[0]
+	} else {
+		o.replace(c, out[0])
+	}
+	c.release(p.window)
+	p.window = out[1]
+	if len(out) > 2 {
+		c.release(p.momentum)
+		p.momentum = out[2]
+	}
+	p.busy = false
+}
+
+// weigh is the weight of a push: 0 if it does not count. Its staleness is what its author says, so that it has the same weight at
+// all nodes: if each went by its own clock, its own pushes would always be the freshest, and every node would drift to its own data.
+func (p *pushes) weigh(c *Core, x *arrival, n int) float64 {
+	o := p.o
+	w, ok := outer.Staleness{Polynomial: o.cfg.Polynomial, Most: outer.TauMax(n)}.Weight(x.stale)
+	id := o.self
+	if x.m != nil {
+		id = x.m.id
+	}
+	switch {
+	case !ok && x.m == nil:
+		w = 0
+	case !ok:
+		o.refuse(c, x.m, x.seq, gossip.RefusedStale, "its pseudo-gradient has become stale")
+		w = 0
+	case p.shares[id] >= outer.Share(n, p.live(c)+1):
+		w = 0 // others shall speak in this window, too
+	}
+	if w > 0 {
+		p.shares[id]++
+		w *= p.norms.Clip(x.norm)
+	}
+	return w
+}
+
+// asked answers with the anchor.
+func (p *pushes) asked(c *Core, from PeerID) {
+	n := p.o.run.Len
+	d := &gossip.Delta{Part: gossip.PartAnchor, Round: p.windows + 1, Version: p.version, Len: uint32(n)}
+	p.anchors.give(c, p.o, from, d, []Span{take(0, n, Term{Vec: p.o.anchor, Coef: 1})})
+}
+
+// closeWindow begins the next window, and asks for somebody's anchor if it is time.
+func (p *pushes) closeWindow(c *Core) {
+	p.position, p.size = 0, 0
+	p.windows++
+	clear(p.shares)
+	every := uint64(p.o.cfg.Every)
+	if p.o.cfg.Consensus == 0 || every == 0 || p.windows%every != 0 || c.now < p.consensusAt {
+		return
+	}
+	var there []*member
+	for _, m := range c.roster.sorted() {
+		if p.o.active(c, m) {
+			there = append(there, m)
+		}
+	}
+	for _, m := range c.draw(there, 1) {
+		p.consensusFrom, p.consensusAt = m.id, c.now+stateTimeout
+		c.send(m.id, &gossip.Request{Part: gossip.PartAnchor}, nil)
+	}
+}
+
+// anchorCame pulls the anchor of another node, to draw the own one towards it.
+func (p *pushes) anchorCame(c *Core, m *member, d *gossip.Delta) {
+	if m.id != p.consensusFrom {
+		return
+	}
+	p.consensusFrom = PeerID{}
+	most := outer.TauMax(p.windowSize(c))
+	if d.Version+most < p.version || d.Version > p.version+most {
+		return
+	}
+	life := p.o.life
+	p.o.fetch(c, m, 0, d, 0, p.o.run.Len, func(c *Core, vec VecRef, _ float64) {
+		if life != p.o.life {
+			c.release(vec)
+			return
+		}
+		c.release(p.anchorOf)
+		p.anchorOf = vec
+		p.fold(c)
+	})
+}
+
+func (p *pushes) wake(c *Core) Instant {
+	switch {
+	case p.grace == 0 || p.o.phase != outerOther:
+		return 0
+	case c.now < p.grace:
+		return p.grace
+	}
+	p.grace = 0
+	p.o.goOn(c)
+	return 0
+}
+
+func (p *pushes) stateLen() int { return 3 * p.o.run.Len }
+
+func (p *pushes) own(d *gossip.Delta) []Span {
+	d.Round, d.Version, d.Steps = uint64(p.position), p.version, uint64(p.size)
+	n := p.o.run.Len
+	return []Span{
+		take(0, n, Term{Vec: p.o.anchor, Coef: 1}), take(0, n, Term{Vec: p.momentum, Coef: 1}), take(0, n, Term{Vec: p.window, Coef: 1}),
+	}
+}
+
+func (p *pushes) adopt(c *Core, d *gossip.Delta, state VecRef) {
+	o := p.o
+	n := o.run.Len
+	for _, x := range p.queue {
+		c.release(x.vec)
+	}
+	c.release(p.residual)
+	c.release(p.base)
+	p.queue, p.residual, p.base = nil, 0, 0
+	p.version, p.position, p.size = d.Version, int(min(d.Round, maxDegree)), int(min(d.Steps, maxDegree))
+	p.busy = true
+	clear(p.shares)
+	life := o.life
+	o.combine(c, func(c *Core, out []VecRef) {
+		c.release(state)
+		if life != o.life {
+			for _, v := range out {
+				c.release(v)
+			}
+			return
+		}
+		o.replace(c, out[0])
+		c.release(p.momentum)
+		c.release(p.window)
+		p.momentum, p.window, p.busy = out[1], out[2], false
+		o.goOn(c)
+	}, []Span{take(0, n, Term{Vec: state, Coef: 1})}, []Span{take(n, n, Term{Vec: state, Coef: 1})}, []Span{take(2*n, n, Term{Vec: state, Coef: 1})})
+}
