@@ -71,7 +71,7 @@ func (k *copies) rhythm(l *link) Instant { return max(l.m.interval, k.roundTime)
 
 // recent reports whether the neighbour was heard of lately.
 func (k *copies) recent(c *Core, l *link) bool {
-	return l.heardAt != 0 && c.now-l.heardAt <= recentRounds*k.rhythm(l)
+	return c.now-l.heardAt <= recentRounds*k.rhythm(l)
 }
 
 // fresh reports whether a step can be taken: there is something new of the neighbour, and it is not what was new before this node
