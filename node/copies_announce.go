@@ -72,7 +72,7 @@ func (k *copies) announceWhenSaved(c *Core) {
 	k.payload = Encoded{}
 	d := &gossip.Delta{
 		Part: gossip.PartDifference, Round: k.round, Base: k.number, Age: k.age, Steps: k.trained.Steps, Samples: k.trained.Samples,
-		Loss: float32(k.trained.Loss), Degree: k.nextDegree, Rate: float32(k.watch.Gamma()),
+		Loss: float32(k.trained.Loss), Degree: k.nextDegree, Rate: k.nextRate,
 		Codec: k.run.Codec, Len: uint32(k.parts * k.run.Len), Pieces: p.Pieces,
 	}
 	for _, l := range k.links {

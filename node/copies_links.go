@@ -17,14 +17,16 @@ type link struct {
 	number uint64 // of the difference that brought the copy to where it is
 	degree uint32 // of the neighbour, as it said with that difference
 
-	// pull is what the steps of this link have moved: of the tracker in all, of the model since a time at which all of it had been
-	// taken up. 0 is nothing. What the model has yet to take up is pull less taken, which may be pull itself; 0 is nothing.
+	// pull is what the steps of this link have moved, in all. What the model has yet to take up of it is pull less taken, which may be
+	// pull itself. 0 is nothing.
 	pull  VecRef
 	taken VecRef
 	mark  uint64 // the newest copy that a step has used: the neighbour's if this node steers, else the own one
 
 	since  uint64 // number of the own copies when the link was made
 	theirs uint64 // the same of the neighbour, as it says when it wants whole copies, and one more; 0 when it has not
+
+	ready bool // the neighbour has applied a difference since the link was made, so it can take the steps that this node decides on
 
 	busy  bool // the copy is being made anew, and the pull if this node does not steer
 	gone  bool
@@ -74,10 +76,10 @@ func (k *copies) recent(c *Core, l *link) bool {
 	return c.now-l.heardAt <= recentRounds*k.rhythm(l)
 }
 
-// fresh reports whether a step can be taken: there is something new of the neighbour, and it is not what was new before this node
-// slept.
+// fresh reports whether a step can be taken: there is something new of the neighbour, which is not what was new before this node
+// slept, and the neighbour can follow.
 func (k *copies) fresh(c *Core, l *link) bool {
-	return l.known && l.number > l.mark && k.recent(c, l)
+	return l.known && l.ready && l.number > l.mark && k.recent(c, l)
 }
 
 // countDegree is how many neighbours take part as far as can be told.
@@ -160,12 +162,18 @@ func (k *copies) cut(c *Core, i int) {
 	l := k.links[i]
 	l.gone = true
 	c.release(l.copy)
+	l.copy = 0
+	l.dropPull(c)
+	k.links = slices.Delete(k.links, i, i+1)
+}
+
+// dropPull forgets what a link has moved.
+func (l *link) dropPull(c *Core) {
 	if l.taken != l.pull {
 		c.release(l.taken)
 	}
 	c.release(l.pull)
-	l.copy, l.pull, l.taken = 0, 0, 0
-	k.links = slices.Delete(k.links, i, i+1)
+	l.pull, l.taken = 0, 0
 }
 
 // copyOf returns the copies of a neighbour's vectors.
@@ -195,23 +203,21 @@ func (k *copies) dropOrigin(c *Core) {
 // pullTowards takes a step on a link that this node steers.
 func (k *copies) pullTowards(c *Core, l *link, then func()) {
 	l.mark, l.told = l.number, l.number
-	w := weight(float32(k.watch.Gamma()), k.nextDegree, l.degree)
-	spans, whole := k.pulled(l, w, []Term{{Vec: k.own, Coef: -w}})
-	k.mix(c, spans, func(out VecRef) {
-		k.setPull(c, l, out, whole)
+	w := weight(k.nextRate, k.nextDegree, l.degree)
+	k.mix(c, k.pulled(l, w, []Term{{Vec: k.own, Coef: -w}}), func(out VecRef) {
+		k.setPull(c, l, out)
 		then()
 	})
 }
 
 // pulled makes the pull of a link after one more step, by which the own vectors go w times the way from here, terms of the own
-// copies, to the neighbour's copy. It is whole if the model has yet to take up all of it.
-func (k *copies) pulled(l *link, w float64, here []Term) (spans []Span, whole bool) {
-	spans = make([]Span, k.parts)
-	whole = l.taken == l.pull
+// copies, to the neighbour's copy.
+func (k *copies) pulled(l *link, w float64, here []Term) []Span {
+	spans := make([]Span, k.parts)
 	for part := range spans {
 		at := part * k.run.Len
 		var terms []Term
-		if l.pull != 0 && (part > 0 || !whole) {
+		if l.pull != 0 {
 			terms = append(terms, Term{Vec: l.pull, Coef: 1, At: at})
 		}
 		terms = append(terms, Term{Vec: k.copyOf(l), Coef: w, At: at})
@@ -221,22 +227,19 @@ func (k *copies) pulled(l *link, w float64, here []Term) (spans []Span, whole bo
 		}
 		spans[part] = Span{Len: k.run.Len, Terms: terms}
 	}
-	return spans, whole
+	return spans
 }
 
-// setPull takes a new pull, of which the model has yet to take up all if it is whole, unless the link is gone.
-func (k *copies) setPull(c *Core, l *link, pull VecRef, whole bool) {
+// setPull takes a new pull, unless the link is gone.
+func (k *copies) setPull(c *Core, l *link, pull VecRef) {
 	if l.gone {
 		c.release(pull)
 		return
 	}
-	if l.taken != l.pull || whole {
+	if l.taken != l.pull {
 		c.release(l.pull)
 	}
 	l.pull = pull
-	if whole {
-		l.taken = 0
-	}
 }
 
 // takeUp returns what the model has yet to take up of a link, after which it counts as taken up.

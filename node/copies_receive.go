@@ -22,8 +22,8 @@ func (k *copies) CheckDelta(d *gossip.Delta) gossip.Verdict {
 		if d.Codec != PlainCodec {
 			return reject(gossip.ReasonCodec)
 		}
-		if k.tracks() && len(d.Pieces) == pieces+1 {
-			pieces++ // the pull of the link
+		if len(d.Pieces) == 2*pieces {
+			pieces *= 2 // with the pull of the link
 		}
 	default:
 		return reject(gossip.ReasonUnknownKind)
@@ -193,7 +193,7 @@ func (k *copies) apply(c *Core, l *link, a pendingDifference) {
 		}
 		l.busy = true
 		var moved, pull VecRef
-		whole, left := false, 1
+		left := 1
 		ended := func() {
 			if left--; left > 0 {
 				return
@@ -206,8 +206,9 @@ func (k *copies) apply(c *Core, l *link, a pendingDifference) {
 			}
 			c.release(l.copy)
 			l.copy, l.number, l.degree = moved, a.seq, a.d.Degree
+			l.ready = l.ready || markOf(a.d, k.self) > l.since
 			if steps {
-				k.setPull(c, l, pull, whole)
+				k.setPull(c, l, pull)
 				l.mark = markOf(a.d, k.self)
 			}
 			l.m.mixed++
@@ -225,9 +226,7 @@ func (k *copies) apply(c *Core, l *link, a pendingDifference) {
 		}
 		if steps {
 			left++
-			var pulled []Span
-			pulled, whole = k.pulled(l, w, here)
-			k.mix(c, pulled, func(out VecRef) {
+			k.mix(c, k.pulled(l, w, here), func(out VecRef) {
 				pull = out
 				ended()
 			})
@@ -279,8 +278,16 @@ func (k *copies) takeWhole(c *Core, l *link) {
 			}
 			c.release(l.copy)
 			l.copy, l.number, l.degree, l.known, l.askedAt = copied, d.Base, d.Degree, true, 0
-			if pull != 0 {
-				k.setPull(c, l, pull, false)
+			switch {
+			case k.steers(l):
+			case pull == 0:
+				l.dropPull(c) // the neighbour has begun anew, and nothing is to be made good
+			default:
+				fresh := l.pull == 0
+				k.setPull(c, l, pull)
+				if fresh {
+					l.taken = pull // it has moved a model that this node does not remember
+				}
 			}
 			l.heardAt = c.now
 			k.advance(c, l)
@@ -291,12 +298,12 @@ func (k *copies) takeWhole(c *Core, l *link) {
 		}
 		if len(parts) > k.parts && !k.steers(l) {
 			// The neighbour steers: its word on what the link has moved holds.
-			model := Span{Len: k.run.Len}
-			if l.pull != 0 {
-				model.Terms = []Term{{Vec: l.pull, Coef: 1}}
+			moved := make([]Span, k.parts)
+			for i := range moved {
+				moved[i] = Span{Len: k.run.Len, Terms: []Term{{Vec: parts[k.parts+i], Coef: -1}}}
 			}
 			left++
-			k.mix(c, []Span{model, {Len: k.run.Len, Terms: []Term{{Vec: parts[k.parts], Coef: -1}}}}, func(out VecRef) {
+			k.mix(c, moved, func(out VecRef) {
 				pull = out
 				ended()
 			})

@@ -27,7 +27,7 @@ func (k *copies) asked(c *Core, from PeerID, r *gossip.Request) {
 	case gossip.PartCopy:
 		if r.Since+1 != l.theirs {
 			l.theirs = r.Since + 1
-			if k.tracks() && l.pull != 0 && !k.steers(l) {
+			if l.pull != 0 && !k.steers(l) {
 				// The neighbour has begun anew, and knows better than this node what the link has moved.
 				k.forget(c, l)
 			}
@@ -43,7 +43,7 @@ func (k *copies) asked(c *Core, from PeerID, r *gossip.Request) {
 // serveSince sends the differences after that of a number, if they are there and smaller than whole copies, and reports whether
 // it did.
 func (k *copies) serveSince(c *Core, l *link, since uint64) bool {
-	if k.tracks() && k.steers(l) && since < l.since {
+	if k.steers(l) && since < l.since {
 		return false // it was a link before, and may have pulled in that life
 	}
 	i := slices.IndexFunc(k.sent, func(d difference) bool { return d.msg != nil && d.base == since })
@@ -81,25 +81,21 @@ func (k *copies) serveWaiting(c *Core) {
 	}
 }
 
-// serve sends whole copies: the own vectors as the neighbours know them, and what the link has moved of the tracker if this node
-// steers it.
+// serve sends whole copies: the own vectors as the neighbours know them, and what the link has moved if this node steers it.
 func (k *copies) serve(c *Core, l *link) {
 	d := &gossip.Delta{
 		Part: gossip.PartCopy, Round: k.round, Base: k.number, Age: k.age, Degree: k.degree, To: []PeerID{l.peer},
 		Codec: PlainCodec, Len: uint32(k.parts * k.run.Len),
 	}
 	lens := k.lens()
-	if !k.tracks() || !k.steers(l) {
+	if !k.steers(l) || l.pull == 0 {
 		k.encodeWhole(c, d, k.own, lens)
 		return
 	}
-	spans := []Span{{Len: k.parts * k.run.Len, Terms: []Term{{Vec: k.own, Coef: 1}}}, {Len: k.run.Len}}
-	if l.pull != 0 {
-		spans[1].Terms = []Term{{Vec: l.pull, Coef: 1, At: k.run.Len}}
-	}
-	d.Len += uint32(k.run.Len)
-	k.mix(c, spans, func(out VecRef) {
-		k.encodeWhole(c, d, out, append(lens, k.run.Len))
+	all := k.parts * k.run.Len
+	d.Len += uint32(all)
+	k.mix(c, []Span{{Len: all, Terms: []Term{{Vec: k.own, Coef: 1}}}, {Len: all, Terms: []Term{{Vec: l.pull, Coef: 1}}}}, func(out VecRef) {
+		k.encodeWhole(c, d, out, append(lens, lens...))
 		c.release(out)
 	})
 }

@@ -5,8 +5,7 @@ import (
 	"slices"
 )
 
-// A checkpoint of copies has the numbers: format, number, degree; for each link with a pull the peer in four words. What
-// the model has yet to take up counts as taken up. Copies of others are not in it: they are as many times the model as there are links, in every round, and
+// A checkpoint of copies has the numbers: format, number, degree; for each link with a pull the peer in four words. Copies of others are not in it: they are as many times the model as there are links, in every round, and
 // after a crash neighbours send them again.
 const copiesFormat = 1
 
@@ -14,13 +13,14 @@ const (
 	ownVector      = "own"
 	estimateVector = "estimate"
 	shiftVector    = "shift"
-	pullVector     = "pull" // and two letters
+	pullVector     = "pull"  // and two letters for the link
+	takenVector    = "taken" // likewise, if it is not the pull
 )
 
 const numbersOfLink = 4
 
-func pullName(i int) string {
-	return pullVector + string([]byte{'a' + byte(i/26%26), 'a' + byte(i%26)})
+func nameOf(vector string, i int) string {
+	return vector + string([]byte{'a' + byte(i/26%26), 'a' + byte(i%26)})
 }
 
 func (k *copies) state() State {
@@ -36,16 +36,17 @@ func (k *copies) state() State {
 	}
 	s.Numbers = []uint64{copiesFormat, k.number, uint64(k.degree)}
 	add(ownVector, k.own, k.parts*d)
-	if !k.tracks() {
-		return s
-	}
 	add(estimateVector, k.estimate, d)
 	add(shiftVector, k.shift, d)
 	for _, l := range k.links {
 		if l.pull == 0 {
 			continue
 		}
-		add(pullName((len(s.Numbers)-3)/numbersOfLink), l.pull, k.parts*d)
+		i := (len(s.Numbers) - 3) / numbersOfLink
+		add(nameOf(pullVector, i), l.pull, k.parts*d)
+		if l.taken != l.pull {
+			add(nameOf(takenVector, i), l.taken, k.parts*d)
+		}
 		for i := 0; i < len(l.peer); i += 8 {
 			s.Numbers = append(s.Numbers, binary.BigEndian.Uint64(l.peer[i:]))
 		}
@@ -66,23 +67,26 @@ func (k *copies) restore(from State) {
 		return
 	}
 	k.number, k.degree = from.Numbers[1], uint32(from.Numbers[2])
-	taken := []VecRef{k.own}
+	used := []VecRef{k.own}
 	if k.tracks() {
 		k.estimate, k.shift = from.Vector(estimateVector, d), from.Vector(shiftVector, d)
-		taken = append(taken, k.estimate, k.shift)
-		for i, n := 0, from.Numbers[3:]; len(n) >= numbersOfLink; i, n = i+1, n[numbersOfLink:] {
-			l := &link{pull: from.Vector(pullName(i), k.parts*d), since: k.number, mark: k.number}
-			for j := range 4 {
-				binary.BigEndian.PutUint64(l.peer[8*j:], n[j])
-			}
-			if l.taken = l.pull; l.pull != 0 {
-				k.links = append(k.links, l)
-				taken = append(taken, l.pull)
-			}
+		used = append(used, k.estimate, k.shift)
+	}
+	for i, n := 0, from.Numbers[3:]; len(n) >= numbersOfLink; i, n = i+1, n[numbersOfLink:] {
+		l := &link{pull: from.Vector(nameOf(pullVector, i), k.parts*d), since: k.number, mark: k.number}
+		if l.taken = from.Vector(nameOf(takenVector, i), k.parts*d); l.taken == 0 {
+			l.taken = l.pull
+		}
+		for j := range n[:numbersOfLink] {
+			binary.BigEndian.PutUint64(l.peer[8*j:], n[j])
+		}
+		if l.pull != 0 {
+			k.links = append(k.links, l)
+			used = append(used, l.pull, l.taken)
 		}
 	}
 	for _, v := range from.Vectors {
-		if !slices.Contains(taken, v.Vec) {
+		if !slices.Contains(used, v.Vec) {
 			k.unused = append(k.unused, v.Vec)
 		}
 	}
