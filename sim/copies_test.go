@@ -72,7 +72,7 @@ var disturbances = map[string]func(cfg *Config) func(w *World){
 func TestTrackedGradientsFindTheOptimumThroughCoarseCodecs(t *testing.T) {
 	for kind, arrange := range disturbances {
 		for _, name := range []string{"topk:0.25,fp32", "randk:0.5,int8,unbiased", "sign"} {
-			if kind != "none" && name == "sign" {
+			if kind != "none" && name != "topk:0.25,fp32" {
 				continue
 			}
 			t.Run(kind+" "+name, func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestTrackedGradientsFindTheOptimumThroughCoarseCodecs(t *testing.T) {
 				act := arrange(&cfg)
 				w := start(t, cfg)
 				act(w)
-				w.Run(150*node.Second, nil)
+				w.Run(110*node.Second, nil)
 				if d := farthest(&cfg, w); !(d < 0.01) {
 					t.Errorf("a node is %g from the optimum", d)
 				}
@@ -89,7 +89,7 @@ func TestTrackedGradientsFindTheOptimumThroughCoarseCodecs(t *testing.T) {
 	}
 	cfg := copiesConfig(6, "topk:0.25,fp32", 0)
 	w := start(t, cfg)
-	w.Run(150*node.Second, nil)
+	w.Run(110*node.Second, nil)
 	if d := farthest(&cfg, w); !(d > 0.1) {
 		t.Errorf("without correction the nodes are only %g from the optimum: the test proves nothing", d)
 	}
@@ -110,34 +110,34 @@ func (q apart) Init(n int, params, opt []float32) {
 // Nodes that only talk agree on the mean of what they began with: every step on a link is taken by both ends, once. Vectors are long
 // enough for differences to be cheaper than whole copies, and short enough for those to be sent as well.
 func TestCopiesKeepTheMean(t *testing.T) {
-	for _, kind := range []string{"none", "loss", "sleep", "crash", "late", "slow"} {
-		for _, overlay := range []string{"complete", "ring"} {
-			t.Run(kind+" "+overlay, func(t *testing.T) {
-				cfg := copiesConfig(6, "topk:0.05,fp32", 0)
-				cfg.Node.Average.Copies.Common, cfg.Node.Average.Copies.Gamma = false, 0.08
-				q := newQuadratic(6, 300)
-				q.rate, q.codec = 0, cfg.Task.(*quadratic).codec
-				cfg.Task, cfg.Inline = apart{q}, 10_000
-				g, ok := must(topology.Parse(overlay, cfg.Nodes, 1)).Graph()
-				if !ok {
-					t.Fatal(overlay)
+	for kind, overlay := range map[string]string{
+		"none": "complete", "loss": "complete", "sleep": "ring", "crash": "complete", "late": "ring", "slow": "ring",
+	} {
+		t.Run(kind+" "+overlay, func(t *testing.T) {
+			cfg := copiesConfig(6, "topk:0.05,fp32", 0)
+			cfg.Node.Average.Copies.Common, cfg.Node.Average.Copies.Gamma = false, 0.08
+			q := newQuadratic(6, 300)
+			q.rate, q.codec = 0, cfg.Task.(*quadratic).codec
+			cfg.Task, cfg.Inline = apart{q}, 10_000
+			g, ok := must(topology.Parse(overlay, cfg.Nodes, 1)).Graph()
+			if !ok {
+				t.Fatal(overlay)
+			}
+			cfg.Graph = &g
+			act := disturbances[kind](&cfg)
+			w := start(t, cfg)
+			act(w)
+			w.Run(110*node.Second, nil)
+			mean := make([]float32, q.Len())
+			for i := range cfg.Nodes {
+				for j, x := range w.Params(i) {
+					mean[j] += x / float32(cfg.Nodes)
 				}
-				cfg.Graph = &g
-				act := disturbances[kind](&cfg)
-				w := start(t, cfg)
-				act(w)
-				w.Run(150*node.Second, nil)
-				mean := make([]float32, q.Len())
-				for i := range cfg.Nodes {
-					for j, x := range w.Params(i) {
-						mean[j] += x / float32(cfg.Nodes)
-					}
-				}
-				if d := q.distance(mean); !(d < 0.01) {
-					t.Errorf("the mean is %g from that of what all began with, and a node %g", d, farthest(&cfg, w))
-				}
-			})
-		}
+			}
+			if d := q.distance(mean); !(d < 0.01) {
+				t.Errorf("the mean is %g from that of what all began with, and a node %g", d, farthest(&cfg, w))
+			}
+		})
 	}
 }
 
@@ -146,7 +146,7 @@ func TestTheOptimumIsThatOfThoseWhoAreLeft(t *testing.T) {
 	cfg := copiesConfig(6, "topk:0.25,fp32", 0.3)
 	w := start(t, cfg)
 	w.Command(5, 20*node.Second, node.Leave)
-	w.Run(150*node.Second, nil)
+	w.Run(110*node.Second, nil)
 	rest := *cfg.Task.(*quadratic)
 	rest.points = rest.points[:5]
 	for i := range 5 {
@@ -158,10 +158,10 @@ func TestTheOptimumIsThatOfThoseWhoAreLeft(t *testing.T) {
 
 // Links are few however many peers are connected, and both ends have them.
 func TestNeighboursAreFewAndMutual(t *testing.T) {
-	cfg := copiesConfig(20, "topk:0.25,fp32", 0.3)
+	cfg := copiesConfig(12, "topk:0.25,fp32", 0.3)
 	cfg.Node.Average.Degree = 3
 	w := start(t, cfg)
-	w.Run(120*node.Second, nil)
+	w.Run(200*node.Second, nil)
 	links := 0
 	for i := range cfg.Nodes {
 		s, _ := w.Status(i)
@@ -177,7 +177,7 @@ func TestNeighboursAreFewAndMutual(t *testing.T) {
 		}
 	}
 	if links < 2*cfg.Nodes {
-		t.Errorf("%d ends of links, want some 60", links)
+		t.Errorf("%d ends of links, want some 36", links)
 	}
 	if d := farthest(&cfg, w); !(d < 0.01) {
 		t.Errorf("a node is %g from the optimum", d)
@@ -186,15 +186,15 @@ func TestNeighboursAreFewAndMutual(t *testing.T) {
 
 func TestCopiesGiveTheSameTraceWithAnyNumberOfWorkers(t *testing.T) {
 	trace := func(workers int, seed uint64) string {
-		cfg := copiesConfig(5, "topk:0.25,int4", 0.3)
-		q := newQuadratic(5, small)
+		cfg := copiesConfig(3, "topk:0.25,int4", 0.3)
+		q := newQuadratic(3, small)
 		q.codec = cfg.Task.(*quadratic).codec
 		cfg.Task, cfg.Workers, cfg.Seed, cfg.Inline = q, workers, seed, 100
 		cfg.Network.Loss = loss(0.1)
 		w := start(t, cfg)
 		w.Crash(1, 2*node.Second)
 		w.Restart(1, 3*node.Second)
-		w.Run(6*node.Second, nil)
+		w.Run(4*node.Second, nil)
 		return w.TraceHash()
 	}
 	if a, b := trace(1, 1), trace(3, 1); a != b {
@@ -208,7 +208,7 @@ func TestCopiesGiveTheSameTraceWithAnyNumberOfWorkers(t *testing.T) {
 // TestCopiesHoldInRandomWorlds searches worlds with loss, sleep, crashes, partitions and departures: when they have been quiet for
 // a while, all nodes are at the optimum, and no vector is forgotten.
 func TestCopiesHoldInRandomWorlds(t *testing.T) {
-	first, last := uint64(1), uint64(*seeds/2)
+	first, last := uint64(1), uint64(*seeds/8)
 	if *seed != 0 {
 		first, last = *seed, *seed
 	}
@@ -250,8 +250,12 @@ func randomCopies(t *testing.T, seed uint64) error {
 			w.Restart(i, at+node.Instant(r.Int64N(int64(12*node.Second))))
 		}
 	}
-	w.Run(300*node.Second, nil)
-	if d := farthest(&cfg, w); !(d < 0.05) || math.IsNaN(d) {
+	d := math.Inf(1)
+	for i := 0; i < 6 && !(d < 0.05); i++ { // it nears the optimum by a factor in a time, which is long on some graphs
+		w.Run(w.Now()+150*node.Second, nil)
+		d = farthest(&cfg, w)
+	}
+	if !(d < 0.05) {
 		return fmt.Errorf("%d nodes, %s, degree %d: a node is %g from the optimum", cfg.Nodes, cfg.Task.Codec(), cfg.Node.Average.Degree, d)
 	}
 	return nil
