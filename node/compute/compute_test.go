@@ -352,3 +352,44 @@ func BenchmarkMLPPass(b *testing.B) {
 		s.Train(b.Context(), s.node, node.TrainJob{}, params, opt, nil, out, outOpt)
 	}
 }
+
+// A shift is a gradient of its own: with plain steps its effect is minus the sum of the learning rates, which a job tells.
+func TestAShiftIsAddedToEveryGradient(t *testing.T) {
+	m := softmax()
+	m.Optimizer = "sgd:lr=0.1,schedule=cosine,total=40"
+	s := build(t, m, Options{}, 7, 3)
+	params, opt := s.init()
+	shift := make([]float32, s.Len())
+	const one = 3
+	shift[one] = 0.25
+	plain, moved := make([]float32, s.Len()), make([]float32, s.Len())
+	job := node.TrainJob{Step: 10, Steps: 1}
+	a := s.Train(t.Context(), s.node, job, params, opt, nil, plain, nil)
+	b := s.Train(t.Context(), s.node, job, params, opt, shift, moved, nil)
+	if a.Work != b.Work || !(a.Work > 0.05 && a.Work < 0.1) {
+		t.Errorf("work is %g and %g", a.Work, b.Work)
+	}
+	for i := range plain {
+		want := -float64(b.Work * float64(shift[i]))
+		if got := float64(moved[i]) - float64(plain[i]); math.Abs(got-want) > 1e-7 {
+			t.Fatalf("parameter %d has moved by %g, want %g", i, got, want)
+		}
+	}
+	if c := s.Train(t.Context(), s.node, node.TrainJob{Step: 0, Steps: 4}, params, opt, nil, plain, nil); !(c.Work > 0.39 && c.Work < 0.4) {
+		t.Errorf("the work of four steps at the beginning is %g, want a little less than 0.4", c.Work)
+	}
+}
+
+func TestWhatCopiesAreSetToSuitsTheCodec(t *testing.T) {
+	m := softmax()
+	m.Method.Exchange, m.Method.Mix, m.Codec = manifest.Copies, "metropolis", "randk:0.1,int8,unbiased"
+	m.Method.Public.Correct = manifest.Scallion
+	got := build(t, m, Options{}, 1, 0).Copies()
+	if !(got.Gamma > 0.29 && got.Gamma < 0.31) || !(got.Damp > 0.09 && got.Damp < 0.1) || got.Beta != 0.1 || !got.Common {
+		t.Errorf("%+v", got)
+	}
+	m.Codec, m.Method.Public = "fp32", manifest.Public{Correct: manifest.Scafcom, Gamma: 0.5}
+	if got := build(t, m, Options{}, 1, 0).Copies(); got != (node.CopiesConfig{Gamma: 0.5, Damp: 1, Beta: 0.2, Common: true}) {
+		t.Errorf("%+v", got)
+	}
+}
