@@ -140,7 +140,10 @@ func (k *copies) tend(c *Core) {
 
 // rank orders the peers by how much a node would like to have them as neighbours.
 func (k *copies) rank(p PeerID) uint64 {
-	return hashPeer(binary.BigEndian.Uint64(k.self[:])^binary.BigEndian.Uint64(p[:]), (*PeerID)(&k.run.Run))
+	h := binary.LittleEndian.Uint64(k.self[:]) ^ binary.LittleEndian.Uint64(p[:])
+	h = (h ^ binary.LittleEndian.Uint64(k.run.Run[:])) * 0x9e3779b97f4a7c15
+	h = (h ^ h>>29) * 0xbf58476d1ce4e5b9
+	return h ^ h>>32
 }
 
 // room is how many more links there may be.
