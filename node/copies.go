@@ -55,10 +55,12 @@ func (k *CopiesConfig) validate(mix string) error {
 // the other's copies it has used. The other end takes the same step the other way when it applies that difference, from the same two
 // copies: that of the steering end before the difference, and its own as it was then, which it finds by subtracting its newest
 // differences again. Differences come in order or are asked for, so both ends of a link have done the same when all has come,
-// whatever was late, lost or asleep. What a link has moved in all is its pull, which is kept as long as the link
-// is. Where differences do not help any more, because too many were missed or an end has crashed, whole copies are sent, and with them
-// the pull of the steering end, which makes good what the other has missed. When a neighbour is gone for good its pull goes from the
-// tracker, and the trackers of the others are as if it had never been there: agreed epochs of repair are unnecessary (spec 05, 5.7).
+// whatever was late, lost or asleep.
+//
+// What a link has moved in all is its pull, which is kept as long as the link is. Where differences do not help any more, because too
+// many were missed or an end has crashed, whole copies are sent, and with them the pull of the steering end, which makes good what
+// the other has missed. When a neighbour is gone for good its pull goes from the tracker, and the trackers of the others are as if
+// it had never been there: agreed epochs of repair are unnecessary (spec 05, 5.7).
 //
 // A difference is numbered by the message that brings it, and names the one before it: numbers are never used twice, even after
 // a crash, so nobody can apply a difference to another copy than the one it was made for.

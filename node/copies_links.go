@@ -37,8 +37,9 @@ type link struct {
 	heardAt  Instant // newest difference
 	askedAt  Instant // newest request under way; 0 is none
 	wanted   bool    // the neighbour waits for whole copies
-	servedAt Instant
-	told     uint64 // the neighbour's difference that the next own one says has counted; 0 is none
+	servedAt Instant // whole copies
+	resentAt Instant // differences
+	told     uint64  // the neighbour's difference that the next own one says has counted; 0 is none
 }
 
 // A pendingDifference has come, and it may not be its turn yet.

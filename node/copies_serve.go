@@ -21,6 +21,9 @@ func (k *copies) asked(c *Core, from PeerID, r *gossip.Request) {
 	}
 	switch r.Part {
 	case gossip.PartDifference:
+		if l.resentAt != 0 && c.now-l.resentAt < resendEvery {
+			return
+		}
 		if !k.serveSince(c, l, r.Since) {
 			l.wanted = true
 		}
@@ -62,13 +65,17 @@ func (k *copies) serveSince(c *Core, l *link, since uint64) bool {
 		return false
 	}
 	// The driver drops what does not fit into a message. It will be asked for again.
+	l.resentAt = c.now
 	c.send(l.peer, &gossip.Repair{}, forward)
 	c.observe(Stat{Kind: StatRepaired, Peer: l.peer, Value: float64(len(forward))})
 	return true
 }
 
-// serveEvery is the shortest time between two answers with whole copies.
-const serveEvery = Second
+// The shortest times between two answers with whole copies, and with differences: less than those between two questions.
+const (
+	serveEvery  = Second
+	resendEvery = askAgain / 2
+)
 
 // serveWaiting sends whole copies to those that want them. It is called while the pulls of links are those that the newest
 // difference speaks of.
