@@ -56,11 +56,16 @@ type variant interface {
 	delta(c *Core, m *member, seq uint64, d *gossip.Delta)
 	// wake looks for what is due, and returns when the next thing is; 0 is never.
 	wake(c *Core) Instant
-	// adopt goes on from the state of another node, whose vector has stateLen floats and starts with an anchor. The variant takes it over.
-	adopt(c *Core, d *gossip.Delta, state VecRef)
-	// own is the state that others can adopt, as spans, and fills in what they have to know of it.
-	own(d *gossip.Delta) []Span
-	stateLen() int
+	// own lists the vectors of the state that others can adopt, parts of them, of which the first is the anchor, and fills in what they
+	// have to know of it.
+	own(d *gossip.Delta) []VecRef
+	parts() int
+	// adopts reports whether the state of another node that has come is wanted still. adopt goes on from it; the variant takes its
+	// vectors over, and everything is void that it was doing.
+	adopts(c *Core, d *gossip.Delta) bool
+	adopt(c *Core, d *gossip.Delta, parts []VecRef)
+	// rests reports that no exchange is under way.
+	rests() bool
 	numbers() []uint64
 	vectors() []NamedVector
 	activity() string
@@ -96,8 +101,8 @@ type outerMethod struct {
 	saveAt   Instant // next try to save; 0 is none
 
 	announcedAt Instant
-	roundTime   Instant       // between two announcements, smoothed
-	held        func(c *Core) // announces what waits for a checkpoint
+	roundTime   Instant         // between two announcements, smoothed
+	held        []func(c *Core) // announce what waits for a checkpoint
 
 	calls   map[JobID]func(c *Core, ev Event) // how to go on when a job ends
 	marks   []gossip.Mark
@@ -145,16 +150,24 @@ func (o *outerMethod) Check(*gossip.Update) gossip.Verdict { return reject(gossi
 
 func (o *outerMethod) CheckDelta(d *gossip.Delta) gossip.Verdict {
 	switch {
+	case d.Round > maxRound || d.Steps > maxRound || d.Age > maxRound || d.Version > maxRound && o.cfg.Variant != outer.DiLoCo:
+		return reject(gossip.ReasonMalformed)
 	case d.Part == gossip.PartState:
 		if int(d.Len) != o.stateLen() || len(d.Pieces) != 1 || d.Codec != PlainCodec {
 			return reject(gossip.ReasonLength)
 		}
 		return accepted
-	case d.Round == 0:
+	case d.Round == 0 || d.Part == gossip.PartGradient && d.Steps == 0:
 		return reject(gossip.ReasonMalformed)
 	}
 	return o.variant.check(d)
 }
+
+// maxRound bounds what others count, so that sums of it do not overflow: nobody gets there in a thousand years.
+const maxRound = 1 << 48
+
+// stateLen is the length of the state that others can adopt.
+func (o *outerMethod) stateLen() int { return o.parts() * o.run.Len }
 
 func (o *outerMethod) start(c *Core) { o.goOn(c) }
 
@@ -288,7 +301,7 @@ func (o *outerMethod) describe(d *gossip.Delta) {
 // announce numbers the round and calls then once what must be durable before it is.
 func (o *outerMethod) announce(c *Core, then func(c *Core)) {
 	if !o.durable() {
-		o.held = then
+		o.held = append(o.held, then)
 		return
 	}
 	then(c)
@@ -421,10 +434,12 @@ func (o *outerMethod) endSave(c *Core) {
 		o.saveAt = c.now + retrySave
 	case o.phase == outerClosing:
 		o.close(c)
-	case o.held != nil:
-		then := o.held
+	default:
+		held := o.held
 		o.held = nil
-		then(c)
+		for _, then := range held {
+			then(c)
+		}
 	}
 }
 
@@ -493,14 +508,14 @@ func (o *outerMethod) status() MethodStatus {
 	s := MethodStatus{
 		Phase: o.activity(), Round: o.round, Announced: o.round, Age: o.age, Step: o.step, Loss: o.lastLoss, InFlight: len(o.calls),
 	}
-	switch o.phase {
-	case outerIdle:
+	switch {
+	case o.phase == outerIdle && o.rests():
 		s.Phase = "paused"
-	case outerTraining:
+	case o.phase == outerTraining:
 		s.Phase = "training"
-	case outerDiverged:
+	case o.phase == outerDiverged:
 		s.Phase = "waiting"
-	case outerClosing:
+	case o.phase == outerClosing:
 		s.Phase = "leaving"
 	}
 	o.report(&s)

@@ -64,3 +64,14 @@ func take(at, length int, terms ...Term) Span {
 	}
 	return s
 }
+
+// named lists the vectors that are there.
+func named(length int, namesAndVectors ...any) []NamedVector {
+	var out []NamedVector
+	for i := 0; i < len(namesAndVectors); i += 2 {
+		if ref := namesAndVectors[i+1].(VecRef); ref != 0 {
+			out = append(out, NamedVector{Name: namesAndVectors[i].(string), Vec: ref, Len: length})
+		}
+	}
+	return out
+}

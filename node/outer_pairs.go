@@ -348,20 +348,23 @@ func (p *pairs) step(c *Core, life int, with []*pairOffer, anchors, gradients []
 	}, form(momentum), form(phi))
 }
 
-func (p *pairs) stateLen() int { return p.o.run.Len }
+func (p *pairs) rests() bool { return !p.waiting && !p.busy }
+
+func (p *pairs) parts() int { return 1 }
 
 // own is the anchor alone: a joiner begins without momentum (spec 03, 3.10).
-func (p *pairs) own(d *gossip.Delta) []Span {
+func (p *pairs) own(d *gossip.Delta) []VecRef {
 	d.Round, d.Base = p.number, p.o.age
-	return []Span{take(0, p.o.run.Len, Term{Vec: p.o.anchor, Coef: 1})}
+	return []VecRef{p.o.anchor}
 }
 
-func (p *pairs) adopt(c *Core, d *gossip.Delta, state VecRef) {
-	for _, v := range []*VecRef{&p.residual, &p.momentum, &p.sent} {
-		c.release(*v)
-		*v = 0
-	}
+func (p *pairs) adopts(*Core, *gossip.Delta) bool { return !p.mixed }
+
+func (p *pairs) adopt(c *Core, d *gossip.Delta, parts []VecRef) {
+	p.o.replace(c, parts[0])
+	swap(c, &p.momentum, 0)
+	swap(c, &p.residual, 0)
+	swap(c, &p.sent, 0)
 	p.number, p.anchored = d.Round, d.Round
 	p.waiting, p.busy, p.mixed = false, false, true
-	p.o.replace(c, state)
 }

@@ -462,41 +462,29 @@ func (p *pushes) wake(c *Core) Instant {
 	return 0
 }
 
-func (p *pushes) stateLen() int { return 3 * p.o.run.Len }
+func (p *pushes) rests() bool { return !p.sending && !p.busy }
 
-func (p *pushes) own(d *gossip.Delta) []Span {
+func (p *pushes) parts() int { return 3 }
+
+func (p *pushes) own(d *gossip.Delta) []VecRef {
 	d.Round, d.Version, d.Steps = uint64(p.position), p.version, uint64(p.size)
-	n := p.o.run.Len
-	return []Span{
-		take(0, n, Term{Vec: p.o.anchor, Coef: 1}), take(0, n, Term{Vec: p.momentum, Coef: 1}), take(0, n, Term{Vec: p.window, Coef: 1}),
-	}
+	return []VecRef{p.o.anchor, p.momentum, p.window}
 }
 
-func (p *pushes) adopt(c *Core, d *gossip.Delta, state VecRef) {
-	o := p.o
-	n := o.run.Len
+func (p *pushes) adopts(_ *Core, d *gossip.Delta) bool { return d.Version > p.version }
+
+func (p *pushes) adopt(c *Core, d *gossip.Delta, parts []VecRef) {
 	for _, x := range p.queue {
 		c.release(x.vec)
 	}
-	c.release(p.residual)
-	c.release(p.base)
-	p.queue, p.residual, p.base = nil, 0, 0
+	p.queue = nil
+	p.o.replace(c, parts[0])
+	swap(c, &p.momentum, parts[1])
+	swap(c, &p.window, parts[2])
+	swap(c, &p.residual, 0)
+	swap(c, &p.base, 0)
+	swap(c, &p.anchorOf, 0)
 	p.version, p.position, p.size = d.Version, int(min(d.Round, maxDegree)), int(min(d.Steps, maxDegree))
-	p.busy = true
+	p.busy = false
 	clear(p.shares)
-	life := o.life
-	o.combine(c, func(c *Core, out []VecRef) {
-		c.release(state)
-		if life != o.life {
-			for _, v := range out {
-				c.release(v)
-			}
-			return
-		}
-		o.replace(c, out[0])
-		c.release(p.momentum)
-		c.release(p.window)
-		p.momentum, p.window, p.busy = out[1], out[2], false
-		o.goOn(c)
-	}, []Span{take(0, n, Term{Vec: state, Coef: 1})}, []Span{take(n, n, Term{Vec: state, Coef: 1})}, []Span{take(2*n, n, Term{Vec: state, Coef: 1})})
 }

@@ -1,6 +1,10 @@
 package node
 
-import "starling/gossip"
+import (
+	"maps"
+
+	"starling/gossip"
+)
 
 // stateTransfer gets the state of the method from a peer, and gives it to those that ask: how a node begins late, or finds back to
 // the others when it has missed too much.
@@ -10,17 +14,8 @@ type stateTransfer struct {
 	answers
 }
 
-// answers give vectors of this node to peers that have asked for them.
-type answers struct {
-	ready   *gossip.Delta // the newest that were encoded
-	waiting []PeerID      // who get those that are being encoded
-}
-
 // stateTimeout is how long an answer may take to begin, and with that how often a node asks.
 const stateTimeout = 10 * Second
-
-// maxWaiting bounds the peers that are answered at a time; others ask again.
-const maxWaiting = 64
 
 // want asks a member for its state, unless somebody has been asked a short while ago.
 func (s *stateTransfer) want(c *Core, m *member) {
@@ -31,41 +26,89 @@ func (s *stateTransfer) want(c *Core, m *member) {
 	c.send(m.id, &gossip.Request{Part: gossip.PartState}, nil)
 }
 
-// answered takes what was asked for.
+// answered pulls what was asked for, takes it apart, and goes over to it, if it is still wanted then.
 func (s *stateTransfer) answered(c *Core, o *outerMethod, m *member, d *gossip.Delta) {
 	if m.id != s.from || s.until == 0 {
 		return
 	}
 	s.from, s.until = PeerID{}, c.now+10*stateTimeout // while it is pulled, nobody else is asked
-	o.fetch(c, m, 0, d, 0, o.stateLen(), func(c *Core, vec VecRef, _ float64) {
-		s.until = 0
-		if vec == 0 {
+	o.fetch(c, m, 0, d, 0, o.stateLen(), func(c *Core, state VecRef, _ float64) {
+		if state == 0 {
+			s.until = 0
 			return
 		}
-		o.void(c)
-		o.age = d.Age
-		o.variant.adopt(c, d, vec)
-		c.observe(Stat{Kind: StatAdopted, Peer: m.id, Round: d.Round, Value: float64(d.Age)})
-		o.finished(c)
-		if o.phase == outerOther {
-			o.goOn(c)
+		var parts [][]Span
+		for i := range o.parts() {
+			parts = append(parts, []Span{take(i*o.run.Len, o.run.Len, Term{Vec: state, Coef: 1})})
 		}
+		o.combine(c, func(c *Core, out []VecRef) {
+			s.until = 0
+			c.release(state)
+			if !o.adopts(c, d) {
+				for _, v := range out {
+					c.release(v)
+				}
+				return
+			}
+			o.void(c)
+			o.age = d.Age
+			o.adopt(c, d, out)
+			c.observe(Stat{Kind: StatAdopted, Peer: m.id, Round: d.Round, Value: float64(d.Age)})
+			o.finished(c)
+			if o.phase == outerOther {
+				o.goOn(c)
+			}
+		}, parts...)
 	})
 }
 
 // asked answers a peer with the state of this moment.
 func (s *stateTransfer) asked(c *Core, o *outerMethod, from PeerID) {
 	d := &gossip.Delta{Part: gossip.PartState, Len: uint32(o.stateLen()), Age: o.age}
-	s.give(c, o, from, d, o.own(d))
+	var spans []Span
+	for _, v := range o.own(d) {
+		spans = append(spans, take(0, o.run.Len, Term{Vec: v, Coef: 1}))
+	}
+	s.give(c, o, from, d, spans)
+}
+
+// answers give vectors of this node to peers that have asked for them.
+type answers struct {
+	ready   *gossip.Delta      // the newest that were encoded
+	waiting []PeerID           // who get those that are being encoded
+	given   map[PeerID]Instant // when each of those that were answered of late was
+}
+
+// maxAnswers bounds the peers that are answered in an interval of answerEvery, each of them once: what an honest one, that asks no more
+// often than every stateTimeout, does not notice. Others ask again.
+const (
+	maxAnswers  = 64
+	answerEvery = stateTimeout / 2
+)
+
+// admit reports whether a peer is to be answered now.
+func (a *answers) admit(c *Core, from PeerID) bool {
+	if at, ok := a.given[from]; ok && c.now < at+answerEvery {
+		return false
+	}
+	maps.DeleteFunc(a.given, func(_ PeerID, at Instant) bool { return c.now >= at+answerEvery }) // whatever the order
+	if len(a.given) >= maxAnswers {
+		return false
+	}
+	if a.given == nil {
+		a.given = make(map[PeerID]Instant)
+	}
+	a.given[from] = c.now
+	return true
 }
 
 // give sends a peer the vector that d describes and spans make. What was encoded for another peer a moment ago will do as well.
 func (a *answers) give(c *Core, o *outerMethod, to PeerID, d *gossip.Delta, spans []Span) {
-	if a.ready != nil && a.ready.Round == d.Round && a.ready.Base == d.Base && a.ready.Version == d.Version {
-		a.send(c, to)
+	if !a.admit(c, to) {
 		return
 	}
-	if len(a.waiting) == maxWaiting {
+	if a.ready != nil && a.ready.Round == d.Round && a.ready.Base == d.Base && a.ready.Version == d.Version {
+		a.send(c, to)
 		return
 	}
 	if a.waiting = append(a.waiting, to); len(a.waiting) > 1 {

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"encoding/binary"
 	"maps"
 
 	"starling/gossip"
@@ -11,16 +10,23 @@ import (
 // together is DiLoCo, also with streaming fragments (spec 03, 3.3 and 3.4), without a server and without an all-reduce that hangs when
 // one of its nodes does.
 //
-// Exchanges are numbered: turns. In a turn everybody announces its pseudo-gradient of a fragment in as many pieces as there are shards.
-// Who has announced is a contributor. For every shard one of the contributors, the one whose hash with the shard is smallest, pulls
-// the pieces of the others, and announces their mean, with the list of what went into it. Everybody pulls the means, and takes the
-// outer step with what receivers decode, so that all end a turn with the same bits, for twice the bytes of the fragment in and out
-// however many nodes there are: what a ring of all-reduce takes.
+// Exchanges are numbered: turns. In a turn everybody announces its pseudo-gradient of a fragment, which follows from the number of the
+// turn, in as many pieces as there are shards. Who has announced is a contributor. For every shard one of the contributors, the one
+// whose hash with the shard is smallest, pulls the pieces of the others, and announces their mean, with the list of what went into it.
+// Everybody pulls the means, and takes the outer step with what receivers decode, so that all end a turn with the same bits, for twice
+// the bytes of the fragment in and out however many nodes there are: what a ring of all-reduce takes. Only those that were in the means
+// of the turn before sum up, which everybody knows: of a newcomer some may not know in time that it takes part.
 //
-// Nobody hangs. Contributors are waited for as long as they usually take, then the turn goes on without them; a shard whose mean does
-// not come is left as it is, local steps and all, until the next turn; a turn that too few take part in is tried again. What has
-// happened to an anchor since the beginning is named by its lineage, a hash of all means that went into it. Pseudo-gradients of another
-// lineage are not added up, and a node that finds most others elsewhere goes over to their state.
+// Nobody hangs. Contributors are waited for as long as they usually take, up to four times as long as this node itself trains; then
+// the turn goes on without them. A node that is late takes the means of the others' turns, one after the other, until it is where
+// they are. A shard whose mean does not come is left as it is, local steps and all, until its next turn. A turn that too few take part
+// in is tried again. Who does not serve or sum up in time is not waited for in the next turns.
+//
+// What has happened to an anchor since the beginning is named by its lineage, a hash of all means that went into it. Pseudo-gradients
+// of another lineage are not added up, and a node that finds most others elsewhere goes over to their state.
+//
+// What this does not give: the mean of a shard is what its author says. A contributor that lies about one of its shards is believed,
+// as it is believed about its pseudo-gradient, except that the latter is clipped.
 type together struct {
 	o *outerMethod
 
@@ -28,56 +34,80 @@ type together struct {
 	residual VecRef // what the codec lost of own pseudo-gradients
 	lost     VecRef // and of means
 
-	turn    uint64 // the one under way, or the next
-	lineage uint64
-	clock   uint64 // local steps in the schedule of fragments
-	due     int    // the fragment to be sent when the turn under way ends; -1 is none
-	flight  *turn
-	busy    bool // the next state is being computed
-	norms   *outer.Norms
+	at     standing
+	clock  uint64 // local steps in the schedule of fragments
+	due    bool   // a pseudo-gradient is to be sent when the turn under way ends
+	flight *turn
+	busy   bool           // vectors are being computed from which the node goes on
+	norms  []*outer.Norms // of pieces, by the number of the shard in the model
 
-	offers   map[PeerID]*offer // the newest pseudo-gradient of each member
-	early    []*shardMean      // means of the next turn
-	lateness Instant           // how long contributors take, smoothed
-	turnTime Instant           // from announcement to the last mean, smoothed
-	failures int               // turns in a row that were not completed
+	members   []gossip.Mark // who is in the newest means, ascending: these share out the next sums; none is not known
+	offers    map[PeerID]*offers
+	early     []*shardMean // of turns that are not closed here
+	debts     map[PeerID]*debt
+	lastBegan Instant // when the turn before began
+	lateness  Instant // how long contributors take, smoothed
+	pullTime  Instant // how long pulls of pieces take: the longest of late
+	failures  int     // turns in a row in which no mean came
 }
 
-// An offer is a pseudo-gradient that a member has announced.
+// A standing is where a node stands: the turn under way, or the next, and the names of its state now and a turn before.
+type standing struct{ turn, lineage, parent uint64 }
+
+// offers are the newest pseudo-gradients that a member has announced, of different turns.
+type offers struct {
+	m           *member
+	now, before *offer
+}
+
+// An offer is a pseudo-gradient as it was announced.
 type offer struct {
-	m   *member
 	seq uint64
 	d   *gossip.Delta
 }
 
-// A turn is one exchange of a fragment, from the own announcement on.
-type turn struct {
-	number   uint64
-	fragment int
-	sent     VecRef // what others decode of the own pseudo-gradient
-	lost     VecRef // what they do not, with what was lost before
-	seq      uint64 // of the announcement
-	steps    uint64
-	began    Instant
-	closed   bool // the contributors are known
-	deadline Instant
-	means    []*shardMean // by shard
+func (x *offer) standing() standing { return standing{x.d.Round, x.d.Base, x.d.Version} }
+
+// of returns the offer for a turn, or nil.
+func (x *offers) of(turn uint64) *offer {
+	if x == nil {
+		return nil
+	}
+	for _, y := range [...]*offer{x.now, x.before} {
+		if y != nil && y.d.Round == turn {
+			return y
+		}
+	}
+	return nil
 }
 
-// A shardMean is the mean of a shard as its author has announced it.
-type shardMean struct {
-	author PeerID
-	seq    uint64
-	d      *gossip.Delta
-	vec    VecRef // 0 until it is there
+// put takes an announcement, unless it is older than what is there.
+func (x *offers) put(y *offer) bool {
+	if x.now != nil && y.seq <= x.now.seq {
+		return false
+	}
+	if x.now != nil && x.now.d.Round != y.d.Round {
+		x.before = x.now
+	}
+	x.now = y
+	return true
 }
 
-// How long a node waits for what it has no experience with yet, and at least.
+// How long a node waits for what it has no experience with yet, and at least and at most.
 const (
 	firstGather = 10 * Second
-	firstTurn   = 60 * Second
+	firstWait   = 20 * Second
 	leastWait   = 2 * Second
 	longestWait = 600 * Second
+)
+
+const (
+	// maxLag is how many turns a member may be behind and still be expected, and how many turns of others are remembered.
+	maxLag = 4
+	// maxDebt is how many times in a row a member may owe a piece or a mean before it is not waited for any more. A mean is expected
+	// of it again after debtTurns.
+	maxDebt   = 2
+	debtTurns = 16
 )
 
 func newTogether(o *outerMethod, from State) *together {
@@ -85,41 +115,40 @@ func newTogether(o *outerMethod, from State) *together {
 		o.cfg.Fragments = []outer.Range{{From: 0, To: o.run.Len}}
 	}
 	t := &together{
-		o: o, turn: 1, due: -1, norms: outer.NewNorms(64), offers: make(map[PeerID]*offer),
+		o: o, at: standing{turn: 1}, offers: make(map[PeerID]*offers), debts: make(map[PeerID]*debt),
 		momentum: from.Vector("momentum", o.run.Len), residual: from.Vector("residual", o.run.Len), lost: from.Vector("lost", o.run.Len),
 	}
-	if len(from.Numbers) == 3 {
-		t.turn, t.lineage, t.clock = from.Numbers[0], from.Numbers[1], from.Numbers[2]
+	for range len(o.cfg.Fragments) * o.cfg.Shards {
+		t.norms = append(t.norms, outer.NewNorms(64))
+	}
+	if n := from.Numbers; len(n) == 4 {
+		t.at, t.clock = standing{turn: n[0], lineage: n[1], parent: n[2]}, n[3]
 	}
 	return t
 }
 
-func (t *together) numbers() []uint64 { return []uint64{t.turn, t.lineage, t.clock} }
+func (t *together) numbers() []uint64 {
+	return []uint64{t.at.turn, t.at.lineage, t.at.parent, t.clock}
+}
 
 func (t *together) vectors() []NamedVector {
 	return named(t.o.run.Len, "momentum", t.momentum, "residual", t.residual, "lost", t.lost)
 }
 
-// named lists the vectors that are there.
-func named(length int, namesAndVectors ...any) []NamedVector {
-	var out []NamedVector
-	for i := 0; i < len(namesAndVectors); i += 2 {
-		if ref := namesAndVectors[i+1].(VecRef); ref != 0 {
-			out = append(out, NamedVector{Name: namesAndVectors[i].(string), Vec: ref, Len: length})
-		}
-	}
-	return out
-}
-
 func (t *together) activity() string {
 	switch {
-	case t.flight == nil:
-		return "waiting"
-	case !t.flight.closed:
+	case t.flight != nil && !t.flight.closed:
 		return "gathering"
+	case t.flight != nil || t.busy:
+		return "summing up"
 	}
-	return "summing up"
+	return "waiting"
 }
+
+func (t *together) rests() bool { return t.flight == nil && !t.busy }
+
+// fragment is the one that a turn exchanges.
+func (t *together) fragment(turn uint64) int { return int((turn - 1) % uint64(len(t.o.cfg.Fragments))) }
 
 // shard returns where a shard of a fragment lies.
 func (t *together) shard(fragment, s int) outer.Range {
@@ -128,6 +157,7 @@ func (t *together) shard(fragment, s int) outer.Range {
 	return outer.Range{From: f.From + n*s/t.o.cfg.Shards, To: f.From + n*(s+1)/t.o.cfg.Shards}
 }
 
+// lens are the lengths of the shards of a fragment.
 func (t *together) lens(fragment int) []int {
 	lens := make([]int, t.o.cfg.Shards)
 	for s := range lens {
@@ -138,18 +168,16 @@ func (t *together) lens(fragment int) []int {
 }
 
 func (t *together) check(d *gossip.Delta) gossip.Verdict {
-	fragments, shards := uint64(len(t.o.cfg.Fragments)), uint64(t.o.cfg.Shards)
-	length, pieces := 0, 1
-	switch fragment := uint64(d.Fragment); {
-	case d.Part == gossip.PartGradient && fragment < fragments:
+	shards := t.o.cfg.Shards
+	fragment := t.fragment(d.Round)
+	length, pieces, number := 0, 1, int64(d.Fragment)
+	switch {
+	case d.Part == gossip.PartGradient && number == int64(fragment):
 		f := t.o.cfg.Fragments[fragment]
-		length, pieces = f.To-f.From, t.o.cfg.Shards
-	case d.Part == gossip.PartMean && fragment < fragments*shards:
-		r := t.shard(int(fragment/shards), int(fragment%shards))
+		length, pieces = f.To-f.From, shards
+	case d.Part == gossip.PartMean && number/int64(shards) == int64(fragment) && len(d.Mixed) > 0:
+		r := t.shard(fragment, int(number)%shards)
 		length = r.To - r.From
-		if len(d.Mixed) == 0 {
-			return reject(gossip.ReasonMalformed)
-		}
 	default:
 		return reject(gossip.ReasonMalformed)
 	}
@@ -159,27 +187,12 @@ func (t *together) check(d *gossip.Delta) gossip.Verdict {
 	return accepted
 }
 
-// summer returns who of the contributors sums up a shard. It depends on nothing else, so that who does it keeps what its codec lost,
-// and everybody can tell whether a mean comes from whom it should.
-func (t *together) summer(fragment uint32, contributors []gossip.Mark) PeerID {
-	var best PeerID
-	least := uint64(0)
-	for i, m := range contributors {
-		h := hashPeer(uint64(fragment)*0xd6e8feb86659fd93, &m.Author)
-		h ^= binary.LittleEndian.Uint64(m.Author[16:24])
-		h = (h ^ h>>31) * 0x94d049bb133111eb
-		if i == 0 || h < least {
-			best, least = m.Author, h
-		}
-	}
-	return best
-}
-
-// begin trains up to the next point of the schedule.
+// begin trains up to the next point of the schedule, or goes after the others.
 func (t *together) begin(c *Core) {
 	switch {
 	case t.busy:
-	case t.due >= 0:
+	case t.flight == nil && t.follow(c):
+	case t.due:
 		t.sendWhenFree(c)
 	case t.flight != nil && t.o.cfg.Overlap == 0:
 		t.progress(c)
@@ -202,28 +215,29 @@ func (t *together) trained(c *Core) {
 		t.clock += o.next.Steps
 	}
 	send, apply := o.cfg.streaming().At(t.clock)
-	if send >= 0 {
-		t.due = send
-	}
+	t.due = t.due || send >= 0
 	if apply >= 0 || send >= 0 {
-		if t.progress(c); t.busy {
-			return
-		}
+		t.progress(c)
+	}
+	if t.due && !t.busy {
+		t.sendWhenFree(c)
+		return
 	}
 	o.goOn(c)
 }
 
-// sendWhenFree announces the fragment that is due, once no other one is under way.
+// sendWhenFree announces the fragment whose turn it is, once no other one is under way.
 func (t *together) sendWhenFree(c *Core) {
 	if t.flight == nil {
-		t.send(c, t.due)
+		t.send(c)
 	}
 }
 
 // send encodes a fragment's pseudo-gradient, anchor - local, and announces it.
-func (t *together) send(c *Core, fragment int) {
+func (t *together) send(c *Core) {
 	o := t.o
-	t.due, t.busy = -1, true
+	t.due, t.busy = false, true
+	fragment := t.fragment(t.at.turn)
 	f := o.cfg.Fragments[fragment]
 	n := f.To - f.From
 	gradient := []Span{take(f.From, n, Term{Vec: o.anchor, Coef: 1}, Term{Vec: o.model(), Coef: -1})}
@@ -238,76 +252,54 @@ func (t *together) send(c *Core, fragment int) {
 			c.release(in[0])
 			c.release(in[1])
 			o.announce(c, func(c *Core) {
-				failed := len(ev.Pieces) == 0
-				if failed || life != o.life {
-					c.release(job.Sent)
-					c.release(job.NewResidual)
-					if life == o.life {
-						t.busy = false
-						o.goOn(c)
-					}
+				if len(ev.Pieces) > 0 && life == o.life {
+					t.announce(c, n, job, ev)
 					return
 				}
-				t.announce(c, fragment, n, job, ev)
+				c.release(job.Sent)
+				c.release(job.NewResidual)
+				if life == o.life {
+					t.busy = false
+					o.goOn(c)
+				}
 			})
 		})
 	}, gradient, residual)
 }
 
-func (t *together) announce(c *Core, fragment, n int, job EncodeJob, ev Encoded) {
+// announce begins a turn.
+func (t *together) announce(c *Core, n int, job EncodeJob, ev Encoded) {
 	o := t.o
-	f := &turn{
-		number: t.turn, fragment: fragment, sent: job.Sent, lost: job.NewResidual, steps: o.steps, began: c.now,
-		deadline: c.now + t.gatherTime(), means: make([]*shardMean, o.cfg.Shards),
+	f := t.newTurn(c)
+	f.sent, f.lost, f.steps = job.Sent, job.NewResidual, o.steps
+	f.deadline = c.now + t.gatherTime()
+	d := &gossip.Delta{
+		Fragment: uint32(f.fragment), Round: t.at.turn, Base: t.at.lineage, Version: t.at.parent, Len: uint32(n), Pieces: ev.Pieces,
 	}
-	d := &gossip.Delta{Fragment: uint32(fragment), Round: t.turn, Base: t.lineage, Len: uint32(n), Pieces: ev.Pieces}
 	o.describe(d)
 	f.seq = o.announced(c, d)
 	t.flight, t.busy = f, false
-	early := t.early
-	t.early = nil
-	for _, mean := range early {
-		t.meanCame(c, mean)
-	}
 	o.goOn(c)
-}
-
-// gatherTime is how long contributors are waited for.
-func (t *together) gatherTime() Instant {
-	if t.lateness == 0 {
-		return firstGather
-	}
-	return max(leastWait, 2*t.lateness, t.o.roundTime/gatherShare)
-}
-
-// patience is how long the means of a turn are waited for.
-func (t *together) patience() Instant {
-	p := firstTurn
-	if t.turnTime != 0 {
-		p = max(leastWait, 3*t.turnTime)
-	}
-	return min(longestWait, p<<min(t.failures, 8))
+	t.progress(c)
 }
 
 func (t *together) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 	if d.Part == gossip.PartMean {
-		mean := &shardMean{author: m.id, seq: seq, d: d}
-		switch {
-		case d.Round != t.turn || d.Base != t.lineage:
-		case t.flight != nil:
-			t.meanCame(c, mean)
-		case len(t.early) < 2*t.o.cfg.Shards:
-			t.early = append(t.early, mean)
-		}
+		t.meanCame(c, &shardMean{author: m.id, seq: seq, d: d})
 		return
 	}
-	if was := t.offers[m.id]; was == nil || was.seq < seq {
-		m.speed = d.Speed
-		t.offers[m.id] = &offer{m, seq, d}
+	x := t.offers[m.id]
+	if x == nil || x.m != m {
+		x = &offers{m: m}
+		t.offers[m.id] = x
 		forget(c, t.offers)
 	}
-	if x := t.elsewhere(c); x != nil {
-		t.o.states.want(c, x.m)
+	if x.put(&offer{seq, d}) {
+		m.speed = d.Speed
+		t.learnLateness(c, d.Round)
+	}
+	if to := t.elsewhere(c); to != nil && c.mode == running && !t.closedByOthers(c) {
+		t.o.states.want(c, to)
 	}
 	t.progress(c)
 }
@@ -317,73 +309,47 @@ func forget[T any](c *Core, of map[PeerID]T) {
 	if len(of) <= 2*c.cfg.MaxMembers {
 		return
 	}
-	kept := make(map[PeerID]T, len(c.roster.all))
-	for _, m := range c.roster.sorted() {
-		if x, ok := of[m.id]; ok {
-			kept[m.id] = x
-		}
-	}
-	clear(of)
-	maps.Copy(of, kept)
+	maps.DeleteFunc(of, func(id PeerID, _ T) bool { return c.roster.find(id) == nil }) // whatever the order
 }
 
-// wake gives up what has taken too long.
-func (t *together) wake(c *Core) Instant {
-	f := t.flight
-	if f == nil || t.busy {
-		return 0
+// learnLateness takes from a pseudo-gradient that comes when its turn is closed how long it would have had to be waited for.
+func (t *together) learnLateness(c *Core, turn uint64) {
+	switch f := t.flight; {
+	case f != nil && f.closed && turn == t.at.turn:
+		smooth(&t.lateness, c.now-f.began)
+	case turn+1 == t.at.turn && t.lastBegan != 0:
+		smooth(&t.lateness, c.now-t.lastBegan)
 	}
-	if c.now >= f.deadline {
-		t.progress(c)
-		if f = t.flight; f == nil || t.busy {
-			return 0
-		}
-	}
-	return f.deadline
 }
 
-// progress takes a turn as far as it can be taken at the moment.
-func (t *together) progress(c *Core) {
-	f := t.flight
-	if f == nil || t.busy {
-		return
+// gatherTime is how long contributors are waited for.
+func (t *together) gatherTime() Instant {
+	if t.lateness == 0 {
+		return firstGather
 	}
-	if !f.closed {
-		if missing := t.missing(c, f); missing > 0 && c.now < f.deadline {
-			return
-		}
-		t.close(c, f)
-		if f = t.flight; f == nil || t.busy {
-			return
-		}
+	longest := leastWait
+	if speed := t.o.speed; speed > 0 {
+		longest = max(longest, Instant(min(3*float64(t.o.cfg.Steps)/speed, longestWait.Seconds())*1e9))
 	}
-	there := 0
-	for _, m := range f.means {
-		if m != nil && m.vec != 0 {
-			there++
-		}
+	return min(longest, max(leastWait, 2*t.lateness, t.o.roundTime/2))
+}
+
+// patience is how long a node waits for another mean.
+func (t *together) patience() Instant {
+	p := firstWait
+	if t.pullTime != 0 {
+		p = max(leastWait, 4*t.pullTime)
 	}
-	complete := there == len(f.means)
-	if !complete && c.now < f.deadline {
-		return
-	}
-	if t.o.phase == outerTraining {
-		// Applied when the local steps end.
-		f.deadline = max(f.deadline, c.now+leastWait)
-		return
-	}
-	if complete {
-		t.failures = 0
-		smooth(&t.turnTime, c.now-f.began)
+	return min(longestWait, p<<min(t.failures, 8))
+}
+
+// pulled takes the duration of a pull.
+func (t *together) pulled(d Instant) {
+	if d > t.pullTime {
+		t.pullTime = max(1, d)
 	} else {
-		t.failures++
+		smooth(&t.pullTime, d)
 	}
-	if there == 0 {
-		t.drop(c)
-		t.o.goOn(c)
-		return
-	}
-	t.apply(c, f)
 }
 
 func smooth(average *Instant, d Instant) {
@@ -394,236 +360,15 @@ func smooth(average *Instant, d Instant) {
 	}
 }
 
-// missing counts the nodes that are expected to contribute to a turn and have not: those that did to the turn before, and, before
-// there was one, all who are there.
-func (t *together) missing(c *Core, f *turn) int {
-	n := 0
-	for _, m := range c.roster.sorted() {
-		if m.gone || m.banned.Load() {
-			continue
-		}
-		switch x := t.offers[m.id]; {
-		case x == nil && f.number == 1 && m.up:
-			n++
-		case x != nil && x.d.Round+1 == f.number && t.o.active(c, m):
-			n++
-		}
-	}
-	return n
-}
-
-// contributors lists whose pseudo-gradients go with the own one, and that, ascending by peer.
-func (t *together) contributors(c *Core, f *turn) (with []*offer, marks []gossip.Mark) {
-	own := gossip.Mark{Author: t.o.self, Seq: f.seq}
-	added := false
-	for _, m := range c.roster.sorted() {
-		x := t.offers[m.id]
-		if x == nil || m.banned.Load() || x.d.Round != f.number || x.d.Base != t.lineage || int(x.d.Fragment) != f.fragment || len(marks) >= maxDegree-1 {
-			continue
-		}
-		if !added && comparePeers(t.o.self, m.id) < 0 {
-			with, marks, added = append(with, nil), append(marks, own), true
-		}
-		with, marks = append(with, x), append(marks, gossip.Mark{Author: m.id, Seq: x.seq})
-	}
-	if !added {
-		with, marks = append(with, nil), append(marks, own)
-	}
-	return with, marks
-}
-
-// close settles who has contributed, and sums up what falls to this node.
-func (t *together) close(c *Core, f *turn) {
-	with, marks := t.contributors(c, f)
-	missing := t.missing(c, f)
-	if missing == 0 {
-		smooth(&t.lateness, c.now-f.began)
-	}
-	if len(with) < (len(with)+missing+1)/2 {
-		t.failures++
-		t.drop(c) // too few: the local steps go on and the turn is tried again
-		if t.o.phase != outerTraining {
-			t.o.goOn(c)
-		}
-		return
-	}
-	f.closed = true
-	f.deadline = c.now + t.patience()
-	for s := range f.means {
-		number := uint32(f.fragment*t.o.cfg.Shards + s)
-		if t.summer(number, marks) == t.o.self {
-			t.sum(c, f, s, with, marks)
-		}
-	}
-}
-
-// sum pulls the pieces of a shard and announces their mean.
-func (t *together) sum(c *Core, f *turn, s int, with []*offer, marks []gossip.Mark) {
-	r := t.shard(f.fragment, s)
-	n := r.To - r.From
-	vecs, clips := make([]VecRef, len(with)), make([]float64, len(with))
-	left := len(with) - 1
-	for i, x := range with {
-		if x == nil {
-			continue
-		}
-		t.o.fetch(c, x.m, x.seq, x.d, s, n, func(c *Core, vec VecRef, norm float64) {
-			if vecs[i] = vec; vec != 0 {
-				clips[i] = t.norms.Clip(norm)
-			}
-			if left--; left == 0 {
-				t.mean(c, f, s, with, marks, vecs, clips)
-			}
-		})
-	}
-	if left == 0 {
-		t.mean(c, f, s, with, marks, vecs, clips)
-	}
-}
-
-// mean computes, encodes and announces the mean of a shard: each pseudo-gradient with the weight of its local steps.
-func (t *together) mean(c *Core, f *turn, s int, with []*offer, marks []gossip.Mark, vecs []VecRef, clips []float64) {
-	r := t.shard(f.fragment, s)
-	n := r.To - r.From
-	at := r.From - t.o.cfg.Fragments[f.fragment].From
-	if t.flight != f {
-		for _, v := range vecs {
-			c.release(v)
-		}
-		return
-	}
-	var terms []Term
-	var mixed []gossip.Mark
-	total := uint64(0)
-	for i, x := range with {
-		term := Term{Vec: vecs[i], Coef: clips[i]}
-		steps := f.steps
-		if x == nil {
-			term = Term{Vec: f.sent, Coef: 1, At: at}
-		} else {
-			steps = x.d.Steps
-		}
-		if term.Vec == 0 {
-			continue
-		}
-		term.Coef *= float64(max(1, steps))
-		total += max(1, steps)
-		terms, mixed = append(terms, term), append(mixed, marks[i])
-		if x != nil {
-			t.o.counted(c, x.m, x.seq)
-		}
-	}
-	for i := range terms {
-		terms[i].Coef /= float64(total)
-	}
-	old := []Span{take(r.From, n, Term{Vec: t.lost, Coef: 1})}
-	t.o.combine(c, func(c *Core, in []VecRef) {
-		for _, v := range vecs {
-			c.release(v)
-		}
-		job := EncodeJob{Vec: in[0], Lens: []int{n}, Sent: c.newRef()}
-		if t.o.run.Feedback {
-			job.Residual, job.NewResidual = in[1], c.newRef()
-		}
-		t.o.encode(c, job, func(c *Core, ev Encoded) {
-			c.release(in[0])
-			c.release(in[1])
-			t.announceMean(c, f, s, job, ev, mixed, total)
-		})
-	}, []Span{{Len: n, Terms: terms}}, old)
-}
-
-func (t *together) announceMean(c *Core, f *turn, s int, job EncodeJob, ev Encoded, mixed []gossip.Mark, steps uint64) {
-	number := uint32(f.fragment*t.o.cfg.Shards + s)
-	if t.flight != f || len(ev.Pieces) == 0 || t.summer(number, mixed) != t.o.self {
-		// Too late, or some have not served their pieces, and without them it would fall to somebody else.
-		c.release(job.Sent)
-		c.release(job.NewResidual)
-		return
-	}
-	r := t.shard(f.fragment, s)
-	d := &gossip.Delta{
-		Part: gossip.PartMean, Fragment: number, Round: f.number, Base: t.lineage, Age: t.o.age, Steps: steps,
-		Mixed: mixed, Codec: t.o.run.Codec, Len: uint32(r.To - r.From), Pieces: ev.Pieces,
-	}
-	seq := c.publish(d)
-	c.sent.credit(t.o.self, mixed, nil)
-	if job.NewResidual != 0 {
-		t.keepLost(c, r, job.NewResidual)
-	}
-	t.settle(c, f, s, &shardMean{author: t.o.self, seq: seq, d: d, vec: job.Sent})
-}
-
-// keepLost puts what the codec has lost of a mean where the next mean of the shard finds it.
-func (t *together) keepLost(c *Core, r outer.Range, part VecRef) {
-	was := t.lost
-	spans := []Span{
-		take(0, r.From, Term{Vec: was, Coef: 1}),
-		{Len: r.To - r.From, Terms: []Term{{Vec: part, Coef: 1}}},
-		take(r.To, t.o.run.Len-r.To, Term{Vec: was, Coef: 1}),
-	}
-	job := MixJob{Job: c.newJob(), Spans: spans, Out: c.newRef()}
-	t.lost = job.Out
-	t.o.calls[job.Job] = func(c *Core, _ Event) {}
-	c.out.Mix = append(c.out.Mix, job)
-	c.release(was)
-	c.release(part)
-}
-
-// meanCame pulls a mean that somebody has announced, if it is from whom it should be and no better one is there.
-func (t *together) meanCame(c *Core, mean *shardMean) {
-	f := t.flight
-	fragment, s := int(mean.d.Fragment)/t.o.cfg.Shards, int(mean.d.Fragment)%t.o.cfg.Shards
-	if mean.d.Round != f.number || mean.d.Base != t.lineage || fragment != f.fragment || t.summer(mean.d.Fragment, mean.d.Mixed) != mean.author {
-		return
-	}
-	if was := f.means[s]; was != nil && !better(mean, was) {
-		return
-	}
-	m := c.roster.find(mean.author)
-	if m == nil {
-		return
-	}
-	t.o.fetch(c, m, mean.seq, mean.d, 0, int(mean.d.Len), func(c *Core, vec VecRef, _ float64) {
-		if vec == 0 {
-			return
-		}
-		mean.vec = vec
-		t.settle(c, f, s, mean)
-	})
-}
-
-// better decides between two means of a shard, the same everywhere: more contributors, then the smaller author.
-func better(a, b *shardMean) bool {
-	if len(a.d.Mixed) != len(b.d.Mixed) {
-		return len(a.d.Mixed) > len(b.d.Mixed)
-	}
-	return comparePeers(a.author, b.author) < 0
-}
-
-// settle takes a mean that is there.
-func (t *together) settle(c *Core, f *turn, s int, mean *shardMean) {
-	was := f.means[s]
-	if t.flight != f || t.busy || was != nil && !better(mean, was) {
-		c.release(mean.vec)
-		return
-	}
-	if was != nil {
-		c.release(was.vec)
-	}
-	f.means[s] = mean
+// wake gives up what has taken too long.
+func (t *together) wake(c *Core) Instant {
 	t.progress(c)
-}
-
-// drop gives up the turn under way.
-func (t *together) drop(c *Core) {
 	f := t.flight
-	t.flight = nil
-	c.release(f.sent)
-	c.release(f.lost)
-	for _, m := range f.means {
-		if m != nil {
-			c.release(m.vec)
-		}
+	switch {
+	case f == nil || t.busy:
+		return 0
+	case f.closed && c.now < f.cut:
+		return min(f.cut, f.deadline)
 	}
+	return f.deadline
 }

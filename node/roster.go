@@ -58,11 +58,11 @@ type table struct {
 	used   int
 }
 
-// A place has the hash beside the member: most who pass by need not look at a member that is not theirs. It is written before the
-// member is, and not changed afterwards.
+// A place has the hash beside the member: most who pass by need not look at a member that is not theirs. Once others may read the
+// table the hash is written atomically, after the member, and says that it is there.
 type place struct {
-	hash   uint64
-	member atomic.Pointer[member]
+	hash   uint32 // 0 is an empty place
+	member *member
 }
 
 func newTable(members int) *table {
@@ -73,23 +73,23 @@ func newTable(members int) *table {
 	return &table{places: make([]place, n)}
 }
 
-func (t *table) add(hash uint64, m *member) {
-	i := hash
-	for t.at(i).member.Load() != nil {
-		i++
-	}
-	t.at(i).hash = hash
-	t.at(i).member.Store(m)
+func (t *table) at(i uint32) *place { return &t.places[i&uint32(len(t.places)-1)] }
+
+// empty returns the place for a new member with that hash.
+func (t *table) empty(hash uint32) *place {
 	t.used++
+	for i := hash; ; i++ {
+		if p := t.at(i); p.hash == 0 {
+			return p
+		}
+	}
 }
 
-func (t *table) at(i uint64) *place { return &t.places[i&uint64(len(t.places)-1)] }
-
-// hashPeer mixes two words of a peer ID, which for honest peers are random, with the seed.
-func hashPeer(seed uint64, id *PeerID) uint64 {
+// hashPeer mixes two words of a peer ID, which for honest peers are random, with the seed. The result is not 0.
+func hashPeer(seed uint64, id *PeerID) uint32 {
 	h := (binary.LittleEndian.Uint64(id[:8]) ^ seed) * 0x9e3779b97f4a7c15
 	h = (h ^ h>>29 ^ binary.LittleEndian.Uint64(id[8:16])) * 0xbf58476d1ce4e5b9
-	return h ^ h>>32
+	return uint32(h>>32) | 1<<31
 }
 
 // find returns the member of that name, or nil. It is safe for concurrent use.
@@ -98,9 +98,11 @@ func (r *roster) find(id PeerID) *member {
 	hash := hashPeer(r.seed, &id)
 	for i := hash; ; i++ {
 		p := t.at(i)
-		m := p.member.Load()
-		if m == nil || p.hash == hash && m.id == id {
-			return m
+		switch there := atomic.LoadUint32(&p.hash); {
+		case there == 0:
+			return nil
+		case there == hash && p.member.id == id:
+			return p.member
 		}
 	}
 }
@@ -120,7 +122,10 @@ func (r *roster) add(m *member) {
 	if (t.used+1)*4 > len(t.places)*3 {
 		t = r.rebuild(t.used+1, nil)
 	}
-	t.add(hashPeer(r.seed, &m.id), m)
+	hash := hashPeer(r.seed, &m.id)
+	p := t.empty(hash)
+	p.member = m
+	atomic.StoreUint32(&p.hash, hash)
 }
 
 func (r *roster) remove(m *member) {
@@ -133,10 +138,9 @@ func (r *roster) remove(m *member) {
 func (r *roster) rebuild(members int, goes *member) *table {
 	t := newTable(members)
 	if old := r.table.Load(); old != nil {
-		for i := range old.places {
-			p := &old.places[i]
-			if m := p.member.Load(); m != nil && m != goes {
-				t.add(p.hash, m)
+		for _, p := range old.places {
+			if p.hash != 0 && p.member != goes {
+				*t.empty(p.hash) = p
 			}
 		}
 	}
@@ -210,7 +214,9 @@ func (c *Core) mark(m *member, by float64, why string) {
 	was := m.score
 	m.score = min(scoreBest, max(scoreBanned, m.score+by))
 	if m.score != was {
-		m.banned.Store(m.score <= scoreBanned)
+		if banned := m.score <= scoreBanned; banned != m.banned.Load() { // a store that others see at once takes long
+			m.banned.Store(banned)
+		}
 		c.out.Score = append(c.out.Score, PeerMark{Peer: m.id, Score: m.score, Why: why})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"starling/gossip"
 	"starling/mixing/outer"
 	"starling/node"
 	"starling/sim/churn"
@@ -147,6 +148,7 @@ func outerWorld(t *testing.T, seed uint64) error {
 	trouble := loss(r.Float64() * 0.3)
 	cfg.Network.Loss = trouble
 	w := start(t, cfg)
+	debugWorld(w)
 	for range r.IntN(8) {
 		n := 1 + r.IntN(cfg.Nodes-1)
 		down := node.Instant(r.Int64N(int64(40 * node.Second)))
@@ -165,9 +167,16 @@ func outerWorld(t *testing.T, seed uint64) error {
 	}
 	w.Run(60*node.Second, nil)
 	w.cfg.Network.Loss = nil
-	w.Run(w.Now()+90*node.Second, nil)
+	w.Run(w.Now()+60*node.Second, nil)
+	bases := watchBases(w)
+	w.Run(w.Now()+30*node.Second, nil)
 	if !settle(w) {
 		return fmt.Errorf("%s: the nodes do not come to rest", spec)
+	}
+	if cfg.Node.Outer.Variant == outer.DiLoCo {
+		if err := bases.agree(w); err != nil {
+			return fmt.Errorf("%s: %d nodes: %w", spec, cfg.Nodes, err)
+		}
 	}
 	task := cfg.Task.(*quadratic)
 	alone := task.distance(task.points[0])
@@ -178,9 +187,6 @@ func outerWorld(t *testing.T, seed uint64) error {
 		}
 		if d := task.distance(w.Params(i)); !(d < close) {
 			return fmt.Errorf("%s: node %d of %d is %.3f from the common optimum; alone it would be %.3f", spec, i, cfg.Nodes, d, alone)
-		}
-		if cfg.Node.Outer.Variant == outer.DiLoCo && !slices.Equal(w.Params(i), w.Params(0)) {
-			return fmt.Errorf("%s: nodes %d and 0 of %d hold other bits", spec, i, cfg.Nodes)
 		}
 		if n := w.Vectors(i); n > 8*cfg.Nodes+16*cfg.Node.Outer.Shards {
 			return fmt.Errorf("%s: node %d holds %d vectors", spec, i, n)
@@ -193,6 +199,64 @@ func outerWorld(t *testing.T, seed uint64) error {
 	for i := range cfg.Nodes {
 		if _, ok := w.Status(i); ok {
 			return fmt.Errorf("%s: node %d has not left", spec, i)
+		}
+	}
+	return nil
+}
+
+// bases are the states that pseudo-gradients of DiLoCo start from.
+type bases struct {
+	of    map[uint64]uint64 // by turn
+	by    []int             // pseudo-gradients by node
+	mixed int               // the fewest in a mean
+	split error
+}
+
+// watchBases notes what DiLoCo announces from now on.
+func watchBases(w *World) *bases {
+	b := &bases{of: make(map[uint64]uint64), by: make([]int, w.Nodes()), mixed: w.Nodes()}
+	seen := w.Observe
+	w.Observe = func(n int, now node.Instant, ev node.Event, batch *node.Batch) {
+		if seen != nil {
+			seen(n, now, ev, batch)
+		}
+		for _, m := range batch.Publish {
+			d, ok := m.Body.(*gossip.Delta)
+			switch {
+			case !ok:
+			case d.Part == gossip.PartMean && w.resting: // of some
+			case d.Part == gossip.PartMean:
+				b.mixed = min(b.mixed, len(d.Mixed))
+			case d.Part == gossip.PartGradient:
+				if was, ok := b.of[d.Round]; ok && was != d.Base {
+					b.split = fmt.Errorf("at %.3f s node %d begins turn %d from another state than others", now.Seconds(), n, d.Round)
+				}
+				b.of[d.Round] = d.Base
+				b.by[n]++
+			}
+		}
+	}
+	return b
+}
+
+// agree checks that all nodes have gone the same way, and end it at the same state or one turn apart: those that were in a turn when the
+// rest began have ended it, and others have not begun it.
+func (b *bases) agree(w *World) error {
+	if b.split != nil {
+		return b.split
+	}
+	if b.mixed < w.Nodes() {
+		return fmt.Errorf("a mean is of %d nodes", b.mixed)
+	}
+	for i := range w.Nodes() {
+		was, is := w.hosts[0].core.State().Numbers, w.hosts[i].core.State().Numbers
+		switch {
+		case b.by[i] == 0:
+			return fmt.Errorf("node %d has announced nothing", i)
+		case is[0] == was[0] && (is[1] != was[1] || !slices.Equal(w.Params(i), w.Params(0))):
+			return fmt.Errorf("nodes %d and 0 hold other bits after turn %d", i, is[0])
+		case is[0] == was[0]+1 && is[2] != was[1], is[0]+1 == was[0] && is[1] != was[2], is[0] > was[0]+1, is[0]+1 < was[0]:
+			return fmt.Errorf("nodes %d and 0 are at turns %d and %d of different lineages", i, is[0], was[0])
 		}
 	}
 	return nil

@@ -30,6 +30,7 @@ MNIST, joined by a link over loopback, and watch them until every node reaches t
 Ctrl-C stops all of them.`,
 		Example: `  starling demo
   starling demo --nodes 4 --mix mean --init common --split iid
+  starling demo --method outer --outer delayed-nesterov --codec int4
   starling demo --exchange push --wake 500ms --steps epoch --target 0.9
   starling demo --home ./demo --json result.json`,
 		Args: cobra.NoArgs,
@@ -39,6 +40,9 @@ Ctrl-C stops all of them.`,
 			m.Limits.Peers = max(m.Limits.Peers, nodes)
 			if m.Method.Mix == manifest.PushSum && !cmd.Flags().Changed("codec") {
 				m.Codec = "fp32" // push-sum takes no codec that loses anything
+			}
+			if method == "outer" && !cmd.Flags().Changed("init") {
+				m.Init = "common" // as the method wants it
 			}
 			if err := checkDemo(m, nodes, kills, timeout); err != nil {
 				return usageError{"demo ", err}
@@ -71,7 +75,8 @@ Ctrl-C stops all of them.`,
 	}
 	f := cmd.Flags()
 	f.IntVar(&nodes, "nodes", 8, "number of daemons")
-	f.StringVar(&method, "method", m.Method.Name, "how they train together")
+	f.StringVar(&method, "method", m.Method.Name, "how they train together: average or outer")
+	f.StringVar(&m.Method.Outer, "outer", m.Method.Outer, "diloco, delayed-nesterov or noloco, and settings; only with --method outer")
 	f.StringVar(&m.Method.Mix, "mix", m.Method.Mix, "how models are mixed: variance-corrected, mean, age, metropolis, push-sum")
 	f.StringVar(&m.Data.Split, "split", m.Data.Split, "how MNIST is divided: iid, dirichlet:A, shards:K, contiguous")
 	f.StringVar(&m.Model, "model", m.Model, "softmax, or mlp: and the widths of the hidden layers")
@@ -106,7 +111,7 @@ func (f stepsFlag) Type() string { return "steps" }
 // checkDemo names problems by the flags that are to blame.
 func checkDemo(m manifest.Manifest, nodes, kills int, timeout time.Duration) error {
 	flags := map[string]string{
-		"method.name": "method", "method.mix": "mix", "method.steps": "steps", "method.exchange": "exchange",
+		"method.name": "method", "method.outer": "outer", "method.mix": "mix", "method.steps": "steps", "method.exchange": "exchange",
 		"method.public.correct": "correct", "method.wake.period": "wake", "data.split": "split", "evaluate.target": "target",
 	}
 	var errs []error

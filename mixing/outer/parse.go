@@ -67,7 +67,7 @@ const (
 // Parse makes settings from their text: the name of a variant, and after a colon what differs from its defaults.
 //
 //	diloco:lr=0.7,momentum=0.9,heavy-ball,fragments=4,overlap=5,keep=0.5,shards=8,dylu,min=5
-//	delayed-nesterov:lr=0.7,momentum=0.9,window=8,spread=0.1,staleness=polynomial,dylu,min=5,consensus=0.5,every=10
+//	delayed-nesterov:lr=0.7,momentum=0.5,window=8,spread=0.1,staleness=polynomial,dylu,min=5,consensus=0.5,every=10
 //	naive-nesterov:lr=0.7,momentum=0.9,window=8,dylu,min=5
 //	noloco:alpha=0.5,beta=0.7,gamma=0.7,group=2,dylu,min=5
 //
@@ -78,7 +78,7 @@ func Parse(text string) (Settings, error) {
 	s := Settings{Variant: name, LR: 0.7, Momentum: 0.9, Fragments: 1, Shards: 8, Least: 5, Every: 10, Group: 2}
 	switch name {
 	case DelayedNesterov:
-		s.Consensus = 0.5
+		s.Momentum, s.Consensus = 0.5, 0.5 // 0.9 asks for nodes that keep step: it bears little staleness
 	case NoLoCoGroups:
 		s.Momentum, s.Consensus = 0.5, 0.7
 	}

@@ -10,7 +10,7 @@ func TestSettingsAreReadAndMistakesAreNamed(t *testing.T) {
 		"diloco": {Variant: DiLoCo, LR: 0.7, Momentum: 0.9, Fragments: 1, Shards: 8, Least: 5, Every: 10, Group: 2},
 		"diloco:lr=0.4,heavy-ball,fragments=4,overlap=5,keep=0.5,shards=2": {
 			Variant: DiLoCo, LR: 0.4, Momentum: 0.9, HeavyBall: true, Fragments: 4, Overlap: 5, Keep: 0.5, Shards: 2, Least: 5, Every: 10, Group: 2},
-		"delayed-nesterov:window=4,spread=0.25,staleness=polynomial,dylu,min=7,consensus=0.5,every=3": {
+		"delayed-nesterov:momentum=0.9,window=4,spread=0.25,staleness=polynomial,dylu,min=7,consensus=0.5,every=3": {
 			Variant: DelayedNesterov, LR: 0.7, Momentum: 0.9, Fragments: 1, Shards: 8, Window: 4, Spread: 0.25, Polynomial: true, Dynamic: true,
 			Least: 7, Consensus: 0.5, Every: 3, Group: 2},
 		"naive-nesterov:window=8": {Variant: NaiveNesterovPushes, LR: 0.7, Momentum: 0.9, Fragments: 1, Shards: 8, Window: 8, Least: 5, Every: 10, Group: 2},

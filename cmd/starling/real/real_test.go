@@ -28,7 +28,7 @@ var whole = flag.Bool("whole", false, "run the experiment thin-4 as it is in Tes
 // small makes a run of some seconds of the experiment, with a model of 21 kB. So short a run is compared within smallWithin: a
 // vector that comes too late for its round in one of the two, and not in the other, is one in 36. What passes the interfaces is
 // not compared, since QUIC sends something again whenever the first answer to so short a transfer takes longer than usual.
-var small = []string{"model=gpt:layers=1,width=32,heads=2,context=32", "codec=int8", "method.steps=1200", "method.batch=4", "evaluate.rows=64", "stop.rounds=4"}
+var small = []string{"model=gpt:layers=1,width=32,heads=2,context=32", "codec=int8", "method.steps=1000", "method.batch=4", "evaluate.rows=64", "stop.rounds=4"}
 
 const smallWithin = 0.4
 
@@ -109,6 +109,7 @@ func TestThinLinks(t *testing.T) {
 		}
 	}
 	var sent, received int64
+	var counted uint64
 	for i, n := range r.Real.ByNode {
 		sent, received = sent+n.Training.Sent, received+n.Training.Received
 		if n.Loss > 0.6*untrained || *whole && n.Loss >= n.FirstLoss {
@@ -117,9 +118,10 @@ func TestThinLinks(t *testing.T) {
 		if n.Blobs[string(blob.FetchedWaste)] != 0 || n.Blobs[string(blob.FetchedFailure)] != 0 || n.Blobs[string(blob.ServedBusy)] != 0 {
 			t.Errorf("node %d: pulls in vain: %v", i, n.Blobs)
 		}
-		if n.Counted == 0 {
-			t.Errorf("node %d: nothing of it was mixed in", i)
-		}
+		counted += n.Counted
+	}
+	if counted == 0 {
+		t.Error("nobody mixed in anything")
 	}
 	if sent < received*9/10 || sent > received*13/10 {
 		t.Errorf("all nodes together have sent %d bytes and received %d", sent, received)

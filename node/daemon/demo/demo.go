@@ -53,12 +53,12 @@ func (l *loopback) Dial(ctx context.Context, network, addr string) (net.Conn, er
 	return l.DialContext(ctx, network, addr)
 }
 
-// site returns where a node is.
-func (c *Config) site(i int) Site {
-	if len(c.Sites) > 0 {
-		return c.Sites[i]
+// at returns where the node is.
+func (n *Node) at() Site {
+	if n.site == nil {
+		return &loopback{}
 	}
-	return &loopback{}
+	return n.site
 }
 
 // MaxNodes is the largest swarm that is started on one machine.
@@ -82,7 +82,7 @@ type Node struct {
 	Seen   bool // Report is from the process that runs now
 	Silent bool // the process did not answer when it was asked last
 
-	site   Site
+	site   Site   // nil: loopback
 	listen string // with port 0 until the first process has got one
 	cmd    *exec.Cmd
 	done   chan struct{} // closed when the process has ended
@@ -101,8 +101,11 @@ func Prepare(cfg Config, bootstraps int) (*Swarm, error) {
 	s := &Swarm{cfg: cfg}
 	var addrs []string
 	for i := range cfg.Nodes {
-		n := &Node{Index: i, Home: filepath.Join(cfg.Home, fmt.Sprintf("node-%d", i)), site: cfg.site(i)}
-		n.listen = netip.AddrPortFrom(n.site.Addr(), 0).String()
+		n := &Node{Index: i, Home: filepath.Join(cfg.Home, fmt.Sprintf("node-%d", i))}
+		if len(cfg.Sites) > 0 {
+			n.site = cfg.Sites[i]
+		}
+		n.listen = netip.AddrPortFrom(n.at().Addr(), 0).String()
 		s.nodes = append(s.nodes, n)
 		if i >= bootstraps {
 			continue
@@ -118,12 +121,12 @@ func Prepare(cfg Config, bootstraps int) (*Swarm, error) {
 		if err != nil {
 			return nil, err
 		}
-		n.listen = netip.AddrPortFrom(n.site.Addr(), port).String()
+		n.listen = netip.AddrPortFrom(n.at().Addr(), port).String()
 		if len(cfg.Sites) > 0 {
 			// Over thin links a word is not to wait behind a blob, as it does in the one queue of a TCP connection.
-			addrs = append(addrs, fmt.Sprintf("/ip4/%s/udp/%d/quic-v1/p2p/%s", n.site.Addr(), port, id))
+			addrs = append(addrs, fmt.Sprintf("/ip4/%s/udp/%d/quic-v1/p2p/%s", n.at().Addr(), port, id))
 		}
-		addrs = append(addrs, fmt.Sprintf("/ip4/%s/tcp/%d/p2p/%s", n.site.Addr(), port, id))
+		addrs = append(addrs, fmt.Sprintf("/ip4/%s/tcp/%d/p2p/%s", n.at().Addr(), port, id))
 	}
 	link, err := daemon.CreateRun(s.nodes[0].Home, cfg.Manifest, nil)
 	if err != nil {
@@ -198,7 +201,7 @@ func (s *Swarm) Launch(i int) error {
 	cmd := exec.Command(s.cfg.Program, append(args, s.cfg.Args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	dieWithParent(cmd)
-	if err := n.site.Start(cmd); err != nil {
+	if err := n.at().Start(cmd); err != nil {
 		return fmt.Errorf("start node %d: %w", n.Index, err)
 	}
 	done := make(chan struct{})
@@ -240,7 +243,7 @@ func (s *Swarm) Poll(ctx context.Context) error {
 }
 
 func (n *Node) poll(ctx context.Context, run gossip.RunID) {
-	c, err := daemon.DialVia(daemon.RunDir(n.Home, run), n.site.Dial)
+	c, err := daemon.DialVia(daemon.RunDir(n.Home, run), n.at().Dial)
 	if err != nil || c.PID() != n.cmd.Process.Pid {
 		return // not up yet, or the file is that of a process before this one
 	}
@@ -250,14 +253,14 @@ func (n *Node) poll(ctx context.Context, run gossip.RunID) {
 	}
 	n.Report, n.Seen = r, true
 	if port, ok := tcpPort(r.Addrs); ok {
-		n.listen = net.JoinHostPort(n.site.Addr().String(), port)
+		n.listen = net.JoinHostPort(n.at().Addr().String(), port)
 	}
 }
 
 // Order tells a node that runs to pause, resume or leave, as [daemon.Client.Order] does.
 func (s *Swarm) Order(ctx context.Context, i int, name string) error {
 	n := s.nodes[i]
-	c, err := daemon.DialVia(daemon.RunDir(n.Home, s.run), n.site.Dial)
+	c, err := daemon.DialVia(daemon.RunDir(n.Home, s.run), n.at().Dial)
 	if err == nil {
 		err = c.Order(ctx, name)
 	}

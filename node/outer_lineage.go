@@ -1,0 +1,150 @@
+package node
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+
+	"starling/gossip"
+)
+
+// lineageOf names what becomes of a lineage by what happens to it.
+func lineageOf(lineage, what, which uint64) uint64 {
+	h := (lineage ^ what*0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>29 ^ which) * 0x94d049bb133111eb
+	return h ^ h>>32
+}
+
+// pieceHash tells payloads apart: of a blob by its name, which is a hash, else by its bytes (FNV-1a).
+func pieceHash(p *gossip.Piece) uint64 {
+	if p.Inline == nil {
+		return binary.BigEndian.Uint64(p.Blob[:8]) ^ binary.BigEndian.Uint64(p.Blob[8:16])
+	}
+	h := uint64(0xcbf29ce484222325)
+	for _, b := range p.Inline {
+		h = (h ^ uint64(b)) * 0x100000001b3
+	}
+	return h
+}
+
+// near reports whether two nodes can take part in the same turns: they are at the same state, or one is a turn ahead of the other and
+// has come from where that one is.
+func (p standing) near(q standing) bool {
+	switch {
+	case p.turn == q.turn:
+		return p.lineage == q.lineage
+	case p.turn == q.turn+1:
+		return p.parent == q.lineage
+	case q.turn == p.turn+1:
+		return q.parent == p.lineage
+	}
+	return false
+}
+
+// fresh reports whether a node has not taken part in any turn.
+func (p standing) fresh() bool { return p.turn == 1 }
+
+// elsewhere returns a member whose state this node should go over to, nil if it should stay: most have taken other turns, or more of
+// them. Of groups of equal size it is the one that is nearest to the median turn, so that a single liar draws nobody far away, then
+// the one that is farther. At least half of the members that are there must have been heard. Who has taken part in a turn does not
+// go by those that have just begun, and who has just begun need not be outvoted by others of that kind: two that agree will do.
+func (t *together) elsewhere(c *Core) *member {
+	var who []*member
+	var at []standing
+	heard, silent := 0, 0
+	for _, m := range c.roster.sorted() {
+		switch x := t.offers[m.id]; {
+		case x != nil && x.m == m && t.o.active(c, m):
+			heard++
+			if t.at.fresh() || !x.now.standing().fresh() {
+				who, at = append(who, m), append(at, x.now.standing())
+			}
+		case m.up && !m.gone && !m.banned.Load() && !t.settled(c, m):
+			silent++
+		}
+	}
+	if silent > heard {
+		return nil
+	}
+	if t.failures > 0 {
+		// The means of this turn do not come, and those who have gone on do not come back for it.
+		for i, p := range at {
+			if p.turn == t.at.turn+1 && p.near(t.at) {
+				return who[i]
+			}
+		}
+	}
+	turns := []uint64{t.at.turn}
+	for _, p := range at {
+		turns = append(turns, p.turn)
+	}
+	slices.Sort(turns)
+	median := turns[len(turns)/2]
+	best, size := t.at, 1+near(t.at, at)
+	if t.at.fresh() {
+		size = min(size, 2)
+	}
+	var to *member
+	for i, p := range at {
+		if p.near(t.at) {
+			continue
+		}
+		n := near(p, at)
+		if order := cmp.Or(cmp.Compare(n, size), cmp.Compare(apart(best.turn, median), apart(p.turn, median)),
+			cmp.Compare(p.turn, best.turn), cmp.Compare(best.lineage, p.lineage)); order > 0 {
+			best, size, to = p, n, who[i]
+		}
+	}
+	return to
+}
+
+// settled reports whether a silent member has been there for so long that nothing is expected of it: it may be paused.
+func (t *together) settled(c *Core, m *member) bool {
+	speed := t.o.speed
+	if speed == 0 {
+		return false // this node has not ended its first local steps either
+	}
+	training := Instant(min(float64(t.o.cfg.Steps)/speed, longestWait.Seconds()) * 1e9)
+	return c.now-m.heardAt > max(firstWait, 4*training)
+}
+
+func near(p standing, all []standing) int {
+	n := 0
+	for _, q := range all {
+		if p.near(q) {
+			n++
+		}
+	}
+	return n
+}
+
+func apart(a, b uint64) uint64 { return max(a, b) - min(a, b) }
+
+func (t *together) parts() int { return 2 }
+
+func (t *together) own(d *gossip.Delta) []VecRef {
+	d.Round, d.Base, d.Version, d.Mixed = t.at.turn, t.at.lineage, t.at.parent, t.members
+	return []VecRef{t.o.anchor, t.momentum}
+}
+
+func (t *together) adopts(c *Core, d *gossip.Delta) bool {
+	p := standing{d.Round, d.Base, d.Version}
+	return p.turn > 0 && t.elsewhere(c) != nil && (p.turn > t.at.turn || !p.near(t.at))
+}
+
+func (t *together) adopt(c *Core, d *gossip.Delta, parts []VecRef) {
+	if t.flight != nil {
+		t.drop(c)
+	}
+	t.o.replace(c, parts[0])
+	swap(c, &t.momentum, parts[1])
+	swap(c, &t.residual, 0)
+	swap(c, &t.lost, 0)
+	t.busy, t.due, t.failures, t.lastBegan = false, false, 0, 0
+	t.at = standing{d.Round, d.Base, d.Version}
+	t.members = d.Mixed
+	t.dropEarly()
+	// The schedule of fragments follows the turns.
+	every := t.o.cfg.streaming()
+	t.clock = (t.at.turn - 1) * uint64(every.H/every.P)
+}

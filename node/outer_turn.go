@@ -1,0 +1,355 @@
+package node
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+
+	"starling/gossip"
+)
+
+// A turn is one exchange of a fragment, from the own announcement on.
+type turn struct {
+	number   uint64
+	fragment int
+	began    Instant
+
+	seq   uint64 // of the own announcement; 0 if this node only follows
+	sent  VecRef // what others decode of the own pseudo-gradient
+	lost  VecRef // what they do not, with what was lost before
+	steps uint64
+
+	closed   bool // the contributors are known
+	with     []contributor
+	order    [][]PeerID // by shard, who sums it up: the first, or, if that one does not, the next
+	cut      Instant    // from then on what is there will do
+	deadline Instant    // until then contributors, and later means, are waited for
+	sums     []*shardSum
+	means    []*shardMean // by shard; nil until it is there
+	asked    []int        // by shard: the rank of the best mean that was pulled
+	pulls    int          // of means, under way
+}
+
+// A contributor has announced a pseudo-gradient for a turn.
+type contributor struct {
+	gossip.Mark
+	m     *member // nil is this node
+	steps uint64
+	d     *gossip.Delta
+}
+
+func (t *together) newTurn(c *Core) *turn {
+	shards := t.o.cfg.Shards
+	f := &turn{
+		number: t.at.turn, fragment: t.fragment(t.at.turn), began: c.now, means: make([]*shardMean, shards), asked: make([]int, shards),
+	}
+	for s := range f.asked {
+		f.asked[s] = noRank
+	}
+	return f
+}
+
+// noRank is behind all ranks; unknownRank is that of authors who are not known as contributors.
+const (
+	unknownRank = maxDegree
+	noRank      = maxDegree + 1
+)
+
+// rank is the place of a member among those that may sum up a shard.
+func (f *turn) rank(s int, id PeerID) int {
+	if i := slices.Index(f.order[s], id); i >= 0 {
+		return i
+	}
+	return unknownRank
+}
+
+// progress takes a turn as far as it can be taken at the moment.
+func (t *together) progress(c *Core) {
+	f := t.flight
+	if f == nil || t.busy {
+		return
+	}
+	if !f.closed {
+		if c.now < f.deadline && t.missing(c, f.number) > 0 && !t.closedByOthers(c) {
+			return
+		}
+		if t.close(c, f); t.flight != f {
+			return
+		}
+	}
+	if c.now >= f.cut {
+		for _, sum := range f.sums {
+			t.mean(c, f, sum)
+		}
+	}
+	there, complete := 0, true
+	for s, mean := range f.means {
+		if mean != nil {
+			there++
+		}
+		complete = complete && mean != nil && (c.now >= f.cut || f.rank(s, mean.author) == 0)
+	}
+	if !complete && c.now >= f.deadline && f.pulls > 0 {
+		f.deadline = c.now + leastWait // pulls end by themselves
+	}
+	if !complete && c.now < f.deadline {
+		return
+	}
+	if t.o.phase == outerTraining {
+		f.deadline = max(f.deadline, c.now+leastWait) // applied when the local steps end
+		return
+	}
+	t.audit(f)
+	if there > 0 {
+		t.failures = 0
+		t.apply(c, f)
+		return
+	}
+	t.failures++
+	t.fail(c)
+}
+
+// fail gives up a turn, which is tried again.
+func (t *together) fail(c *Core) {
+	t.drop(c)
+	if to := t.elsewhere(c); to != nil && c.mode == running {
+		t.o.states.want(c, to)
+	}
+	if t.o.phase != outerTraining {
+		t.o.goOn(c)
+	}
+}
+
+// missing counts the nodes that are expected to contribute to a turn and have not.
+func (t *together) missing(c *Core, turn uint64) int {
+	n := 0
+	for _, m := range c.roster.sorted() {
+		if t.expected(c, m, turn) && t.offers[m.id].of(turn) == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// expected reports whether a member is waited for in a turn, or was: those are who have not fallen behind and, before there was a turn,
+// all who are there.
+func (t *together) expected(c *Core, m *member, turn uint64) bool {
+	if m.gone || m.banned.Load() {
+		return false
+	}
+	x := t.offers[m.id]
+	if x == nil || x.m != m {
+		return turn == 1 && m.up
+	}
+	if !t.o.active(c, m) {
+		return false
+	}
+	switch y := x.now; {
+	case y.d.Round == turn:
+		return y.d.Base == t.at.lineage
+	case y.d.Round+1 == turn:
+		return y.d.Base == t.at.parent
+	default:
+		return y.d.Round+maxLag >= turn
+	}
+}
+
+// contributors lists whose pseudo-gradients make up a turn, ascending by peer. If they are more than a message can name, a choice that
+// changes from turn to turn is made, the same everywhere.
+func (t *together) contributors(c *Core, f *turn) []contributor {
+	var with []contributor
+	if f.seq != 0 {
+		with = append(with, contributor{Mark: gossip.Mark{Author: t.o.self, Seq: f.seq}, steps: f.steps})
+	}
+	for _, m := range c.roster.sorted() {
+		x := t.offers[m.id]
+		if x == nil || x.m != m || m.banned.Load() {
+			continue
+		}
+		if y := x.of(f.number); y != nil && y.d.Base == t.at.lineage {
+			with = append(with, contributor{Mark: gossip.Mark{Author: m.id, Seq: y.seq}, m: m, steps: y.d.Steps, d: y.d})
+		}
+	}
+	if len(with) > maxDegree {
+		chance := func(x contributor) uint64 { return hashMember(f.number, &x.Author) }
+		slices.SortFunc(with, func(a, b contributor) int { return cmp.Compare(chance(a), chance(b)) })
+		with = with[:maxDegree]
+	}
+	slices.SortFunc(with, func(a, b contributor) int { return comparePeers(a.Author, b.Author) })
+	return with
+}
+
+// close settles who has contributed, and sums up what falls to this node.
+func (t *together) close(c *Core, f *turn) {
+	f.with = t.contributors(c, f)
+	missing := t.missing(c, f.number)
+	late := f.seq == 0 || t.closedByOthers(c)
+	if f.seq != 0 && missing == 0 && !late {
+		smooth(&t.lateness, max(1, c.now-f.began))
+	}
+	if !late && (missing > len(f.with) || t.elsewhere(c) != nil) {
+		t.fail(c) // too few, here: the local steps go on
+		return
+	}
+	f.closed = true
+	wait := t.patience()
+	f.cut, f.deadline = c.now+wait/2, c.now+wait
+	for s := range f.means {
+		f.order = append(f.order, t.summers(f, s, late))
+	}
+	early := t.early
+	t.early = nil
+	for _, mean := range early {
+		t.meanCame(c, mean)
+	}
+	if late {
+		return // the others have shared out the work
+	}
+	for s := range f.means {
+		if order := f.order[s]; len(order) > 0 && order[0] == t.o.self {
+			t.sum(c, f, s)
+		}
+	}
+}
+
+// summers orders the contributors by who is to sum up a shard. The order depends on nothing else, so that who does it keeps what its
+// codec lost, and everybody can tell whether a mean comes from whom it should. Those that did not do it last time come last, and who
+// is late does not do it.
+func (t *together) summers(f *turn, s int, late bool) []PeerID {
+	number := uint64(f.fragment*t.o.cfg.Shards + s)
+	var order []PeerID
+	for _, x := range f.with {
+		if slices.ContainsFunc(t.members, func(y gossip.Mark) bool { return y.Author == x.Author }) && (x.m != nil || !late) {
+			order = append(order, x.Author)
+		}
+	}
+	if len(order) == 0 {
+		for _, x := range f.with {
+			if x.m != nil || !late {
+				order = append(order, x.Author)
+			}
+		}
+	}
+	slow := func(id PeerID) int {
+		if d := t.debts[id]; d != nil && d.means >= maxDebt {
+			return 1
+		}
+		return 0
+	}
+	slices.SortFunc(order, func(a, b PeerID) int {
+		return cmp.Or(cmp.Compare(slow(a), slow(b)), cmp.Compare(hashMember(number, &a), hashMember(number, &b)), comparePeers(a, b))
+	})
+	return order
+}
+
+// hashMember draws lots among members, the same everywhere.
+func hashMember(number uint64, id *PeerID) uint64 {
+	h := number
+	for word := 0; word < len(id); word += 8 {
+		h = (h ^ binary.LittleEndian.Uint64(id[word:])) * 0x9e3779b97f4a7c15
+		h ^= h >> 31
+	}
+	return h
+}
+
+// A debt is what a member owes: how many times in a row its pieces, and means, have not come in time.
+type debt struct {
+	pieces, means int
+	since         uint64 // the turn of the newest mean
+}
+
+// audit takes note of those that a turn has waited for in vain.
+func (t *together) audit(f *turn) {
+	of := func(id PeerID) *debt {
+		if t.debts[id] == nil {
+			t.debts[id] = new(debt)
+		}
+		return t.debts[id]
+	}
+	for s, mean := range f.means {
+		if order := f.order[s]; len(order) > 0 && order[0] != t.o.self {
+			d := of(order[0])
+			if mean != nil && mean.author == order[0] {
+				d.means = 0
+			} else {
+				d.means, d.since = d.means+1, f.number
+			}
+		}
+	}
+	for _, sum := range f.sums {
+		for i, x := range f.with {
+			if x.m == nil {
+				continue
+			}
+			d := of(x.Author)
+			if d.pieces++; sum.served[i] {
+				d.pieces = 0
+			}
+		}
+	}
+	for id, d := range t.debts { // whatever the order
+		if d.since+debtTurns < f.number {
+			d.means = 0
+		}
+		if d.pieces == 0 && d.means == 0 {
+			delete(t.debts, id)
+		}
+	}
+}
+
+// closedByOthers reports whether the turn of this node is over for the others, as their means and the announcements of most say: then
+// it is of no use to wait, and to sum up.
+func (t *together) closedByOthers(c *Core) bool {
+	mean := slices.ContainsFunc(t.early, func(mean *shardMean) bool {
+		known := 0
+		for _, mark := range mean.d.Mixed {
+			if mark.Author == t.o.self {
+				return false
+			}
+			if x := t.offers[mark.Author]; x != nil && x.of(t.at.turn) != nil {
+				known++
+			}
+		}
+		return mean.d.Round == t.at.turn && mean.d.Base == t.at.lineage && 2*known >= len(mean.d.Mixed)
+	})
+	if !mean {
+		return false
+	}
+	ahead, all := 0, 0
+	for _, m := range c.roster.sorted() {
+		if x := t.offers[m.id]; x != nil && x.m == m && t.o.active(c, m) {
+			all++
+			if x.now.d.Round >= t.at.turn {
+				ahead++
+			}
+		}
+	}
+	return 2*ahead > all
+}
+
+// follow takes part in a turn that is over for the others, without a contribution.
+func (t *together) follow(c *Core) bool {
+	if !t.closedByOthers(c) {
+		return false
+	}
+	t.flight = t.newTurn(c)
+	t.progress(c)
+	return true
+}
+
+// drop gives up the turn under way.
+func (t *together) drop(c *Core) {
+	f := t.flight
+	t.flight, t.lastBegan = nil, f.began
+	c.release(f.sent)
+	c.release(f.lost)
+	for _, mean := range f.means {
+		if mean != nil {
+			mean.release(c)
+		}
+	}
+	for _, sum := range f.sums {
+		sum.done = true
+		sum.release(c)
+	}
+}
