@@ -26,7 +26,7 @@ func toWire(b Body) any {
 	case *Delta:
 		return deltaToWire(b)
 	case *Request:
-		return &wireRequest{Part: uint8(b.Part), Fragment: b.Fragment}
+		return &wireRequest{Part: uint8(b.Part), Fragment: b.Fragment, Since: b.Since}
 	case *Digest:
 		return &wireDigest{Known: filled(toMarks(b.Known)), Reply: b.Reply}
 	case *Repair:
@@ -54,7 +54,7 @@ func fromWire(k Kind, raw []byte, lim Limits) (Body, Verdict) {
 		if !decodeBody(raw, &w) || w.Part == 0 {
 			return nil, malformed
 		}
-		return &Request{Part: Part(w.Part), Fragment: w.Fragment}, Verdict{}
+		return &Request{Part: Part(w.Part), Fragment: w.Fragment, Since: w.Since}, Verdict{}
 	case KindLeave:
 		if !decodeBody(raw, &wireLeave{}) {
 			return nil, malformed

@@ -16,6 +16,8 @@ type Delta struct {
 	Speed    float32 // the author's local steps in a second, smoothed; finite, not negative
 	Loss     float32 // mean training loss of the round; finite
 
+	Degree  uint32   // how many peers the author mixes with
+	Rate    float32  // how far the author goes towards them at a time, 0 to 1
 	To      []PeerID // whom it is for, ascending; empty: all
 	Mixed   []Mark   // what went into it, or was taken up since the last one, ascending by author
 	Refused []Refusal
@@ -49,6 +51,7 @@ const (
 type Request struct {
 	Part     Part
 	Fragment uint32
+	Since    uint64 // names the state that the sender has
 }
 
 func (*Delta) kind() Kind   { return KindDelta }
@@ -76,6 +79,8 @@ type (
 		Samples  uint64
 		Speed    float32
 		Loss     float32
+		Degree   uint32
+		Rate     float32
 		To       []PeerID
 		Mixed    []wireMark
 		Refused  []wireRefusal
@@ -93,13 +98,14 @@ type (
 		_        struct{} `cbor:",toarray"`
 		Part     uint8
 		Fragment uint32
+		Since    uint64
 	}
 )
 
 func deltaToWire(d *Delta) *wireDelta {
 	w := &wireDelta{
 		Part: uint8(d.Part), Fragment: d.Fragment, Round: d.Round, Base: d.Base, Version: d.Version, Age: d.Age, Steps: d.Steps, Samples: d.Samples,
-		Speed: d.Speed, Loss: d.Loss, To: filled(d.To), Mixed: filled(toMarks(d.Mixed)), Refused: filled(toRefusals(d.Refused)),
+		Speed: d.Speed, Loss: d.Loss, Degree: d.Degree, Rate: d.Rate, To: filled(d.To), Mixed: filled(toMarks(d.Mixed)), Refused: filled(toRefusals(d.Refused)),
 		Codec: d.Codec, Len: d.Len, Pieces: []wirePiece{},
 	}
 	for i := range d.Pieces {
@@ -126,12 +132,12 @@ func deltaFromWire(raw []byte, lim Limits) (Body, Verdict) {
 		return nil, malformed
 	case !finite(float64(w.Speed)), !finite(float64(w.Loss)):
 		return nil, Verdict{Reject, ReasonNonFinite}
-	case math.Signbit(float64(w.Speed)):
+	case math.Signbit(float64(w.Speed)), !(w.Rate >= 0 && w.Rate <= 1), math.Signbit(float64(w.Rate)):
 		return nil, malformed
 	}
 	d := &Delta{
 		Part: Part(w.Part), Fragment: w.Fragment, Round: w.Round, Base: w.Base, Version: w.Version, Age: w.Age, Steps: w.Steps, Samples: w.Samples,
-		Speed: w.Speed, Loss: w.Loss, Mixed: fromMarks(w.Mixed), Refused: fromRefusals(w.Refused), Codec: w.Codec, Len: w.Len,
+		Speed: w.Speed, Loss: w.Loss, Degree: w.Degree, Rate: w.Rate, Mixed: fromMarks(w.Mixed), Refused: fromRefusals(w.Refused), Codec: w.Codec, Len: w.Len,
 	}
 	if len(w.To) > 0 {
 		d.To = w.To
@@ -153,7 +159,7 @@ func deltaFromWire(raw []byte, lim Limits) (Body, Verdict) {
 
 func deltaSize(d *Delta) int {
 	n := 1 + number(uint64(d.Part)) + number(uint64(d.Fragment)) + number(d.Round) + number(d.Base) + number(d.Version) + number(d.Age) + number(d.Steps) +
-		number(d.Samples) + 5 + 5
+		number(d.Samples) + 5 + 5 + number(uint64(d.Degree)) + 5
 	n += peersSize(d.To) + head(len(d.Mixed)) + marksSize(d.Mixed) + refusalsSize(d.Refused)
 	n += head(len(d.Codec)) + len(d.Codec) + number(uint64(d.Len)) + head(len(d.Pieces))
 	for _, p := range d.Pieces {

@@ -17,6 +17,7 @@ func TestEveryDeltaComesBackAsItWasSealed(t *testing.T) {
 			Round: rapid.Uint64().Draw(t, "round"), Base: rapid.Uint64().Draw(t, "base"), Version: rapid.Uint64().Draw(t, "version"), Age: rapid.Uint64().Draw(t, "age"),
 			Steps: rapid.Uint64().Draw(t, "steps"), Samples: rapid.Uint64().Draw(t, "samples"),
 			Speed: float32(rapid.Float64Range(0, 1e30).Draw(t, "speed")), Loss: float32(rapid.Float64Range(-1e30, 1e30).Draw(t, "loss")),
+			Degree: rapid.Uint32().Draw(t, "degree"), Rate: float32(rapid.Float64Range(0, 1).Draw(t, "rate")),
 			Codec: rapid.StringN(0, 10, 40).Draw(t, "codec"), Len: rapid.Uint32().Draw(t, "len"),
 		}
 		for i := range rapid.ByteRange(0, 20).Draw(t, "peers") {
@@ -66,6 +67,8 @@ func TestADeltaThatNoHonestNodeSendsIsRejected(t *testing.T) {
 		{"codec name too long", func(d *Delta) { d.Codec = strings.Repeat("x", 65) }, malformed},
 		{"negative speed", func(d *Delta) { d.Speed = -1 }, malformed},
 		{"speed NaN", func(d *Delta) { d.Speed = float32(math.NaN()) }, Verdict{Reject, ReasonNonFinite}},
+		{"rate above 1", func(d *Delta) { d.Rate = 1.5 }, malformed},
+		{"rate NaN", func(d *Delta) { d.Rate = float32(math.NaN()) }, malformed},
 		{"loss infinite", func(d *Delta) { d.Loss = float32(math.Inf(1)) }, Verdict{Reject, ReasonNonFinite}},
 		{"receiver twice", func(d *Delta) { d.To = []PeerID{id(3), id(3)} }, malformed},
 		{"too many receivers", func(d *Delta) { d.To = make([]PeerID, 65) }, malformed},

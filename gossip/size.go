@@ -11,7 +11,7 @@ func SealedSize(m *Message, inline bool, forward ...int) int {
 	case *Delta:
 		body, signature = deltaSize(b), 2+64
 	case *Request:
-		body = 1 + number(uint64(b.Part)) + number(uint64(b.Fragment))
+		body = 1 + number(uint64(b.Part)) + number(uint64(b.Fragment)) + number(b.Since)
 	case *Leave:
 		body, signature = 1, 2+64
 	case *Digest:

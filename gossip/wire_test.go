@@ -42,11 +42,11 @@ func examples(t testing.TB) map[string]*Message {
 			Codec: "bf16", Len: 50890, Blob: BlobID(id(9)), Size: 101780,
 		}},
 		"delta": {Run: run, Author: s.ID(), Seq: 9, Body: &Delta{
-			Part: PartGradient, Fragment: 2, Round: 5, Base: 0x1234, Version: 0x1235, Age: 400, Steps: 100, Samples: 1600, Speed: 12.5, Loss: 0.25,
+			Part: PartGradient, Fragment: 2, Round: 5, Base: 0x1234, Version: 0x1235, Age: 400, Steps: 100, Samples: 1600, Speed: 12.5, Loss: 0.25, Degree: 4, Rate: 0.5,
 			To: []PeerID{id(2)}, Mixed: []Mark{{id(2), 5}}, Refused: []Refusal{{id(3), 6, RefusedStale}},
 			Codec: "int8", Len: 50890, Pieces: []Piece{{Inline: []byte{1, 2}, Size: 2}, {Blob: BlobID(id(9)), Size: 25445}},
 		}},
-		"request": {Run: run, Author: s.ID(), Body: &Request{Part: PartState, Fragment: 1}},
+		"request": {Run: run, Author: s.ID(), Body: &Request{Part: PartState, Fragment: 1, Since: 9}},
 		"leave":   {Run: run, Author: s.ID(), Seq: 9, Body: &Leave{}},
 		"digest":  {Run: run, Author: s.ID(), Body: &Digest{Known: []Mark{{id(2), 5}, {id(3), 6}}, Reply: true}},
 	}

@@ -57,6 +57,7 @@ type (
 		Steps   uint64  // local steps done; 0 stands for as many as were asked for
 		Samples uint64  // examples seen
 		Loss    float64 // mean training loss; not finite if training diverged
+		Work    float64 // sum of the learning rates of the steps
 	}
 
 	// Encoded ends an EncodeJob: the vector can now be announced, and is served if it is a blob.
@@ -187,6 +188,7 @@ type TrainJob struct {
 	Step   uint64 // number of the first step of this node: the position in its data
 	Age    uint64 // local steps that went into Params, here or elsewhere
 	Steps  uint64 // 0 is one pass over the node's data, whose last batch may be smaller
+	Shift  VecRef // added to every gradient before the optimizer sees it; 0 is none
 	Out    VecRef // new parameters
 	OutOpt VecRef // new optimizer state
 }
@@ -311,12 +313,13 @@ const (
 	StatMixed     StatKind = "mixed"     // Value: contributions besides the own one
 	StatEvaluated StatKind = "evaluated" // Value: accuracy
 	StatSaved     StatKind = "saved"
-	StatSaveError StatKind = "save failed"         // Text: why
-	StatRefused   StatKind = "refused"             // Text: why; Peer: whose update
-	StatAdopted   StatKind = "adopted"             // Peer: whose model; this node was far behind
-	StatDiverged  StatKind = "diverged"            // training gave a loss or model that is not finite; it was undone
-	StatRepaired  StatKind = "repair served"       // Value: messages passed on
-	StatForgotten StatKind = "own message unknown" // Value: its number; the key is used twice, or the home is an old copy
+	StatSaveError StatKind = "save failed"           // Text: why
+	StatRefused   StatKind = "refused"               // Text: why; Peer: whose update
+	StatAdopted   StatKind = "adopted"               // Peer: whose model; this node was far behind
+	StatDiverged  StatKind = "diverged"              // training gave a loss or model that is not finite; it was undone
+	StatRepaired  StatKind = "repair served"         // Value: messages passed on
+	StatHalved    StatKind = "consensus step halved" // Value: what it is now; models and public copies ran away from each other
+	StatForgotten StatKind = "own message unknown"   // Value: its number; the key is used twice, or the home is an old copy
 	StatJoined    StatKind = "member joined"
 	StatLeft      StatKind = "member left"
 	StatCell      StatKind = "cell entered" // Value: its number

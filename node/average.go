@@ -15,16 +15,17 @@ type AverageConfig struct {
 	// Mix is a rule of package mixing, or "push-sum".
 	Mix string
 
-	// Exchange is [Announce], the default, or [Push].
+	// Exchange is [Announce], the default, [Push] or [Copies].
 	Exchange string
-	Push     PushConfig // for the exchange Push
+	Push     PushConfig   // for the exchange Push
+	Copies   CopiesConfig // for the exchange Copies
 
 	// Steps is the number of local steps in a round. More steps cost fewer bytes for each step and let nodes with
 	// different data drift further apart between mixes. 0 is one pass over the node's data.
 	Steps uint64
 
 	// Degree is how many peers a node mixes with in a round, and so how many vectors it pulls: its inbound traffic is
-	// at most Degree vectors a round however large the run is.
+	// at most Degree vectors a round however large the run is. With Copies it is how many neighbours it has.
 	Degree int
 
 	// SaveEvery and EvaluateEvery are in rounds. SaveEvery 1 loses at most one round in a crash. EvaluateEvery 0 never
@@ -44,8 +45,10 @@ func (a *AverageConfig) validate() error {
 	case "", Announce:
 	case Push:
 		errs = append(errs, a.Push.validate(a.Mix))
+	case Copies:
+		errs = append(errs, a.Copies.validate(a.Mix))
 	default:
-		errs = append(errs, fmt.Errorf("exchange is %q: must be %s or %s", a.Exchange, Announce, Push))
+		errs = append(errs, fmt.Errorf("exchange is %q: must be %s, %s or %s", a.Exchange, Announce, Push, Copies))
 	}
 	if a.Degree < 1 || a.Degree > maxDegree {
 		errs = append(errs, fmt.Errorf("degree is %d: must be 1 to %d", a.Degree, maxDegree))

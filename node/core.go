@@ -146,18 +146,24 @@ func New(cfg Config, from State) (*Core, error) {
 		c.mode = pausing
 	}
 	c.ownSeq.Store(c.seq)
-	c.repairs = cfg.Average.Exchange != Push
+	c.repairs = cfg.Average.Exchange != Push && cfg.Average.Exchange != Copies
 	c.roster.seed = cfg.Rand.Uint64()
 	c.roster.rebuild(0, nil)
 	c.cell.Store(uint64(gossip.Cell(cfg.Self, 0, cfg.Cells)))
-	switch cfg.Method {
-	case "average":
+	switch {
+	case cfg.Method == "average" && cfg.Average.Exchange == Copies:
+		m, err := newCopies(&c.cfg, from)
+		if err != nil {
+			return nil, fmt.Errorf("method average: %w", err)
+		}
+		c.method = m
+	case cfg.Method == "average":
 		m, err := newAverage(&c.cfg, from)
 		if err != nil {
 			return nil, fmt.Errorf("method average: %w", err)
 		}
 		c.method = m
-	case "outer":
+	case cfg.Method == "outer":
 		m, err := newOuter(cfg, from)
 		if err != nil {
 			return nil, fmt.Errorf("method outer: %w", err)

@@ -11,7 +11,7 @@
 //
 // # How a node works
 //
-// A [Method] decides what is learned; this build has average. The Core around it keeps the roster of authors with the
+// A [Method] decides what is learned; this build has average and outer. The Core around it keeps the roster of authors with the
 // newest message of each, guards against replay, numbers and persists its own messages, and repairs what gossip lost
 // by exchanging digests with one random peer at a time. Nobody waits for a round of somebody else: a node mixes what
 // has arrived when its own local steps are done.

@@ -33,6 +33,8 @@ type member struct {
 	heardAt  Instant // when update came, or when the peer was first seen
 	interval Instant // smoothed time between its updates; 0 before the second one
 
+	avoidUntil Instant // it does not want this node as a neighbour; see type copies
+
 	taken uint64 // sequence number of its newest update that this node tried to mix in
 	score float64
 

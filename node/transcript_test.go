@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"math"
@@ -12,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	compare "github.com/google/go-cmp/cmp"
 
 	"starling/gossip"
 	"starling/mixing"
@@ -40,7 +41,7 @@ func TestTranscripts(t *testing.T) {
 				}
 				return
 			}
-			if d := cmp.Diff(string(want), got); d != "" {
+			if d := compare.Diff(string(want), got); d != "" {
 				t.Errorf("%s (-want +got):\n%s", f, d)
 			}
 		})
@@ -52,6 +53,8 @@ type script struct {
 	core *Core
 	now  Instant
 	jobs map[string]JobID // the newest job of each kind; fetches by author
+
+	mixes, fetches []JobID // under way, in their order, for transcripts of several at a time
 }
 
 func newScript(t *testing.T) *script { return &script{t: t, jobs: make(map[string]JobID)} }
@@ -101,7 +104,7 @@ func (s *script) command(cmd string) string {
 	}
 	switch words[0] {
 	case "node":
-		cfg := testConfig(peer("A"))
+		cfg := testConfig(peer(cmp.Or(args["self"], "A")))
 		cfg.Average.Mix = "mean"
 		if m := args["mix"]; m != "" {
 			cfg.Average.Mix = m
@@ -113,6 +116,10 @@ func (s *script) command(cmd string) string {
 		if every := num("push", 0); every > 0 {
 			cfg.Average.Exchange, cfg.Average.Steps = Push, 0
 			cfg.Average.Push = PushConfig{Every: Instant(every * 1e9), Deviation: Instant(every * 1e8)}
+		}
+		if gamma := num("gamma", 0); gamma > 0 {
+			cfg.Average.Mix, cfg.Average.Exchange = "metropolis", Copies
+			cfg.Average.Copies = CopiesConfig{Gamma: gamma, Damp: 1, Beta: num("beta", 0), Common: num("common", 1) != 0}
 		}
 		cfg.Paused = num("paused", 0) != 0
 		core, err := New(cfg, State{
@@ -179,7 +186,7 @@ func (s *script) command(cmd string) string {
 		}
 		return s.step(ev)
 	case "trained":
-		return s.step(Trained{Job: s.jobs["train"], Steps: uint64(num("steps", 0)), Samples: 320, Loss: num("loss", 0.5)})
+		return s.step(Trained{Job: s.jobs["train"], Work: num("work", 0.5), Steps: uint64(num("steps", 0)), Samples: 320, Loss: num("loss", 0.5)})
 	case "encoded":
 		return s.step(Encoded{Job: s.jobs["encode"], Payload: gossip.Piece{Inline: []byte("xx"), Size: 2}})
 	case "mixed":
@@ -210,8 +217,7 @@ func (s *script) command(cmd string) string {
 		}
 		return b.String()
 	}
-	s.t.Fatalf("unknown command %q", cmd)
-	return ""
+	return s.copiesCommand(cmd, words[0], names, num)
 }
 
 func testConfig(self PeerID) Config {
@@ -238,12 +244,14 @@ func (s *script) step(ev Event) string {
 	b := s.core.Step(s.now, ev)
 	for _, j := range b.Fetch {
 		s.jobs["fetch "+name(j.Author)] = j.Job
+		s.fetches = append(s.fetches, j.Job)
 	}
 	for _, j := range b.Train {
 		s.jobs["train"] = j.Job
 	}
 	for _, j := range b.Mix {
 		s.jobs["mix"] = j.Job
+		s.mixes = append(s.mixes, j.Job)
 	}
 	for _, j := range b.Encode {
 		s.jobs["encode"] = j.Job
@@ -280,7 +288,13 @@ func describe(b *Batch) string {
 		switch d := e.Msg.Body.(type) {
 		case *gossip.Digest:
 			line("send %s digest %s reply=%v", name(e.To), marks(d.Known), d.Reply)
+		case *gossip.Request:
+			line("ask %s for %s since #%d", name(e.To), parts[d.Part], d.Since)
 		case *gossip.Repair:
+			if delta, ok := e.Forward[0].Body.(*gossip.Delta); ok {
+				line("send %s %s", name(e.To), deltaText(e.Forward, delta))
+				continue
+			}
 			var f []string
 			for _, m := range e.Forward {
 				f = append(f, fmt.Sprintf("%s#%d", name(m.Author), m.Seq))
@@ -302,7 +316,11 @@ func describe(b *Batch) string {
 			line("train v%d v%d an epoch from step %d into v%d v%d", j.Params, j.Opt, j.Step, j.Out, j.OutOpt)
 			continue
 		}
-		line("train v%d v%d steps %d..%d into v%d v%d", j.Params, j.Opt, j.Step, j.Step+j.Steps-1, j.Out, j.OutOpt)
+		shift := ""
+		if j.Shift != 0 {
+			shift = fmt.Sprintf(" along v%d", j.Shift)
+		}
+		line("train v%d v%d%s steps %d..%d into v%d v%d", j.Params, j.Opt, shift, j.Step, j.Step+j.Steps-1, j.Out, j.OutOpt)
 	}
 	for _, j := range b.Mix {
 		var in []string
@@ -315,16 +333,19 @@ func describe(b *Batch) string {
 		for _, t := range j.Terms {
 			in = append(in, fmt.Sprintf("%+.4g v%d", t.Coef, t.Vec))
 		}
+		for _, s := range j.Spans {
+			in = append(in, spanText(s))
+		}
 		line("mix %s [%s] into v%d", j.Rule, strings.Join(in, ", "), j.Out)
 	}
 	for _, j := range b.Encode {
-		line("encode v%d", j.Vec)
+		line("encode v%d%s", j.Vec, piecesText(j))
 	}
 	for _, j := range b.Evaluate {
 		line("evaluate v%d", j.Params)
 	}
 	for _, j := range b.Save {
-		line("save round=%d age=%d step=%d v%d v%d", j.State.Round, j.State.Age, j.State.Step, j.State.Params, j.State.Opt)
+		line("save round=%d age=%d step=%d v%d v%d%s", j.State.Round, j.State.Age, j.State.Step, j.State.Params, j.State.Opt, kept(j.State))
 	}
 	if len(b.Release) > 0 {
 		line("release %v", slices.Sorted(slices.Values(b.Release)))

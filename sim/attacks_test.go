@@ -23,9 +23,9 @@ type countedWorker struct {
 	of *counted
 }
 
-func (w countedWorker) Train(n int, job node.TrainJob, params, opt, out, outOpt []float32) node.Trained {
+func (w countedWorker) Train(n int, job node.TrainJob, params, opt, shift, out, outOpt []float32) node.Trained {
 	w.of.trained[n].Add(1)
-	return w.quadratic.Train(n, job, params, opt, out, outOpt)
+	return w.quadratic.Train(n, job, params, opt, shift, out, outOpt)
 }
 
 // attacked runs eight nodes of which two attack, and returns how far the honest ones are from the optimum on average.

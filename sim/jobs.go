@@ -26,7 +26,7 @@ type job struct {
 	mix    *node.MixJob   // likewise
 	vecs   compute.Vectors
 	pieces *pieces // of a vector that is encoded in parts
-	in     [2][]float32
+	in     [3][]float32
 	out    [2][]float32
 
 	result   node.Event
@@ -57,7 +57,7 @@ func (j *job) claim() bool { return j.claimed.CompareAndSwap(false, true) }
 func (j *job) run(w Worker) {
 	switch j.kind {
 	case trainJob:
-		t := w.Train(j.node, *j.train, j.in[0], j.in[1], j.out[0], j.out[1])
+		t := w.Train(j.node, *j.train, j.in[0], j.in[1], j.in[2], j.out[0], j.out[1])
 		t.Job = j.train.Job
 		j.result = t
 	case mixJob:
@@ -255,6 +255,10 @@ func (w *World) train(h *host, t *node.TrainJob) {
 	j.in[0], j.in[1] = h.arena.Hold(t.Params), h.arena.Hold(t.Opt)
 	j.out[0] = h.arena.Alloc(t.Out, w.length)
 	j.refs = append(j.refs, t.Params, t.Opt, t.Out)
+	if t.Shift != 0 {
+		j.in[2] = h.arena.Hold(t.Shift)
+		j.refs = append(j.refs, t.Shift)
+	}
 	if w.optLength == 0 {
 		h.arena.Put(t.OutOpt, w.nothing.Share())
 	} else {

@@ -110,7 +110,7 @@ func TestDiLoCoOfPlainStepsIsTheMean(t *testing.T) {
 	zero := make([]float32, task.Len())
 	for n := range cfg.Nodes {
 		out := make([]float32, task.Len())
-		task.Train(n, node.TrainJob{Steps: 12}, zero, []float32{0}, out, []float32{0})
+		task.Train(n, node.TrainJob{Steps: 12}, zero, []float32{0}, nil, out, []float32{0})
 		for j, x := range out {
 			want[j] += float64(x) / 4
 		}

@@ -52,8 +52,8 @@ type programWorker struct {
 	task *program
 }
 
-func (w programWorker) Train(n int, job node.TrainJob, params, opt, out, outOpt []float32) node.Trained {
-	return w.Worker.Train(context.Background(), w.task.nodes[n], job, params, opt, out, outOpt)
+func (w programWorker) Train(n int, job node.TrainJob, params, opt, shift, out, outOpt []float32) node.Trained {
+	return w.Worker.Train(context.Background(), w.task.nodes[n], job, params, opt, shift, out, outOpt)
 }
 
 func (w programWorker) Gradient(n int, step uint64, params, grad []float32) (float64, uint64) {

@@ -18,6 +18,7 @@ import (
 type quadratic struct {
 	points [][]float32
 	rate   float32
+	codec  codec.Codec // nil is fp32
 }
 
 func newQuadratic(nodes, dim int) *quadratic {
@@ -36,10 +37,15 @@ func (q *quadratic) Len() int     { return len(q.points[0]) }
 func (q *quadratic) OptLen() int  { return 1 }
 func (q *quadratic) Tensors() int { return 1 }
 
-func (q *quadratic) Codec() string { return "fp32" }
+func (q *quadratic) Codec() string {
+	if q.codec != nil {
+		return q.codec.Name()
+	}
+	return "fp32"
+}
 
 func (q *quadratic) MaxPayload() uint64    { return 4 * uint64(q.Len()) }
-func (q *quadratic) Plain() (uint64, bool) { return q.MaxPayload(), true }
+func (q *quadratic) Plain() (uint64, bool) { return q.MaxPayload(), q.codec == nil }
 func (q *quadratic) Common() bool          { return true }
 func (q *quadratic) Pass(int) uint64       { return 5 }
 func (q *quadratic) Worker() Worker        { return q }
@@ -73,27 +79,42 @@ func (q *quadratic) EncodePieces(n int, job node.EncodeJob, e compute.Encoding) 
 	if err != nil {
 		return nil, 0, err
 	}
-	return compute.EncodePieces(c, job, e, func() uint64 { return 1 })
+	if q.codec != nil && !job.Plain {
+		c = q.codec
+	}
+	seed := uint64(job.Job) << 16
+	return compute.EncodePieces(c, job, e, func() uint64 {
+		seed++
+		return seed
+	})
 }
 
 func (q *quadratic) Feedback() bool { return false }
 
-func (q *quadratic) Decode(dst []float32, _ string, b []byte) error {
+func (q *quadratic) Decode(dst []float32, name string, b []byte) error {
+	if q.codec != nil && name == q.codec.Name() {
+		return q.codec.Decode(dst, b)
+	}
 	for j := range dst {
 		dst[j] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*j:]))
 	}
 	return nil
 }
 
-func (q *quadratic) Train(n int, job node.TrainJob, params, opt, out, outOpt []float32) node.Trained {
+func (q *quadratic) Train(n int, job node.TrainJob, params, opt, shift, out, outOpt []float32) node.Trained {
 	copy(out, params)
 	copy(outOpt, opt)
 	p := q.points[n%len(q.points)]
 	t := node.Trained{Steps: cmp.Or(job.Steps, 5)}
 	for range t.Steps {
 		for j := range out {
-			out[j] += float32(q.rate * (p[j] - out[j]))
+			g := out[j] - p[j]
+			if shift != nil {
+				g += shift[j]
+			}
+			out[j] -= float32(q.rate * g)
 		}
+		t.Work += float64(q.rate)
 	}
 	for j := range out {
 		d := float64(out[j] - p[j])

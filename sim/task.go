@@ -40,7 +40,7 @@ type Task interface {
 // A Worker does the arithmetic of the nodes of a task, one job at a time. Results must not depend on which worker does a job. It
 // must not be used concurrently.
 type Worker interface {
-	Train(n int, job node.TrainJob, params, opt, out, outOpt []float32) node.Trained
+	Train(n int, job node.TrainJob, params, opt, shift, out, outOpt []float32) node.Trained
 	// Gradient writes the gradient of one step, counted from 0, of node n and returns its loss and number of examples. The
 	// simulation does not ask for it: it is for references that are data-parallel.
 	Gradient(n int, step uint64, params, grad []float32) (loss float64, samples uint64)

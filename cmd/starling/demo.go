@@ -81,7 +81,8 @@ Ctrl-C stops all of them.`,
 	f.StringVar(&m.Data.Split, "split", m.Data.Split, "how MNIST is divided: iid, dirichlet:A, shards:K, contiguous")
 	f.StringVar(&m.Model, "model", m.Model, "softmax, or mlp: and the widths of the hidden layers")
 	f.StringVar(&m.Init, "init", m.Init, "independent: every node starts from its own parameters; common: all from the same")
-	f.StringVar(&m.Method.Exchange, "exchange", m.Method.Exchange, "announce: nodes tell all, who pull what they want; push: they send to one peer at a time")
+	f.StringVar(&m.Method.Exchange, "exchange", m.Method.Exchange, "announce: nodes tell all, who pull what they want; push: they send to one peer at a time; copies: they send a few what has changed")
+	f.StringVar(&m.Method.Public.Correct, "correct", m.Method.Public.Correct, "none, scafcom, scallion: for nodes whose data differ; only with --exchange copies")
 	f.DurationVar(&m.Method.Wake.Period, "wake", m.Method.Wake.Period, "mean time between two pushes of a node; only with --exchange push")
 	f.Var(stepsFlag{&m.Method.Steps}, "steps", "local steps a round, or epoch: one pass over the node's data")
 	f.StringVar(&m.Optimizer, "optimizer", m.Optimizer, "of the local steps")
@@ -111,7 +112,7 @@ func (f stepsFlag) Type() string { return "steps" }
 func checkDemo(m manifest.Manifest, nodes, kills int, timeout time.Duration) error {
 	flags := map[string]string{
 		"method.name": "method", "method.outer": "outer", "method.mix": "mix", "method.steps": "steps", "method.exchange": "exchange",
-		"method.wake.period": "wake", "data.split": "split", "evaluate.target": "target",
+		"method.public.correct": "correct", "method.wake.period": "wake", "data.split": "split", "evaluate.target": "target",
 	}
 	var errs []error
 	if nodes < 1 || nodes > demo.MaxNodes {

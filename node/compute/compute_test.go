@@ -52,7 +52,7 @@ func TestTrainingIsAFunctionOfSeedNodeAndStep(t *testing.T) {
 		at := uint64(0)
 		for _, n := range cuts {
 			np, no := make([]float32, s.Len()), make([]float32, s.OptLen())
-			got := s.Train(t.Context(), s.node, node.TrainJob{Job: 9, Step: at, Steps: n}, p, o, np, no)
+			got := s.Train(t.Context(), s.node, node.TrainJob{Job: 9, Step: at, Steps: n}, p, o, nil, np, no)
 			if got.Job != 9 || got.Steps != n || got.Samples != 16*n || math.IsNaN(got.Loss) {
 				t.Fatalf("%d steps: %+v", n, got)
 			}
@@ -94,7 +94,7 @@ func TestAPassEndsWithASmallerBatch(t *testing.T) {
 	rows := s.node.Rows()
 	params, opt := s.init()
 	out, outOpt := make([]float32, s.Len()), make([]float32, s.OptLen())
-	got := s.Train(t.Context(), s.node, node.TrainJob{Step: 400}, params, opt, out, outOpt)
+	got := s.Train(t.Context(), s.node, node.TrainJob{Step: 400}, params, opt, nil, out, outOpt)
 	if want := uint64(rows+15) / 16; rows != 3000 || got.Steps != want || got.Samples != uint64(rows) {
 		t.Errorf("a pass over %d rows: %+v, want %d steps", rows, got, want)
 	}
@@ -107,7 +107,7 @@ func TestANodeWithoutRowsDoesNothing(t *testing.T) {
 	params[5] = 5
 	out, outOpt := make([]float32, s.Len()), make([]float32, s.OptLen())
 	for _, steps := range []uint64{0, 3} {
-		got := s.Train(t.Context(), empty, node.TrainJob{Job: 4, Steps: steps}, params, opt, out, outOpt)
+		got := s.Train(t.Context(), empty, node.TrainJob{Job: 4, Steps: steps}, params, opt, nil, out, outOpt)
 		if got != (node.Trained{Job: 4}) || !slices.Equal(out, params) {
 			t.Errorf("%d steps: %+v", steps, got)
 		}
@@ -120,12 +120,12 @@ func TestADivergedModelIsSaid(t *testing.T) {
 	s := build(t, m, Options{}, 0, 0)
 	params, opt := s.init()
 	out, outOpt := make([]float32, s.Len()), make([]float32, s.OptLen())
-	if got := s.Train(t.Context(), s.node, node.TrainJob{Steps: 20}, params, opt, out, outOpt); !math.IsNaN(got.Loss) && !math.IsInf(got.Loss, 0) {
+	if got := s.Train(t.Context(), s.node, node.TrainJob{Steps: 20}, params, opt, nil, out, outOpt); !math.IsNaN(got.Loss) && !math.IsInf(got.Loss, 0) {
 		t.Errorf("loss %g", got.Loss)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got := s.Train(ctx, s.node, node.TrainJob{Steps: 20}, params, opt, out, outOpt); got.Samples != 0 || !math.IsNaN(got.Loss) {
+	if got := s.Train(ctx, s.node, node.TrainJob{Steps: 20}, params, opt, nil, out, outOpt); got.Samples != 0 || !math.IsNaN(got.Loss) {
 		t.Errorf("told to stop: %+v", got)
 	}
 }
@@ -211,7 +211,7 @@ func TestManyNodesLearnByGossip(t *testing.T) {
 				t.Fatal(err)
 			}
 			ages[i] = max(ages[i], ages[from])
-			got := s.Train(t.Context(), n, node.TrainJob{Step: uint64(round * n.Rows()), Age: ages[i]}, mixed, nil, models[i], nil)
+			got := s.Train(t.Context(), n, node.TrainJob{Step: uint64(round * n.Rows()), Age: ages[i]}, mixed, nil, nil, models[i], nil)
 			if got.Steps != uint64(n.Rows()) || n.Rows() < 4 || n.Rows() > 5 {
 				t.Fatalf("%+v on %d rows", got, n.Rows())
 			}
@@ -253,7 +253,7 @@ func TestResultsDoNotDependOnTheWorker(t *testing.T) {
 					t.Fatal(err)
 				}
 				outs[k] = make([]float32, p.Len())
-				w.Train(t.Context(), n, node.TrainJob{Step: 17, Steps: steps}, params, opt, outs[k], make([]float32, p.OptLen()))
+				w.Train(t.Context(), n, node.TrainJob{Step: 17, Steps: steps}, params, opt, nil, outs[k], make([]float32, p.OptLen()))
 			}
 			if !slices.Equal(outs[0], outs[1]) {
 				t.Fatalf("node %d: %d steps differ on a fresh worker", i, steps)
@@ -272,8 +272,8 @@ func TestJobsCostNoMemoryInTheLongRun(t *testing.T) {
 		mix.In[0].Stats = make([]gossip.TensorStat, s.Tensors())
 		terms := node.MixJob{Terms: []node.Term{{Vec: 1, Coef: 2}, {Vec: 2, Coef: -0.5}}}
 		for what, job := range map[string]func(){
-			"train":    func() { s.Train(t.Context(), s.node, node.TrainJob{Steps: 3}, params, opt, out, outOpt) },
-			"pass":     func() { s.Train(t.Context(), s.node, node.TrainJob{Age: 5}, params, opt, out, outOpt) },
+			"train":    func() { s.Train(t.Context(), s.node, node.TrainJob{Steps: 3}, params, opt, nil, out, outOpt) },
+			"pass":     func() { s.Train(t.Context(), s.node, node.TrainJob{Age: 5}, params, opt, nil, out, outOpt) },
 			"evaluate": func() { s.Evaluate(t.Context(), params) },
 			"mix":      func() { _, _ = s.Mix(mix, held, out) },
 			"terms":    func() { _, _ = s.Mix(terms, held, out) },
@@ -295,7 +295,7 @@ func BenchmarkPegasosPass(b *testing.B) {
 	step := uint64(0)
 	b.ReportAllocs()
 	for b.Loop() {
-		s.Train(b.Context(), s.node, node.TrainJob{Step: step, Age: step}, params, opt, out, nil)
+		s.Train(b.Context(), s.node, node.TrainJob{Step: step, Age: step}, params, opt, nil, out, nil)
 		params, out = out, params
 		step += 4
 	}
@@ -349,6 +349,47 @@ func BenchmarkMLPPass(b *testing.B) {
 	out, outOpt := make([]float32, s.Len()), make([]float32, s.OptLen())
 	b.ReportAllocs()
 	for b.Loop() {
-		s.Train(b.Context(), s.node, node.TrainJob{}, params, opt, out, outOpt)
+		s.Train(b.Context(), s.node, node.TrainJob{}, params, opt, nil, out, outOpt)
+	}
+}
+
+// A shift is a gradient of its own: with plain steps its effect is minus the sum of the learning rates, which a job tells.
+func TestAShiftIsAddedToEveryGradient(t *testing.T) {
+	m := softmax()
+	m.Optimizer = "sgd:lr=0.1,schedule=cosine,total=40"
+	s := build(t, m, Options{}, 7, 3)
+	params, opt := s.init()
+	shift := make([]float32, s.Len())
+	const one = 3
+	shift[one] = 0.25
+	plain, moved := make([]float32, s.Len()), make([]float32, s.Len())
+	job := node.TrainJob{Step: 10, Steps: 1}
+	a := s.Train(t.Context(), s.node, job, params, opt, nil, plain, nil)
+	b := s.Train(t.Context(), s.node, job, params, opt, shift, moved, nil)
+	if a.Work != b.Work || !(a.Work > 0.05 && a.Work < 0.1) {
+		t.Errorf("work is %g and %g", a.Work, b.Work)
+	}
+	for i := range plain {
+		want := -float64(b.Work * float64(shift[i]))
+		if got := float64(moved[i]) - float64(plain[i]); math.Abs(got-want) > 1e-7 {
+			t.Fatalf("parameter %d has moved by %g, want %g", i, got, want)
+		}
+	}
+	if c := s.Train(t.Context(), s.node, node.TrainJob{Step: 0, Steps: 4}, params, opt, nil, plain, nil); !(c.Work > 0.39 && c.Work < 0.4) {
+		t.Errorf("the work of four steps at the beginning is %g, want a little less than 0.4", c.Work)
+	}
+}
+
+func TestWhatCopiesAreSetToSuitsTheCodec(t *testing.T) {
+	m := softmax()
+	m.Method.Exchange, m.Method.Mix, m.Codec = manifest.Copies, "metropolis", "randk:0.1,int8,unbiased"
+	m.Method.Public.Correct = manifest.Scallion
+	got := build(t, m, Options{}, 1, 0).Copies()
+	if !(got.Gamma > 0.29 && got.Gamma < 0.31) || !(got.Damp > 0.09 && got.Damp < 0.1) || got.Beta != 0.1 || !got.Common {
+		t.Errorf("%+v", got)
+	}
+	m.Codec, m.Method.Public = "fp32", manifest.Public{Correct: manifest.Scafcom, Gamma: 0.5}
+	if got := build(t, m, Options{}, 1, 0).Copies(); got != (node.CopiesConfig{Gamma: 0.5, Damp: 1, Beta: 0.2, Common: true}) {
+		t.Errorf("%+v", got)
 	}
 }

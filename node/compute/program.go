@@ -16,6 +16,7 @@ import (
 
 	"starling/gossip/codec"
 	"starling/mixing"
+	"starling/mixing/track"
 	"starling/node"
 	"starling/node/data"
 	"starling/node/manifest"
@@ -214,6 +215,16 @@ func (p *Program) named(name string) codec.Codec {
 
 // Feedback reports whether what the codec loses has to be kept and sent later.
 func (p *Program) Feedback() bool { return p.lossy && !p.codec.Unbiased() }
+
+// Copies returns how the exchange copies is to be set for the manifest and its codec.
+func (p *Program) Copies() node.CopiesConfig {
+	m, class := p.manifest.Method.Public, codec.ClassOf(p.codec)
+	gamma := m.Gamma
+	if gamma == 0 {
+		gamma = track.DefaultGamma(class.Quantizer, class.Kept)
+	}
+	return node.CopiesConfig{Gamma: gamma, Damp: class.Contraction(), Beta: m.Tracks(), Common: p.Common()}
+}
 
 // A Node is what the jobs of one node need beside the program. It takes some 70 bytes; rows lie in the program. It must not be
 // used by two jobs at the same time.

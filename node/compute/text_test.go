@@ -47,7 +47,7 @@ func TestALanguageModelIsTrainedAndMeasuredByTheByte(t *testing.T) {
 		t.Errorf("the first parameters have a loss of %g nats and %g right; a byte has %g", first, before, math.Log(256))
 	}
 	job := node.TrainJob{Job: 3, Step: 10, Steps: 60}
-	got := s.Train(t.Context(), s.node, job, params, opt, out, outOpt)
+	got := s.Train(t.Context(), s.node, job, params, opt, nil, out, outOpt)
 	if got.Steps != 60 || got.Samples != 60*8 || math.IsNaN(got.Loss) {
 		t.Errorf("60 steps of 8 windows: %+v", got)
 	}
@@ -56,11 +56,11 @@ func TestALanguageModelIsTrainedAndMeasuredByTheByte(t *testing.T) {
 		t.Errorf("after training the loss is %g nats a byte, and %g are right", loss, accuracy)
 	}
 	again, againOpt := make([]float32, s.Len()), make([]float32, s.OptLen())
-	alone.Train(t.Context(), alone.node, job, params, opt, again, againOpt)
+	alone.Train(t.Context(), alone.node, job, params, opt, nil, again, againOpt)
 	if !slices.Equal(out, again) || !slices.Equal(outOpt, againOpt) {
 		t.Error("a part that is read alone is trained on to other parameters")
 	}
-	pass := s.Train(t.Context(), s.node, node.TrainJob{}, params, opt, out, outOpt)
+	pass := s.Train(t.Context(), s.node, node.TrainJob{}, params, opt, nil, out, outOpt)
 	if rows := s.node.Rows(); pass.Samples != uint64(rows) || rows < 250 {
 		t.Errorf("a pass over %d windows: %+v", rows, pass)
 	}

@@ -54,10 +54,11 @@ func (w *Worker) reserve(rows int) {
 	}
 }
 
-// Train does the local steps of a job from params and opt and writes the results to out and outOpt. The loss is the mean over
+// Train does the local steps of a job from params and opt and writes the results to out and outOpt. Shift, if it is not nil, is added
+// to every gradient. The loss is the mean over
 // the steps; it is not a number if training diverged. A node without rows does no steps. Train ends early, with a result of no
 // use, when ctx ends.
-func (w *Worker) Train(ctx context.Context, n *Node, job node.TrainJob, params, opt, out, outOpt []float32) node.Trained {
+func (w *Worker) Train(ctx context.Context, n *Node, job node.TrainJob, params, opt, shift, out, outOpt []float32) node.Trained {
 	copy(out, params)
 	copy(outOpt, opt)
 	t := node.Trained{Job: job.Job}
@@ -78,12 +79,16 @@ func (w *Worker) Train(ctx context.Context, n *Node, job node.TrainJob, params, 
 		}
 		x, y := w.batch(n, job, i)
 		t.Loss += w.model.Gradient(w.grad, out, x, y) / float64(steps)
+		if shift != nil {
+			kernel.Add(shift, w.grad)
+		}
 		at := optim.Context{Step: job.Step + i, Age: job.Age + i, LR: w.program.optimizer.Rate(job.Step + i)}
 		if err := w.program.optimizer.Step(out, w.grad, outOpt, at); err != nil {
 			t.Loss = math.NaN()
 			return t
 		}
 		t.Steps++
+		t.Work += at.LR
 		t.Samples += uint64(len(y) / w.program.labels)
 	}
 	if !kernel.Finite(out) {

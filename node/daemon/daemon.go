@@ -297,6 +297,7 @@ func (d *Daemon) restore(ctx context.Context) error {
 		Average: node.AverageConfig{
 			Mix: m.Method.Mix, Exchange: m.Method.Exchange, Steps: uint64(m.Method.Steps.Count), Degree: m.Method.Degree,
 			Push:      node.PushConfig{Every: node.Instant(m.Method.Wake.Period), Deviation: node.Instant(m.Method.Wake.Deviation)},
+			Copies:    d.program.Copies(),
 			SaveEvery: uint64(m.Checkpoint.Every), EvaluateEvery: uint64(m.Evaluate.Every),
 		},
 		Codec: d.program.Codec(), Len: d.program.Len(), Tensors: d.program.Tensors(), MaxPayload: d.program.MaxPayload(), Feedback: d.program.Feedback(),

@@ -278,8 +278,13 @@ func (s *stepper) compute(kind string, j job) {
 func (s *stepper) train(j node.TrainJob) {
 	params, opt := s.arena.Hold(j.Params), s.arena.Hold(j.Opt)
 	out, outOpt := s.arena.Alloc(j.Out, s.d.program.Len()), s.arena.Alloc(j.OutOpt, s.d.program.OptLen())
+	held := []node.VecRef{j.Params, j.Opt, j.Out, j.OutOpt}
+	var shift []float32
+	if j.Shift != 0 {
+		shift, held = s.arena.Hold(j.Shift), append(held, j.Shift)
+	}
 	s.compute(jobTrain, func(w *compute.Worker) {
-		s.report(w.Train(s.work, s.d.node, j, params, opt, out, outOpt), j.Params, j.Opt, j.Out, j.OutOpt)
+		s.report(w.Train(s.work, s.d.node, j, params, opt, shift, out, outOpt), held...)
 	})
 }
 

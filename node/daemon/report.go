@@ -23,7 +23,7 @@ type Report struct {
 	Started time.Time `json:"started"`
 
 	Method   string  `json:"method"`
-	Exchange string  `json:"exchange"` // of the manifest: announce or push
+	Exchange string  `json:"exchange"` // of the manifest: announce, push or copies
 	Phase    string  `json:"phase"`
 	Round    uint64  `json:"round"`
 	Age      uint64  `json:"age"`

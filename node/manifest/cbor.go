@@ -44,12 +44,19 @@ type wireMethod struct {
 	Name, Mix, Exchange  string
 	Steps, Batch, Degree int32 // Steps 0 is one pass over the node's data
 	Wake                 wireWake
+	Public               wirePublic
 	Outer                string
 }
 
 type wireWake struct {
 	_                 struct{} `cbor:",toarray"`
 	Period, Deviation int64    // nanoseconds
+}
+
+type wirePublic struct {
+	_           struct{} `cbor:",toarray"`
+	Correct     string
+	Gamma, Beta float64
 }
 
 type wireCells struct {
@@ -112,8 +119,9 @@ func (m Manifest) Encode() []byte {
 		Method: wireMethod{
 			Name: m.Method.Name, Mix: m.Method.Mix, Exchange: m.Method.Exchange,
 			Steps: int32(m.Method.Steps.Count), Batch: int32(m.Method.Batch), Degree: int32(m.Method.Degree),
-			Wake:  wireWake{Period: int64(m.Method.Wake.Period), Deviation: int64(m.Method.Wake.Deviation)},
-			Outer: m.Method.Outer,
+			Wake:   wireWake{Period: int64(m.Method.Wake.Period), Deviation: int64(m.Method.Wake.Deviation)},
+			Public: wirePublic{Correct: m.Method.Public.Correct, Gamma: m.Method.Public.Gamma, Beta: m.Method.Public.Beta},
+			Outer:  m.Method.Outer,
 		},
 		Cells:     wireCells{Count: int32(m.Cells.Count), Epoch: int64(m.Cells.Epoch)},
 		Optimizer: m.Optimizer, Codec: m.Codec,
@@ -171,8 +179,9 @@ func (w wireManifest) manifest() Manifest {
 		Method: Method{
 			Name: w.Method.Name, Mix: w.Method.Mix, Exchange: w.Method.Exchange,
 			Steps: Steps{Count: int(w.Method.Steps), Epoch: w.Method.Steps == 0}, Batch: int(w.Method.Batch), Degree: int(w.Method.Degree),
-			Wake:  Wake{Period: time.Duration(w.Method.Wake.Period), Deviation: time.Duration(w.Method.Wake.Deviation)},
-			Outer: w.Method.Outer,
+			Wake:   Wake{Period: time.Duration(w.Method.Wake.Period), Deviation: time.Duration(w.Method.Wake.Deviation)},
+			Public: Public{Correct: w.Method.Public.Correct, Gamma: w.Method.Public.Gamma, Beta: w.Method.Public.Beta},
+			Outer:  w.Method.Outer,
 		},
 		Cells:     Cells{Count: int(w.Cells.Count), Epoch: time.Duration(w.Cells.Epoch)},
 		Optimizer: w.Optimizer, Codec: w.Codec,

@@ -64,25 +64,56 @@ func (d Data) NamesFiles() bool {
 type Method struct {
 	Name string // "average" or "outer"
 	Mix  string // average: a rule of package mixing, "variance-corrected", or "push-sum"
-	// Exchange is how models get about: [Announce] or [Push].
+	// Exchange is how models get about: [Announce], [Push] or [Copies].
 	Exchange string
 	Steps    Steps // local steps a round, 1 to 1,000,000, or one pass over the node's data
 	Batch    int   // training examples a step, 1 to 65536
 	// Degree is the number of peers that a node mixes with in a round, 1 to 64 and at most Limits.Peers. With the exchange
-	// push it bounds the models that may be waiting while a node trains.
+	// push it bounds the models that may be waiting while a node trains, with copies it is the number of its neighbours.
 	Degree int
 	// Wake says when nodes send, with the exchange push. It must be that of [Default] with announce, where it has no effect:
 	// two runs that train the same are one.
 	Wake Wake
+	// Public sets the exchange copies. It must be that of [Default] with another, where it has no effect.
+	Public Public
 	// Outer is how the method outer makes a model of what the nodes have changed: "diloco", "delayed-nesterov" or "noloco" with
 	// settings; see package mixing/outer. It must be that of [Default] with average, and Mix, Exchange and Wake those with outer.
 	Outer string
+}
+
+// Public sets the exchange by public copies.
+type Public struct {
+	Correct string // what makes up for the data of nodes being different: [NoCorrection], [Scafcom] or [Scallion]
+	// Gamma is how much of the way to the neighbours' copies a node goes in a round, 0 to 1; 0 is what suits the codec.
+	Gamma float64
+	// Beta is the part of a round's gradient that the estimate of a node's gradient takes up, with a correction: 0 to 1; 0 is 0.2
+	// with scafcom and 0.1 with scallion.
+	Beta float64
+}
+
+// The values of [Public.Correct].
+const (
+	NoCorrection = "none"
+	Scafcom      = "scafcom"  // gradient tracking with momentum, for any codec
+	Scallion     = "scallion" // the same for unbiased codecs, with less of each round in the estimate
+)
+
+// Tracks returns the beta in use, 0 without correction.
+func (p Public) Tracks() float64 {
+	switch {
+	case p.Correct == NoCorrection || p.Beta != 0:
+		return p.Beta
+	case p.Correct == Scallion:
+		return 0.1
+	}
+	return 0.2
 }
 
 // The values of [Method.Exchange].
 const (
 	Announce = "announce" // tell all what was trained; whoever wants it pulls it
 	Push     = "push"     // wake up at times of one's own and send the model to one connected member
+	Copies   = "copies"   // keep copies of a few neighbours' models, which send what has changed
 )
 
 // Wake says how the pauses between two wake-ups of a node are distributed: normally, cut off at a tenth of the mean.
@@ -156,7 +187,7 @@ func Default() Manifest {
 		Data:    Data{Source: "mnist", Split: "dirichlet:0.3", Shards: 8},
 		Method: Method{
 			Name: "average", Mix: "variance-corrected", Exchange: Announce,
-			Steps: Steps{Count: 50}, Batch: 32, Degree: 8, Wake: Wake{Period: time.Second},
+			Steps: Steps{Count: 50}, Batch: 32, Degree: 8, Wake: Wake{Period: time.Second}, Public: Public{Correct: NoCorrection},
 			Outer: "diloco",
 		},
 		Cells:      Cells{Count: 1, Epoch: 10 * time.Minute},

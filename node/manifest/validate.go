@@ -15,6 +15,7 @@ import (
 	"starling/mixing/outer"
 	"starling/mixing/spelling"
 	"starling/node/manifest/strictyaml"
+	"starling/node/optim"
 )
 
 // Validate returns all problems of the manifest as [Problems], or nil. A manifest without creator and date is valid;
@@ -68,6 +69,7 @@ func (m Manifest) problems(by owners) Problems {
 		ps.add("limits.blob", "is %s, less than limits.inline, which is %s", m.Limits.Blob, m.Limits.Inline)
 	}
 	checkExchange(&ps, m.Method)
+	checkPublic(&ps, m)
 	checkOuter(&ps, m)
 	checkCells(&ps, m)
 	checkCreated(&ps, m.Created)
@@ -75,8 +77,8 @@ func (m Manifest) problems(by owners) Problems {
 		switch {
 		case c.Lossy() && m.Method.Mix == PushSum:
 			ps.add("codec", "is %s, which loses some of a vector: with push-sum that would be mass; write codec: fp32", m.Codec)
-		case c.Coarse() && m.Method.Name == "average":
-			ps.add("codec", "is %s, which keeps too little for the whole models that method %s sends; write codec: bf16, int8 or int4", m.Codec, m.Method.Name)
+		case c.Coarse() && m.Method.Name == "average" && m.Method.Exchange != Copies:
+			ps.add("codec", "is %s, which keeps too little for the whole models that method %s sends; write codec: bf16, int8 or int4, or exchange: copies", m.Codec, m.Method.Name)
 		}
 	}
 	return ps
@@ -148,13 +150,13 @@ func checkSteps(ps *Problems, s Steps) {
 
 // checkExchange looks at the exchange and at what is said of it alone.
 func checkExchange(ps *Problems, m Method) {
-	checkWord(ps, "method.exchange", m.Exchange, []string{Announce, Push}, nil)
+	checkWord(ps, "method.exchange", m.Exchange, []string{Announce, Push, Copies}, nil)
 	unused := Default().Method.Wake
 	switch w := m.Wake; {
-	case m.Exchange == Announce && w.Period != unused.Period:
-		ps.add("method.wake.period", "is %s, and has no effect with method.exchange: announce; leave it out, or choose push", DurationText(w.Period))
-	case m.Exchange == Announce && w.Deviation != unused.Deviation:
-		ps.add("method.wake.deviation", "is %s, and has no effect with method.exchange: announce; leave it out, or choose push", DurationText(w.Deviation))
+	case m.Exchange != Push && w.Period != unused.Period:
+		ps.add("method.wake.period", "is %s, and has no effect with method.exchange: %s; leave it out, or choose push", DurationText(w.Period), m.Exchange)
+	case m.Exchange != Push && w.Deviation != unused.Deviation:
+		ps.add("method.wake.deviation", "is %s, and has no effect with method.exchange: %s; leave it out, or choose push", DurationText(w.Deviation), m.Exchange)
 	case m.Exchange != Push:
 	case w.Period < minPeriod || w.Period > maxPeriod:
 		ps.add("method.wake.period", "is %s; want %s to %s", DurationText(w.Period), DurationText(minPeriod), DurationText(maxPeriod))
@@ -163,6 +165,52 @@ func checkExchange(ps *Problems, m Method) {
 	}
 	if m.Exchange == Push && m.Mix == PushSum {
 		ps.add("method.exchange", "is push, but push-sum sends to fixed neighbours; write exchange: announce")
+	}
+}
+
+// checkPublic looks at what is said of the exchange copies, and at what it asks of the rest.
+func checkPublic(ps *Problems, m Manifest) {
+	p, unused := m.Method.Public, Default().Method.Public
+	if m.Method.Exchange != Copies {
+		no := func(is bool, key string, value any) {
+			if is {
+				ps.add("method.public."+key, "is %v, and has no effect with method.exchange: %s; leave it out, or choose copies", value, m.Method.Exchange)
+			}
+		}
+		no(p.Correct != unused.Correct, "correct", p.Correct)
+		no(p.Gamma != 0, "gamma", p.Gamma)
+		no(p.Beta != 0, "beta", p.Beta)
+		return
+	}
+	checkWord(ps, "method.public.correct", p.Correct, []string{NoCorrection, Scafcom, Scallion}, nil)
+	checkShare(ps, "method.public.gamma", p.Gamma)
+	checkShare(ps, "method.public.beta", p.Beta)
+	if m.Method.Mix != "metropolis" {
+		ps.add("method.mix", "is %s, but public copies are mixed by Metropolis-Hastings weights; write mix: metropolis", quote(m.Method.Mix))
+	}
+	if m.Cells.Count > 1 {
+		ps.add("cells.count", "is %d, but public copies are for neighbours that stay, which cells part; write count: 1", m.Cells.Count)
+	}
+	if p.Correct == NoCorrection {
+		if p.Beta != 0 {
+			ps.add("method.public.beta", "is %v, and has no effect without a correction; leave it out, or write correct: scafcom", p.Beta)
+		}
+		return
+	}
+	if o, err := optim.Parse(m.Optimizer); err == nil && (o.Name() != "sgd" || o.StateLen(1) != 0) {
+		ps.add("optimizer", "is %s, but %s measures gradients by how far plain steps go; write sgd without momentum, such as sgd:lr=0.1",
+			quote(m.Optimizer), p.Correct)
+	}
+	if c, err := codec.Parse(m.Codec); err == nil && p.Correct == Scallion && c.Lossy() && !c.Unbiased() {
+		ps.add("codec", "is %s, which is biased, and scallion counts on errors that cancel out; add unbiased, or write correct: scafcom", quote(m.Codec))
+	}
+}
+
+// checkShare wants 0 to 1.
+func checkShare(ps *Problems, field string, have float64) {
+	// The negative zero equals zero, and has another encoding and so another run ID.
+	if !(have >= 0 && have <= 1) || math.Signbit(have) {
+		ps.add(field, "is %v; want 0 to 1", have)
 	}
 }
 

@@ -38,7 +38,7 @@ func full() Manifest {
 		Data: Data{Source: "csv:my data/räume #1: \"a\".csv", Split: "shards:2", Shards: 17},
 		Method: Method{
 			Name: "average", Mix: "age", Exchange: Push, Steps: Steps{Epoch: true}, Batch: 33, Degree: 9,
-			Wake: Wake{Period: 90 * time.Second, Deviation: 250 * time.Millisecond}, Outer: "diloco",
+			Wake: Wake{Period: 90 * time.Second, Deviation: 250 * time.Millisecond}, Outer: "diloco", Public: Public{Correct: NoCorrection},
 		},
 		Cells:     Cells{Count: 300, Epoch: 36 * time.Hour},
 		Optimizer: "sgd:lr=0.05", Codec: "fp32",
@@ -59,8 +59,16 @@ func outerRun() Manifest {
 	return m
 }
 
+// copiesRun is a manifest with what only another exchange than that of full has.
+func copiesRun() Manifest {
+	m := Default()
+	m.Method.Mix, m.Method.Exchange, m.Codec, m.Optimizer = "metropolis", Copies, "randk:0.1,int8,unbiased", "sgd:lr=0.1"
+	m.Method.Public = Public{Correct: Scallion, Gamma: 0.25, Beta: 0.125}
+	return m
+}
+
 func TestYAMLRoundTripKeepsEverySetting(t *testing.T) {
-	for name, m := range map[string]Manifest{"default": Default(), "full": full(), "outer": outerRun()} {
+	for name, m := range map[string]Manifest{"default": Default(), "full": full(), "outer": outerRun(), "copies": copiesRun()} {
 		t.Run(name, func(t *testing.T) {
 			have, err := ParseYAML(m.YAML(), name+".yaml")
 			if err != nil {
@@ -76,7 +84,7 @@ func TestYAMLRoundTripKeepsEverySetting(t *testing.T) {
 
 func TestFullDiffersFromDefaultEverywhere(t *testing.T) {
 	a, b := full(), Default()
-	a.Method.Outer = outerRun().Method.Outer
+	a.Method.Outer, a.Method.Public = outerRun().Method.Outer, copiesRun().Method.Public
 	all := settings(&b)
 	for i, s := range settings(&a) {
 		// These have one value in this version.
@@ -139,6 +147,14 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"a flood of pushes", head + "method: {exchange: push, wake: {period: 99ms}}\n", `run.yaml:3:41: method.wake.period: is 99ms; want 100ms to 24h`},
 		{"pauses that vary too much", head + "method: {exchange: push, wake: {deviation: 2s}}\n", `run.yaml:3:44: method.wake.deviation: is 2s; want 0s to method.wake.period, which is 1s`},
 		{"duration without unit", head + "method: {exchange: push, wake: {period: 2}}\n", `run.yaml:3:41: method.wake.period: 2 has no unit; write 2s, 2ms or 2m`},
+		{"copies by another rule", head + "method: {exchange: copies}\n", `run.yaml: method.mix: is "variance-corrected", but public copies are mixed by Metropolis-Hastings weights; write mix: metropolis`},
+		{"copies in cells", head + "method: {exchange: copies, mix: metropolis}\ncells: {count: 2}\n", `run.yaml:4:16: cells.count: is 2, but public copies are for neighbours that stay, which cells part; write count: 1`},
+		{"a correction without copies", head + "method: {public: {correct: scafcom}}\n", `run.yaml:3:28: method.public.correct: is scafcom, and has no effect with method.exchange: announce; leave it out, or choose copies`},
+		{"a correction of momentum", head + "method: {exchange: copies, mix: metropolis, public: {correct: scafcom}}\n", `run.yaml: optimizer: is "sgd:lr=0.05,momentum=0.9", but scafcom measures gradients by how far plain steps go; write sgd without momentum, such as sgd:lr=0.1`},
+		{"scallion through a biased codec", head + "codec: 'topk:0.1,int4'\noptimizer: sgd\nmethod: {exchange: copies, mix: metropolis, public: {correct: scallion}}\n", `run.yaml:3:8: codec: is "topk:0.1,int4", which is biased, and scallion counts on errors that cancel out; add unbiased, or write correct: scafcom`},
+		{"beta of nothing", head + "method: {exchange: copies, mix: metropolis, public: {beta: 0.5}}\n", `run.yaml:3:60: method.public.beta: is 0.5, and has no effect without a correction; leave it out, or write correct: scafcom`},
+		{"gamma above 1", head + "method: {exchange: copies, mix: metropolis, public: {gamma: 1.5}}\n", `run.yaml:3:61: method.public.gamma: is 1.5; want 0 to 1`},
+		{"unknown correction", head + "method: {exchange: copies, mix: metropolis, public: {correct: scafold}}\n", `run.yaml:3:63: method.public.correct: *`},
 		{"push-sum by push", head + "codec: fp32\nmethod: {mix: push-sum, exchange: push}\n", `run.yaml:4:35: method.exchange: is push, but push-sum sends to fixed neighbours; write exchange: announce`},
 		{"no cells", head + "cells: {count: 0}\n", `run.yaml:3:16: cells.count: is 0; want 1 to 65536`},
 		{"an epoch of one cell", head + "cells: {epoch: 1m}\n", `run.yaml:3:16: cells.epoch: is 1m, and has no effect with cells.count: 1; leave it out, or choose more cells`},
@@ -165,7 +181,7 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"bad model", head + "model: 'mlp:64;32'\n", `run.yaml:3:8: model: *`},
 		{"bad mix", head + "method: {mix: Mean}\n", `run.yaml:3:15: method.mix: *`},
 		{"bad optimizer", head + "optimizer: 'sgd:lr'\n", `run.yaml:3:12: optimizer: *`},
-		{"coarse codec", head + "codec: sign\n", `run.yaml:3:8: codec: is sign, which keeps too little for the whole models that method average sends; write codec: bf16, int8 or int4`},
+		{"coarse codec", head + "codec: sign\n", `run.yaml:3:8: codec: is sign, which keeps too little for the whole models that method average sends; write codec: bf16, int8 or int4, or exchange: copies`},
 		{"bad codec", head + "codec: 'top k'\n", `run.yaml:3:8: codec: *`},
 		{"escape sequence in text", head + `data: {source: "csv:\e[31m"}` + "\n", `run.yaml:3:16: data.source: "csv:\x1b[31m" holds characters that cannot be printed`},
 		{"capital name", "version: 1\nname: Mnist\n", `run.yaml:2:7: name: "Mnist" may hold a to z, 0 to 9 and '-', at most 40 of them`},

@@ -172,7 +172,7 @@ func (e Experiment) Shared() manifest.Manifest {
 	standard := m.Method
 	m.Method = manifest.Method{
 		Name: e.Method.Name, Mix: e.Method.Mix, Exchange: e.Method.Exchange, Steps: e.Method.Steps, Batch: e.Method.Batch,
-		Degree: e.Method.Degree, Wake: standard.Wake, Outer: e.Method.Outer,
+		Degree: e.Method.Degree, Wake: standard.Wake, Public: e.effective().Method.Public, Outer: e.Method.Outer,
 	}
 	// A sweep over methods has settings that are without effect at some of its points.
 	if e.Method.Name == "outer" {
@@ -357,7 +357,7 @@ func (c *checker) measuring() {
 // timeless reports whether a node can go through rounds without end while no time passes.
 func (c *checker) timeless() bool {
 	m, d := c.e.Method, c.e.Compute
-	return c.e.Reference.Name == None && m.Exchange == Announce && m.AnnounceEvery == 0 && d.Other == 0 && d.Step == 0 && (d.Epoch == 0 || !m.Steps.Epoch)
+	return c.e.Reference.Name == None && m.Exchange != Push && m.AnnounceEvery == 0 && d.Other == 0 && d.Step == 0 && (d.Epoch == 0 || !m.Steps.Epoch)
 }
 
 // stop checks that the run ends.

@@ -13,6 +13,7 @@ const Mesh = "mesh"
 const (
 	Announce = manifest.Announce // publish what was trained; whoever wants it pulls it
 	Push     = manifest.Push     // wake up at times of one's own and send the model to one neighbour
+	Copies   = manifest.Copies   // keep copies of the neighbours' models, which send what has changed
 )
 
 // The values of [Reference.Name].
@@ -144,8 +145,8 @@ type Method struct {
 	Outer string
 	// Mix is a rule of package mixing, or "push-sum". Default "variance-corrected".
 	Mix string
-	// Exchange is how models get about: "announce", the default, or "push", the plain model of the gossip learning
-	// literature.
+	// Exchange is how models get about: "announce", the default, "push", the plain model of the gossip learning
+	// literature, or "copies", for codecs that keep little.
 	Exchange string
 	// Steps is how many local steps a round has: a number from 1 to 1,000,000, or "epoch" for one pass over the node's data.
 	// Default 50.
@@ -156,11 +157,13 @@ type Method struct {
 	Degree int
 	// Wake says when nodes send, with push. Without effect otherwise.
 	Wake Wake
+	// Public sets the exchange copies, as in a manifest. Without effect otherwise.
+	Public manifest.Public
 	// AnnounceEvery is the shortest time between two announcements of a node; quicker rounds are made longer, by more local
 	// steps. Default 200ms, as the daemon has it. Without effect with push.
 	AnnounceEvery time.Duration
 	// RepairEvery is the mean time between two digest exchanges with a random peer, above 0. Default 10s. Without effect
-	// with push.
+	// with push and copies.
 	RepairEvery time.Duration
 }
 
@@ -214,7 +217,7 @@ type Evaluate struct {
 // Stop says when the run is over: as soon as one of these is reached. One of Rounds, Time, Events and Tokens must be given,
 // since nothing else is sure to come.
 //
-// With exchange announce, a round of the run is over when half of the nodes that are up have finished it; with push, a
+// With exchange announce and copies, a round of the run is over when half of the nodes that are up have finished it; with push, a
 // round is one Wake.Period of virtual time; with reference fedavg, it is a round of the server.
 type Stop struct {
 	Rounds   int           // 0, the default, is no limit; at most 1,000,000
@@ -275,7 +278,7 @@ func Default() Experiment {
 		Method: Method{
 			Name: m.Method.Name, Mix: m.Method.Mix, Exchange: Announce,
 			Steps: m.Method.Steps, Batch: m.Method.Batch, Degree: m.Method.Degree,
-			Outer: m.Method.Outer, Wake: m.Method.Wake, AnnounceEvery: 200 * time.Millisecond, RepairEvery: 10 * time.Second,
+			Outer: m.Method.Outer, Wake: m.Method.Wake, Public: m.Method.Public, AnnounceEvery: 200 * time.Millisecond, RepairEvery: 10 * time.Second,
 		},
 		Limits:     m.Limits,
 		Checkpoint: Checkpoint{Every: m.Checkpoint.Every},

@@ -107,7 +107,7 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"baseline of no key", head + "baseline: [codek=fp32]\n", `x.yaml:3:12: baseline[0]: "codek" is not a key; did you mean "codec"?`},
 		{"baseline without a value", head + "baseline: [codec]\n", `x.yaml:3:12: baseline[0]: is "codec"; want key=value, such as reference.name=allreduce`},
 		{"version", head + "version: 2\n", `x.yaml:3:10: version: is 2; this build reads version 1`},
-		{"coarse codec", head + "codec: 'topk:0.01,int4'\n", `x.yaml:3:8: codec: is topk:0.01,int4, which keeps too little for the whole models that method average sends; write codec: bf16, int8 or int4`},
+		{"coarse codec", head + "codec: 'topk:0.01,int4'\n", `x.yaml:3:8: codec: is topk:0.01,int4, which keeps too little for the whole models that method average sends; write codec: bf16, int8 or int4, or exchange: copies`},
 		{"push-sum with loss", head + "method: {mix: push-sum}\n", `x.yaml: codec: is bf16, which loses some of a vector: with push-sum that would be mass; write codec: fp32`},
 		{"anchor", head + "about: &a b\n", `x.yaml:3:8: about: want text, have an anchor or an alias, which an experiment does not allow`},
 		{"two documents", head + "---\nname: y\n", `x.yaml:4:1: holds a second document; an experiment is one document`},

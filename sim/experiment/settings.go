@@ -52,12 +52,15 @@ func settings(e *Experiment) []setting {
 		{"method.name", &e.Method.Name, "how the nodes train together"},
 		{"method.outer", &e.Method.Outer, "diloco, delayed-nesterov, naive-nesterov or noloco, and settings"},
 		{"method.mix", &e.Method.Mix, "a mixing rule such as mean or variance-corrected, or push-sum"},
-		{"method.exchange", &e.Method.Exchange, "announce: publish, and pull from others; push: send to one neighbour"},
+		{"method.exchange", &e.Method.Exchange, "announce: publish, and pull from others; push: send to one neighbour; copies: send neighbours what has changed"},
 		{"method.steps", &e.Method.Steps, "local steps a round, or epoch: one pass over the node's data"},
 		{"method.batch", &e.Method.Batch, "examples a step"},
 		{"method.degree", &e.Method.Degree, "peers that a node mixes with in a round; with push, models that may wait while it trains"},
 		{"method.wake.period", &e.Method.Wake.Period, "mean time between two pushes of a node"},
 		{"method.wake.deviation", &e.Method.Wake.Deviation, "its standard deviation"},
+		{"method.public.correct", &e.Method.Public.Correct, "with copies: none, scafcom or scallion"},
+		{"method.public.gamma", &e.Method.Public.Gamma, "with copies: how far a node goes towards the copies; 0: as suits the codec"},
+		{"method.public.beta", &e.Method.Public.Beta, "with a correction: how quickly it learns; 0: as suits the correction"},
 		{"method.announce_every", &e.Method.AnnounceEvery, "shortest time between two announcements"},
 		{"method.repair_every", &e.Method.RepairEvery, "mean time between two repairs of what gossip lost"},
 		{"optimizer", &e.Optimizer, "of the local steps"},
@@ -162,7 +165,7 @@ func (e *Experiment) ineffective(path string) bool {
 		return false
 	}
 	if e.Reference.Name != None {
-		return in("overlay", "cells", "method.mix", "method.outer", "method.exchange", "method.degree", "method.wake", "method.announce_every",
+		return in("overlay", "cells", "method.mix", "method.outer", "method.exchange", "method.degree", "method.wake", "method.public", "method.announce_every",
 			"method.repair_every", "init", "limits", "checkpoint", "network.jitter", "network.loss", "network.nat", "network.partitions",
 			"churn.sessions", "adversaries", "work") ||
 			e.Reference.Name == FedAvg && in("network.bandwidth") || e.Reference.Name == AllReduce && (in("reference.clients") || in("method.steps") && !e.counted())
@@ -177,9 +180,13 @@ func (e *Experiment) ineffective(path string) bool {
 	case in("method.mix", "method.exchange"):
 		return e.Method.Name == "outer"
 	case in("method.wake"):
-		return e.Method.Exchange == Announce || e.Method.Name == "outer"
-	case in("method.announce_every", "method.repair_every"):
+		return e.Method.Exchange != Push || e.Method.Name == "outer"
+	case in("method.public"):
+		return e.Method.Exchange != Copies || e.Method.Name == "outer" || path == "method.public.beta" && e.Method.Public.Correct == manifest.NoCorrection
+	case in("method.announce_every"):
 		return e.Method.Exchange == Push
+	case in("method.repair_every"):
+		return e.Method.Exchange != Announce
 	}
 	return false
 }
@@ -212,6 +219,8 @@ func assign(to, from any) {
 		*to = *from.(*word)
 	case *int:
 		*to = *from.(*int)
+	case *float64:
+		*to = *from.(*float64)
 	case *time.Duration:
 		*to = *from.(*time.Duration)
 	case *Steps:

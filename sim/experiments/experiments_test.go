@@ -29,7 +29,7 @@ func load(t *testing.T, name string, overrides ...string) *experiment.File {
 
 func TestEveryFileIsAnExperiment(t *testing.T) {
 	points := map[string]int{
-		"byzantine": 21, "cells-10000": 2, "churn": 4, "demo-8": 1, "mlp-1000": 1, "partition": 2, "pegasos-1000": 1, "thin-4": 1, "topologies": 7, "vanishing-variance": 14,
+		"byzantine": 21, "cells-10000": 2, "churn": 4, "demo-8": 1, "mlp-1000": 1, "partition": 2, "pegasos-1000": 1, "scafcom": 4, "thin-4": 1, "topologies": 7, "vanishing-variance": 14,
 	}
 	for _, name := range Names() {
 		t.Run(name, func(t *testing.T) {

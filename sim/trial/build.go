@@ -155,6 +155,7 @@ func (s *Setup) task() error {
 	if err != nil {
 		return err
 	}
+	s.Config.Node.Average.Copies = p.Copies()
 	s.Program = p
 	if s.Config.Node.Outer, err = p.Outer(); err != nil {
 		return err

@@ -100,7 +100,7 @@ func (f *federation) train(w sim.Worker, n int, out *result) {
 	}
 	job := node.TrainJob{Step: f.steps[n], Steps: f.Config.Node.Average.Steps}
 	opt := make([]float32, len(f.opt))
-	t := w.Train(n, job, f.model, f.opt, out.params, opt)
+	t := w.Train(n, job, f.model, f.opt, nil, out.params, opt)
 	out.samples, out.err = float64(t.Samples), nil
 	if t.Samples > 0 && !kernel.Finite(out.params) {
 		out.err = fmt.Errorf("node %d diverged in round %d: choose a smaller rate", n, int(f.rounds)+1)

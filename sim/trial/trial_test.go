@@ -481,7 +481,7 @@ func TestTheReferenceIsTheWeightedMeanOfWhatClientsTrained(t *testing.T) {
 	worker := task.Worker()
 	for n := range e.Nodes {
 		out, outOpt := make([]float32, task.Len()), make([]float32, task.OptLen())
-		samples := float64(worker.Train(n, node.TrainJob{Steps: 5}, start, opt, out, outOpt).Samples)
+		samples := float64(worker.Train(n, node.TrainJob{Steps: 5}, start, opt, nil, out, outOpt).Samples)
 		for j, x := range out {
 			mean[j] += samples * float64(x)
 		}
