@@ -48,7 +48,7 @@ func (t *together) sum(c *Core, f *turn, s int) {
 			continue
 		}
 		wait := 1
-		if d := t.debts[x.Author]; d != nil && d.pieces >= maxDebt*t.o.cfg.Shards {
+		if t.debts[x.Author] >= maxDebt {
 			wait = 0
 		}
 		sum.open += wait
@@ -216,7 +216,7 @@ func (f *turn) credible(mean *shardMean) bool {
 			continue
 		}
 		others++
-		if slices.Contains(mean.d.Mixed, x.Mark) {
+		if slices.ContainsFunc(mean.d.Mixed, func(y gossip.Mark) bool { return y.Author == x.Author }) {
 			in++
 		}
 	}

@@ -41,14 +41,14 @@ type together struct {
 	busy   bool           // vectors are being computed from which the node goes on
 	norms  []*outer.Norms // of pieces, by the number of the shard in the model
 
-	members   []gossip.Mark // who is in the newest means, ascending: these share out the next sums; none is not known
+	members   []gossip.Mark // who share out the sums, ascending: those in the newest means, with the turn up to which each is passed over
 	offers    map[PeerID]*offers
-	early     []*shardMean // of turns that are not closed here
-	debts     map[PeerID]*debt
-	lastBegan Instant // when the turn before began
-	lateness  Instant // how long contributors take, smoothed
-	pullTime  Instant // how long pulls of pieces take: the longest of late
-	failures  int     // turns in a row in which no mean came
+	early     []*shardMean   // of turns that are not closed here
+	debts     map[PeerID]int // pieces in a row that a member has not served in time
+	lastBegan Instant        // when the turn before began
+	lateness  Instant        // how long contributors take, smoothed
+	pullTime  Instant        // how long pulls of pieces take: the longest of late
+	failures  int            // turns in a row in which no mean came
 }
 
 // A standing is where a node stands: the turn under way, or the next, and the names of its state now and a turn before.
@@ -104,10 +104,10 @@ const (
 const (
 	// maxLag is how many turns a member may be behind and still be expected, and how many turns of others are remembered.
 	maxLag = 4
-	// maxDebt is how many times in a row a member may owe a piece or a mean before it is not waited for any more. A mean is expected
-	// of it again after debtTurns.
-	maxDebt   = 2
-	debtTurns = 16
+	// maxDebt is how many pieces in a row a member may owe before it is not waited for any more.
+	maxDebt = 4
+	// passedTurns is for how many turns a member that has not summed up is passed over.
+	passedTurns = 16
 )
 
 func newTogether(o *outerMethod, from State) *together {
@@ -115,7 +115,7 @@ func newTogether(o *outerMethod, from State) *together {
 		o.cfg.Fragments = []outer.Range{{From: 0, To: o.run.Len}}
 	}
 	t := &together{
-		o: o, at: standing{turn: 1}, offers: make(map[PeerID]*offers), debts: make(map[PeerID]*debt),
+		o: o, at: standing{turn: 1}, offers: make(map[PeerID]*offers), debts: make(map[PeerID]int),
 		momentum: from.Vector("momentum", o.run.Len), residual: from.Vector("residual", o.run.Len), lost: from.Vector("lost", o.run.Len),
 	}
 	for range len(o.cfg.Fragments) * o.cfg.Shards {
@@ -293,6 +293,7 @@ func (t *together) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 		x = &offers{m: m}
 		t.offers[m.id] = x
 		forget(c, t.offers)
+		forget(c, t.debts)
 	}
 	if x.put(&offer{seq, d}) {
 		m.speed = d.Speed
