@@ -39,14 +39,8 @@ func (k *copies) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 	if _, forUs := slices.BinarySearchFunc(d.To, k.self, comparePeers); !forUs || k.phase == closing {
 		return
 	}
-	if d.Part == gossip.PartDifference {
-		if m.heardAt != 0 && m.round != 0 {
-			d := c.now - m.heardAt
-			if m.interval != 0 { // a node that has slept is not a slow one
-				d = min(d, 2*m.interval)
-			}
-			m.observeInterval(d)
-		}
+	if d.Part == gossip.PartDifference && seq == m.seq.Load() {
+		k.observe(c, m)
 		m.heardAt, m.round, m.age, m.loss = c.now, d.Round, d.Age, d.Loss
 	}
 	l := k.link(m.id)
@@ -67,6 +61,19 @@ func (k *copies) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 		k.enqueue(l, pendingDifference{seq, d})
 	}
 	k.advance(c, l)
+}
+
+// observe takes a difference into a neighbour's rhythm: one that has slept is not slow, and one that sends what was missed is not quick.
+func (k *copies) observe(c *Core, m *member) {
+	if m.round == 0 {
+		return
+	}
+	switch d := c.now - m.heardAt; {
+	case m.interval == 0:
+		m.observeInterval(d)
+	case d >= m.interval/8:
+		m.observeInterval(min(d, 2*m.interval))
+	}
 }
 
 // enqueue keeps a difference until it is its turn. One more than can be kept means that whole copies are needed.

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"starling/gossip/codec"
 	"starling/mixing/topology"
 	"starling/mixing/track"
 	"starling/node"
+	"starling/sim/adversary"
 	"starling/sim/churn"
 	"starling/sim/network"
 )
@@ -152,6 +154,20 @@ func TestTheOptimumIsThatOfThoseWhoAreLeft(t *testing.T) {
 	for i := range 5 {
 		if d := rest.distance(w.Params(i)); !(d < 0.01) {
 			t.Errorf("node %d is %g from the optimum of those who are left", i, d)
+		}
+	}
+}
+
+// Whoever lies may keep the others from the optimum; the simulation goes on.
+func TestCopiesBearEveryKindOfLiar(t *testing.T) {
+	for _, name := range adversary.Names() {
+		kind, _, _ := strings.Cut(name, ":")
+		cfg := copiesConfig(5, "topk:0.25,fp32", 0.3)
+		cfg.Adversaries = must(adversary.Parse([]string{kind + ":count=1"}, cfg.Nodes, 1))
+		w := start(t, cfg)
+		w.Run(4*node.Second, nil)
+		if r := w.Round(); r < 20 {
+			t.Errorf("%s: half of the nodes have finished only %d rounds", kind, r)
 		}
 	}
 }
