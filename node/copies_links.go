@@ -26,7 +26,8 @@ type link struct {
 	since  uint64 // number of the own copies when the link was made
 	theirs uint64 // the same of the neighbour, as it says when it wants whole copies, and one more; 0 when it has not
 
-	ready bool // the neighbour has applied a difference since the link was made, so it can take the steps that this node decides on
+	heeds bool // this node has applied a difference since the link was made
+	ready bool // so has the neighbour, as it says, and can take the steps that this node decides on
 
 	busy  bool // the copy is being made anew, and the pull if this node does not steer
 	gone  bool

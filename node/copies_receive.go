@@ -213,6 +213,7 @@ func (k *copies) apply(c *Core, l *link, a pendingDifference) {
 			}
 			c.release(l.copy)
 			l.copy, l.number, l.degree = moved, a.seq, a.d.Degree
+			l.heeds = true
 			l.ready = l.ready || markOf(a.d, k.self) > l.since
 			if steps {
 				k.setPull(c, l, pull)
@@ -290,10 +291,10 @@ func (k *copies) takeWhole(c *Core, l *link) {
 			case pull == 0:
 				l.dropPull(c) // the neighbour has begun anew, and nothing is to be made good
 			default:
-				fresh := l.pull == 0
+				before := l.pull == 0 && !l.heeds
 				k.setPull(c, l, pull)
-				if fresh {
-					l.taken = pull // it has moved a model that this node does not remember
+				if before {
+					l.taken = pull // by a link that this node does not remember, and that had moved the model
 				}
 			}
 			l.heardAt = c.now
