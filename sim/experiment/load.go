@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"starling/node/manifest/strictyaml"
@@ -11,8 +12,9 @@ import (
 type File struct {
 	// Name is the name of the experiment, or of the first point if names are what is swept.
 	Name string
-	// Points are the experiments, at least one: combinations of alternatives in the order of the file, of which the last in
-	// the file changes quickest. Combinations that differ only in settings without effect are one point.
+	// Points are the experiments, at least one: for each variant, if the file has [Variants], combinations of alternatives in the
+	// order of the file, of which the last in the file changes quickest. Combinations that differ only in settings without effect
+	// are one point.
 	Points []Point
 }
 
@@ -51,15 +53,22 @@ func Load(src []byte, filename string, overrides []string, by Hooks) (*File, err
 	}
 	root.At.File = filename
 	a := newAlternatives()
-	count := a.count(root, "")
+	roots, ps := variants(root)
+	problems = append(problems, ps...)
+	count := 0
+	for _, v := range roots {
+		count = min(count+a.count(v.root, ""), MaxPoints+1)
+	}
 	if count > MaxPoints {
 		problems.Add(strictyaml.Place{File: filename}, "", "has more than %d combinations of its lists", MaxPoints)
 		return nil, problems
 	}
 	l := loader{file: &File{}, check: newChecker(by), seen: map[strictyaml.Problem]bool{}, labels: map[string]int{}, hashes: map[string]bool{}}
-	for i := range count {
-		var chosen []choice
-		l.point(a.pick(root, "", i, &chosen), chosen)
+	for _, v := range roots {
+		for i := range a.count(v.root, "") {
+			chosen := slices.Clone(v.chosen)
+			l.point(a.pick(v.root, "", i, &chosen), chosen)
+		}
 	}
 	problems = append(problems, l.problems...)
 	if len(problems) > 0 {

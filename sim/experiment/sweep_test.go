@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -251,6 +252,43 @@ func TestNoMorePointsAtATimeThanAsked(t *testing.T) {
 	for i, o := range outcomes {
 		if o.Point.Hash != points[i].Hash || o.Err != nil {
 			t.Errorf("outcome %d: %+v", i, o)
+		}
+	}
+}
+
+func TestVariantsAreSettingsThatGoTogether(t *testing.T) {
+	const text = `
+name: x
+codec: fp32
+method: {name: outer, outer: diloco, steps: 100}
+variants:
+  - {reference: {name: allreduce}}
+  - {method: {steps: [50, 100]}}
+  - {method.steps: 500, codec: int4}
+stop: {rounds: 3}
+`
+	f, err := Load([]byte(text), "x.yaml", nil, Owners())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"reference.name=allreduce", "steps=50", "steps=100", "steps=500,codec=int4"}
+	var got []string
+	for _, p := range f.Points {
+		got = append(got, p.Label)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("points %q, want %q", got, want)
+	}
+	if last := f.Points[3].Experiment; last.Method.Steps.Count != 500 || last.Codec != "int4" || last.Method.Name != "outer" {
+		t.Errorf("the last point is %+v", last)
+	}
+	for text, want := range map[string]string{
+		"name: x\nvariants: 3\nstop: {rounds: 1}\n":               "x.yaml:2:11: variants: want a list of settings",
+		"name: x\nvariants: [int8]\nstop: {rounds: 1}\n":          "x.yaml:2:12: variants: want settings",
+		"name: x\nvariants: [{codek: int8}]\nstop: {rounds: 1}\n": `x.yaml:2:13: unknown key "codek"; did you mean "codec"?`,
+	} {
+		if _, err := Load([]byte(text), "x.yaml", nil, Owners()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
 }
