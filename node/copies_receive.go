@@ -45,7 +45,7 @@ func (k *copies) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 	}
 	l := k.link(m.id)
 	if l == nil {
-		if d.Part != gossip.PartDifference || k.room() == 0 || m.banned.Load() {
+		if d.Part != gossip.PartDifference || !k.accepts(m) {
 			return
 		}
 		l = k.open(c, m)
