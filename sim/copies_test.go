@@ -247,7 +247,7 @@ func randomCopies(t *testing.T, seed uint64) error {
 		g, _ := must(topology.Parse([]string{"ring", "star"}[r.IntN(2)], cfg.Nodes, seed)).Graph()
 		cfg.Graph, cfg.Node.Average.Degree = &g, 8
 	}
-	cfg.Speeds = must(churn.ParseSpeeds("lognormal:sigma=0.5", cfg.Nodes, seed))
+	cfg.Speeds = must(churn.ParseSpeeds("lognormal:sigma=0.3", cfg.Nodes, seed))
 	cfg.Network.Loss = loss(r.Float64() * 0.2)
 	if r.IntN(3) == 0 {
 		cfg.Network.Partitions = must(network.ParsePartitions([]network.Split{{From: 5 * node.Second, Until: 15 * node.Second, Groups: "halves"}},
