@@ -281,7 +281,9 @@ func (c *Core) received(from PeerID, msg *gossip.Message) {
 		}
 		m.gone = false
 		m.accepted++
-		c.sent.credit(c.cfg.Self, body.Mixed, body.Refused)
+		if body.Part != gossip.PartState { // which says nothing of messages
+			c.sent.credit(c.cfg.Self, body.Mixed, body.Refused)
+		}
 		c.method.delta(c, m, msg.Seq, body)
 	case *gossip.Request:
 		c.method.asked(c, from, body)

@@ -104,6 +104,8 @@ type outerMethod struct {
 	roundTime   Instant         // between two announcements, smoothed
 	held        []func(c *Core) // announce what waits for a checkpoint
 
+	pullTime Instant // how long pulls take: the longest of late
+
 	calls   map[JobID]func(c *Core, ev Event) // how to go on when a job ends
 	marks   []gossip.Mark
 	refusal []gossip.Refusal
@@ -181,12 +183,12 @@ func (o *outerMethod) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 		o.states.answered(c, o, m, d)
 		return
 	}
-	if m.accepted > 1 {
-		m.observeInterval(c.now - m.heardAt)
-	}
-	m.heardAt = c.now
-	if d.Part == gossip.PartGradient {
-		m.round, m.age, m.loss = d.Round, d.Age, d.Loss
+	if d.Part == gossip.PartGradient { // one a round: what else comes says nothing of a node's rhythm
+		if m.round != 0 {
+			m.observeInterval(c.now - m.heardAt)
+		}
+		m.heardAt = c.now
+		m.round, m.age, m.loss, m.speed = d.Round, d.Age, d.Loss, d.Speed
 	}
 	o.variant.delta(c, m, seq, d)
 	o.rearm(c)
@@ -366,14 +368,6 @@ func (o *outerMethod) localSteps(c *Core) uint64 {
 // speedQuantile leaves out the fastest of ten, so that one bad measurement does not slow everybody.
 const speedQuantile = 0.9
 
-// active reports whether a member still takes part, as far as can be told.
-func (o *outerMethod) active(c *Core, m *member) bool {
-	if m.gone || m.round == 0 || m.banned.Load() {
-		return false
-	}
-	return c.now-m.heardAt <= 4*max(m.interval, o.roundTime, Second)
-}
-
 // refuse records that a pseudo-gradient does not count, for its author to hear.
 func (o *outerMethod) refuse(c *Core, m *member, seq uint64, why gossip.RefusalReason, text string) {
 	m.refused[why]++
@@ -423,101 +417,4 @@ func jobOf(ev Event) JobID {
 		return ev.Job
 	}
 	return 0
-}
-
-func (o *outerMethod) endSave(c *Core) {
-	failed := o.saveErr != ""
-	switch {
-	case failed && o.phase == outerClosing:
-		c.finish()
-	case failed:
-		o.saveAt = c.now + retrySave
-	case o.phase == outerClosing:
-		o.close(c)
-	default:
-		held := o.held
-		o.held = nil
-		for _, then := range held {
-			then(c)
-		}
-	}
-}
-
-func (o *outerMethod) wake(c *Core) {
-	if o.phase == outerClosing {
-		return
-	}
-	if o.saveAt != 0 && c.now >= o.saveAt {
-		o.saveAt = 0
-		if o.saveErr != "" && o.saveJob == 0 {
-			o.save(c, o.state())
-		}
-	}
-	if o.retryAt != 0 && c.now >= o.retryAt {
-		o.retryAt, o.diverged = 0, 0
-		if o.phase == outerDiverged {
-			o.goOn(c)
-		}
-	}
-	o.rearm(c)
-}
-
-// rearm lets the variant do what is due, and sets the alarm.
-func (o *outerMethod) rearm(c *Core) {
-	if o.phase == outerClosing {
-		return
-	}
-	at := o.variant.wake(c)
-	for _, t := range [...]Instant{o.saveAt, o.retryAt} {
-		if t != 0 && (at == 0 || t < at) {
-			at = t
-		}
-	}
-	c.alarm(at)
-}
-
-func (o *outerMethod) paused(c *Core) {
-	switch {
-	case c.mode == running && o.phase == outerIdle:
-		o.goOn(c)
-	case c.mode == leaving:
-		o.close(c)
-	}
-}
-
-// close saves what is not saved and ends the core's work. What is under way is given up: it is less than a round.
-func (o *outerMethod) close(c *Core) {
-	o.phase = outerClosing
-	if o.upkeep.close(c, o.state()) {
-		c.finish()
-	}
-}
-
-func (o *outerMethod) state() State {
-	s := State{
-		Round: o.round, Age: o.age, Step: o.step, Weight: 1, Params: o.anchor, Opt: o.opt,
-		Numbers: o.numbers(), Vectors: o.vectors(),
-	}
-	if o.local != 0 {
-		s.Vectors = append(s.Vectors, NamedVector{Name: "local", Vec: o.local, Len: o.run.Len})
-	}
-	return s
-}
-
-func (o *outerMethod) status() MethodStatus {
-	s := MethodStatus{
-		Phase: o.activity(), Round: o.round, Announced: o.round, Age: o.age, Step: o.step, Loss: o.lastLoss, InFlight: len(o.calls),
-	}
-	switch {
-	case o.phase == outerIdle && o.rests():
-		s.Phase = "paused"
-	case o.phase == outerTraining:
-		s.Phase = "training"
-	case o.phase == outerDiverged:
-		s.Phase = "waiting"
-	case o.phase == outerClosing:
-		s.Phase = "leaving"
-	}
-	o.report(&s)
-	return s
 }

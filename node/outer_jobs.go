@@ -27,6 +27,7 @@ func (o *outerMethod) encode(c *Core, job EncodeJob, then func(c *Core, ev Encod
 
 // fetch pulls a piece that a member has announced, and calls then with its vector, 0 if it cannot be had.
 func (o *outerMethod) fetch(c *Core, m *member, seq uint64, d *gossip.Delta, piece, length int, then func(c *Core, vec VecRef, norm float64)) {
+	began := c.now
 	job := FetchJob{Job: c.newJob(), Author: m.id, Codec: d.Codec, Len: length, Piece: d.Pieces[piece], Norm: true, Out: c.newRef()}
 	o.calls[job.Job] = func(c *Core, ev Event) {
 		f := ev.(Fetched)
@@ -36,6 +37,9 @@ func (o *outerMethod) fetch(c *Core, m *member, seq uint64, d *gossip.Delta, pie
 			}
 		}
 		if f.Err == FetchOK {
+			if length <= o.run.Len { // a state may be much longer
+				o.pulled(c.now - began)
+			}
 			then(c, job.Out, f.Norm)
 			return
 		}

@@ -51,19 +51,19 @@ func (p standing) fresh() bool { return p.turn == 1 }
 func (t *together) elsewhere(c *Core) *member {
 	var who []*member
 	var at []standing
-	heard, silent := 0, 0
+	known := func(m *member) bool {
+		x := t.offers[m.id]
+		return x != nil && x.m == m && t.o.active(c, m)
+	}
 	for _, m := range c.roster.sorted() {
-		switch x := t.offers[m.id]; {
-		case x != nil && x.m == m && t.o.active(c, m):
-			heard++
-			if t.at.fresh() || !x.now.standing().fresh() {
-				who, at = append(who, m), append(at, x.now.standing())
-			}
-		case m.up && !m.gone && !m.banned.Load() && !t.settled(c, m):
-			silent++
+		if !known(m) {
+			continue
+		}
+		if p := t.offers[m.id].now.standing(); t.at.fresh() || !p.fresh() {
+			who, at = append(who, m), append(at, p)
 		}
 	}
-	if silent > heard {
+	if !t.o.heardMost(c, known) {
 		return nil
 	}
 	if t.failures > 0 {
@@ -96,16 +96,6 @@ func (t *together) elsewhere(c *Core) *member {
 		}
 	}
 	return to
-}
-
-// settled reports whether a silent member has been there for so long that nothing is expected of it: it may be paused.
-func (t *together) settled(c *Core, m *member) bool {
-	speed := t.o.speed
-	if speed == 0 {
-		return false // this node has not ended its first local steps either
-	}
-	training := Instant(min(float64(t.o.cfg.Steps)/speed, longestWait.Seconds()) * 1e9)
-	return c.now-m.heardAt > max(firstWait, 4*training)
 }
 
 func near(p standing, all []standing) int {

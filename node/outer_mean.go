@@ -48,15 +48,13 @@ func (t *together) sum(c *Core, f *turn, s int) {
 			continue
 		}
 		wait := 1
-		if d := t.debts[x.Author]; d != nil && d.pieces >= maxDebt*t.o.cfg.Shards {
+		if t.debts[x.Author] >= maxDebt {
 			wait = 0
 		}
 		sum.open += wait
-		began := c.now
 		t.o.fetch(c, x.m, x.Seq, x.d, s, r.To-r.From, func(c *Core, vec VecRef, norm float64) {
 			sum.open -= wait
 			if vec != 0 {
-				t.pulled(c.now - began)
 				sum.served[i] = !sum.done || wait == 0
 			}
 			if sum.done {
@@ -181,7 +179,6 @@ func (t *together) meanCame(c *Core, mean *shardMean) {
 	f.asked[s] = rank
 	f.pulls++
 	f.deadline = max(f.deadline, c.now+t.patience())
-	began := c.now
 	t.o.fetch(c, m, mean.seq, mean.d, 0, int(mean.d.Len), func(c *Core, vec VecRef, _ float64) {
 		f.pulls--
 		if vec == 0 {
@@ -189,7 +186,6 @@ func (t *together) meanCame(c *Core, mean *shardMean) {
 			t.progress(c)
 			return
 		}
-		t.pulled(c.now - began)
 		mean.vec = vec
 		t.settle(c, f, s, mean)
 	})
@@ -216,7 +212,7 @@ func (f *turn) credible(mean *shardMean) bool {
 			continue
 		}
 		others++
-		if slices.Contains(mean.d.Mixed, x.Mark) {
+		if slices.ContainsFunc(mean.d.Mixed, func(y gossip.Mark) bool { return y.Author == x.Author }) {
 			in++
 		}
 	}

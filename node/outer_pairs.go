@@ -31,6 +31,26 @@ type pairs struct {
 	lateness Instant // how long groups take, smoothed
 	offers   map[PeerID]*pairOffer
 	anchored uint64 // the round whose anchor was announced
+	pull     *pairPull
+
+	norms, anchorNorms *outer.Norms
+}
+
+// A pairPull is the vectors of others that a node steps with, as they come.
+type pairPull struct {
+	with               []*pairOffer
+	anchors, gradients []VecRef  // 0 is not there
+	clips              []float64 // what to multiply a pseudo-gradient by
+	open               int       // pulls under way
+	done               bool      // what comes now is too late
+}
+
+func (x *pairPull) release(c *Core) {
+	x.done = true
+	for i := range x.with {
+		c.release(x.anchors[i])
+		c.release(x.gradients[i])
+	}
 }
 
 // A pairOffer is what a member has announced last.
@@ -49,6 +69,7 @@ func (x *pairOffer) whole() bool {
 func newPairs(o *outerMethod, from State) *pairs {
 	p := &pairs{
 		o: o, momentum: from.Vector("momentum", o.run.Len), residual: from.Vector("residual", o.run.Len), offers: make(map[PeerID]*pairOffer),
+		norms: outer.NewNorms(rememberedNorms), anchorNorms: outer.NewNorms(rememberedNorms),
 	}
 	if len(from.Numbers) == 1 {
 		p.number, p.anchored = from.Numbers[0], from.Numbers[0]
@@ -89,7 +110,7 @@ func (p *pairs) begin(c *Core) {
 		p.progress(c)
 		return
 	}
-	if p.anchored == p.number {
+	if p.anchored == p.number && c.mode == running {
 		p.beginRound(c)
 	}
 	p.o.train(c, p.o.localSteps(c))
@@ -98,16 +119,7 @@ func (p *pairs) begin(c *Core) {
 // beginRound numbers the round, no lower than most others do, and announces its anchor.
 func (p *pairs) beginRound(c *Core) {
 	o := p.o
-	var rounds []uint64
-	for _, m := range c.roster.sorted() {
-		if o.active(c, m) {
-			rounds = append(rounds, m.round)
-		}
-	}
-	p.number++
-	if len(rounds) > 0 {
-		p.number = max(p.number, lowerMedian(rounds))
-	}
+	p.number = max(p.number+1, o.usualRound(c))
 	number := p.number
 	o.encode(c, EncodeJob{Vec: o.anchor, Lens: []int{o.run.Len}, Plain: true, Apart: true}, func(c *Core, ev Encoded) {
 		if len(ev.Pieces) > 0 && p.number == number {
@@ -199,7 +211,7 @@ func (p *pairs) patience() Instant {
 
 func (p *pairs) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 	x := p.offers[m.id]
-	if x == nil {
+	if x == nil || x.m != m {
 		x = &pairOffer{m: m}
 		p.offers[m.id] = x
 		forget(c, p.offers)
@@ -208,16 +220,27 @@ func (p *pairs) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 	case d.Part == gossip.PartAnchor && seq > x.anchorSeq:
 		x.anchor, x.anchorSeq = d, seq
 	case d.Part == gossip.PartGradient && seq > x.seq:
-		m.speed = d.Speed
 		x.gradient, x.seq, x.used = d, seq, false
-		if !p.mixed && d.Round > p.number+1 {
-			p.o.states.want(c, m) // a newcomer begins where others are
+		if p.begins(c, d.Round) {
+			p.o.states.want(c, m)
 		}
 	}
 	p.progress(c)
 }
 
+// begins reports whether this node is a newcomer, which begins where others are, and others are at about a round.
+func (p *pairs) begins(c *Core, round uint64) bool {
+	usual := p.o.usualRound(c)
+	return !p.mixed && usual > p.number+1 && apart(round, usual) <= maxLag && p.o.heardMost(c, func(m *member) bool { return p.o.active(c, m) })
+}
+
 func (p *pairs) wake(c *Core) Instant {
+	if p.pull != nil && c.now >= p.deadline {
+		p.step(c)
+	}
+	if p.pull != nil {
+		return p.deadline
+	}
 	if !p.waiting || p.busy {
 		return 0
 	}
@@ -269,53 +292,60 @@ func (p *pairs) anybody(c *Core) []*pairOffer {
 	return out
 }
 
-// fetch pulls the vectors of a group, and steps with those that can be had.
+// fetch pulls the vectors of a group, and steps with those that come soon.
 func (p *pairs) fetch(c *Core, with []*pairOffer) {
 	n := p.o.run.Len
-	anchors, gradients := make([]VecRef, len(with)), make([]VecRef, len(with))
-	left := 2 * len(with)
-	life := p.o.life
-	if left == 0 {
-		p.step(c, life, nil, nil, nil)
-		return
+	pull := &pairPull{
+		with: with, anchors: make([]VecRef, len(with)), gradients: make([]VecRef, len(with)), clips: make([]float64, len(with)), open: 2 * len(with),
+	}
+	p.pull, p.deadline = pull, c.now+p.o.pullWait()
+	came := func(c *Core, vec VecRef, take func()) {
+		pull.open--
+		if pull.done {
+			c.release(vec)
+			return
+		}
+		if vec != 0 {
+			take()
+		}
+		if pull.open == 0 {
+			p.step(c)
+		}
 	}
 	for i, x := range with {
 		x.used = true
-		come := func(into []VecRef) func(*Core, VecRef, float64) {
-			return func(c *Core, vec VecRef, _ float64) {
-				into[i] = vec
-				if left--; left == 0 {
-					p.step(c, life, with, anchors, gradients)
-				}
+		p.o.fetch(c, x.m, x.anchorSeq, x.anchor, 0, n, func(c *Core, vec VecRef, norm float64) {
+			if vec != 0 && !pull.done && !usual(p.anchorNorms, norm) {
+				p.o.refuse(c, x.m, x.anchorSeq, gossip.RefusedCorrupt, "its anchor is much longer than those of others")
+				c.release(vec)
+				vec = 0
 			}
-		}
-		p.o.fetch(c, x.m, x.anchorSeq, x.anchor, 0, n, come(anchors))
-		p.o.fetch(c, x.m, x.seq, x.gradient, 0, n, come(gradients))
+			came(c, vec, func() { pull.anchors[i] = vec })
+		})
+		p.o.fetch(c, x.m, x.seq, x.gradient, 0, n, func(c *Core, vec VecRef, norm float64) {
+			came(c, vec, func() { pull.gradients[i], pull.clips[i] = vec, p.norms.Clip(norm) })
+		})
+	}
+	if pull.open == 0 {
+		p.step(c)
 	}
 }
 
-// step is the outer step of a group.
-func (p *pairs) step(c *Core, life int, with []*pairOffer, anchors, gradients []VecRef) {
-	o := p.o
-	n := o.run.Len
-	letGo := func(c *Core) {
-		for i := range with {
-			c.release(anchors[i])
-			c.release(gradients[i])
-		}
-	}
-	if life != o.life {
-		letGo(c)
-		return
-	}
+// step is the outer step with what is there of a group.
+func (p *pairs) step(c *Core) {
+	o, pull := p.o, p.pull
+	p.pull = nil
 	phis, deltas := []Term{{Vec: o.anchor}}, []Term{{Vec: p.sent}}
+	clips := []float64{1}
 	age := o.age + p.steps
-	for i, x := range with {
-		if anchors[i] == 0 || gradients[i] == 0 {
+	oldest := ageCap * max(age, o.cfg.Steps) // a liar shall not end the schedule of everybody's training
+	for i, x := range pull.with {
+		if pull.anchors[i] == 0 || pull.gradients[i] == 0 {
 			continue
 		}
-		phis, deltas = append(phis, Term{Vec: anchors[i]}), append(deltas, Term{Vec: gradients[i]})
-		age = max(age, x.gradient.Age+x.gradient.Steps)
+		phis, deltas = append(phis, Term{Vec: pull.anchors[i]}), append(deltas, Term{Vec: pull.gradients[i]})
+		clips = append(clips, pull.clips[i])
+		age = max(age, min(x.gradient.Age+x.gradient.Steps, oldest))
 		o.counted(c, x.m, x.seq)
 		p.mixed = true
 	}
@@ -323,29 +353,29 @@ func (p *pairs) step(c *Core, life int, with []*pairOffer, anchors, gradients []
 	form := func(f outer.GroupForm) []Span {
 		terms := []Term{{Vec: o.anchor, Coef: f.Phi}, {Vec: p.momentum, Coef: f.Momentum}}
 		for i := range phis {
-			phis[i].Coef, deltas[i].Coef = f.MeanPhi/float64(size), -f.MeanDelta/float64(size)
+			phis[i].Coef, deltas[i].Coef = f.MeanPhi/float64(size), -f.MeanDelta*clips[i]/float64(size)
 		}
-		return []Span{take(0, n, append(append(terms, phis...), deltas...)...)}
+		return []Span{take(0, o.run.Len, append(append(terms, phis...), deltas...)...)}
 	}
 	momentum, phi := o.cfg.NoLoCo().Step(size)
+	life := o.life
 	o.combine(c, func(c *Core, out []VecRef) {
-		letGo(c)
 		if life != o.life {
 			c.release(out[0])
 			c.release(out[1])
 			return
 		}
 		o.replace(c, out[1])
-		c.release(p.momentum)
-		p.momentum = out[0]
+		swap(c, &p.momentum, out[0])
 		o.dropLocal(c)
-		c.release(p.sent)
-		p.sent, p.waiting, p.busy = 0, false, false
+		swap(c, &p.sent, 0)
+		p.waiting, p.busy = false, false
 		o.age = age
 		c.observe(Stat{Kind: StatMixed, Round: o.round, Value: float64(size - 1)})
 		o.finished(c)
 		o.goOn(c)
 	}, form(momentum), form(phi))
+	pull.release(c)
 }
 
 func (p *pairs) rests() bool { return !p.waiting && !p.busy }
@@ -358,13 +388,17 @@ func (p *pairs) own(d *gossip.Delta) []VecRef {
 	return []VecRef{p.o.anchor}
 }
 
-func (p *pairs) adopts(*Core, *gossip.Delta) bool { return !p.mixed }
+func (p *pairs) adopts(c *Core, d *gossip.Delta) bool { return p.begins(c, d.Round) }
 
 func (p *pairs) adopt(c *Core, d *gossip.Delta, parts []VecRef) {
 	p.o.replace(c, parts[0])
 	swap(c, &p.momentum, 0)
 	swap(c, &p.residual, 0)
 	swap(c, &p.sent, 0)
+	if p.pull != nil {
+		p.pull.release(c)
+		p.pull = nil
+	}
 	p.number, p.anchored = d.Round, d.Round
 	p.waiting, p.busy, p.mixed = false, false, true
 }

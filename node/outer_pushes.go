@@ -34,10 +34,13 @@ type pushes struct {
 	shares  map[PeerID]int // pushes of each in this window
 	norms   *outer.Norms
 
+	versions map[PeerID]uint64 // that members have announced last
+
 	anchors       answers // for others
 	consensusFrom PeerID  // whose anchor was asked for
 	consensusAt   Instant
 	anchorOf      VecRef // the one that came
+	anchorNorms   *outer.Norms
 }
 
 // An arrival is a pseudo-gradient that is there.
@@ -53,7 +56,8 @@ func newPushes(o *outerMethod, from State) *pushes {
 	n := o.run.Len
 	p := &pushes{
 		o: o, momentum: from.Vector("momentum", n), window: from.Vector("window", n), residual: from.Vector("residual", n),
-		norms: outer.NewNorms(64), shares: make(map[PeerID]int),
+		norms: outer.NewNorms(rememberedNorms), anchorNorms: outer.NewNorms(rememberedNorms),
+		shares: make(map[PeerID]int), versions: make(map[PeerID]uint64),
 	}
 	if len(from.Numbers) == 4 {
 		p.version, p.windows = from.Numbers[0], from.Numbers[3]
@@ -81,6 +85,8 @@ func (p *pushes) check(d *gossip.Delta) gossip.Verdict {
 	plain := d.Part == gossip.PartAnchor && d.Codec == PlainCodec
 	switch {
 	case !plain && (d.Part != gossip.PartGradient || d.Codec != p.o.run.Codec):
+		return reject(gossip.ReasonMalformed)
+	case !plain && d.Base > d.Version:
 		return reject(gossip.ReasonMalformed)
 	case int(d.Len) != p.o.run.Len || len(d.Pieces) != 1 || d.Fragment != 0:
 		return reject(gossip.ReasonLength)
@@ -198,17 +204,21 @@ func (p *pushes) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 		p.anchorCame(c, m, d)
 		return
 	}
-	m.speed = d.Speed
 	o := p.o
 	most := outer.TauMax(p.windowSize(c))
+	p.versions[m.id] = d.Version
+	forget(c, p.versions)
 	switch {
-	case d.Version > p.version+most/2, p.version == 0 && d.Version >= most/4:
-		o.states.want(c, m) // this node has missed too much
+	case p.behind(c, d.Version):
+		o.states.want(c, m)
+		return
+	case d.Version > p.version+most:
+		o.refuse(c, m, seq, gossip.RefusedStale, "it says that it is far ahead of most")
 		return
 	case d.Base > d.Version || d.Version-d.Base > most || d.Version+most < p.version:
 		o.refuse(c, m, seq, gossip.RefusedStale, "its pseudo-gradient is of an anchor long gone")
 		return
-	case p.pulling >= o.cfg.Degree:
+	case p.pulling+len(p.queue) >= o.cfg.Degree:
 		return // more would come than this node can take
 	}
 	if n := p.live(c); n > o.cfg.Degree && c.cfg.Rand.IntN(n) >= o.cfg.Degree {
@@ -228,6 +238,29 @@ func (p *pushes) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 		}
 		o.goOn(c) // if this was what it waited for
 	})
+}
+
+// behind reports whether this node has missed too much, as the median of what others say goes, and a member of that version is where
+// most are.
+func (p *pushes) behind(c *Core, version uint64) bool {
+	usual := p.usualVersion(c)
+	most := outer.TauMax(p.windowSize(c))
+	far := usual > p.version+most/2 || p.version == 0 && usual >= most/4
+	return far && apart(version, usual) <= most && p.o.heardMost(c, func(m *member) bool { return p.o.active(c, m) })
+}
+
+// usualVersion is the median of the versions of active members.
+func (p *pushes) usualVersion(c *Core) uint64 {
+	var all []uint64
+	for _, m := range c.roster.sorted() {
+		if v, ok := p.versions[m.id]; ok && p.o.active(c, m) {
+			all = append(all, v)
+		}
+	}
+	if len(all) == 0 {
+		return 0
+	}
+	return lowerMedian(all)
 }
 
 // live counts the other nodes from which pushes are expected: those that have been heard of, and those that are just beginning.
@@ -439,8 +472,8 @@ func (p *pushes) anchorCame(c *Core, m *member, d *gossip.Delta) {
 		return
 	}
 	life := p.o.life
-	p.o.fetch(c, m, 0, d, 0, p.o.run.Len, func(c *Core, vec VecRef, _ float64) {
-		if life != p.o.life {
+	p.o.fetch(c, m, 0, d, 0, p.o.run.Len, func(c *Core, vec VecRef, norm float64) {
+		if life != p.o.life || vec != 0 && !usual(p.anchorNorms, norm) {
 			c.release(vec)
 			return
 		}
@@ -471,7 +504,9 @@ func (p *pushes) own(d *gossip.Delta) []VecRef {
 	return []VecRef{p.o.anchor, p.momentum, p.window}
 }
 
-func (p *pushes) adopts(_ *Core, d *gossip.Delta) bool { return d.Version > p.version }
+func (p *pushes) adopts(c *Core, d *gossip.Delta) bool {
+	return d.Version > p.version && apart(d.Version, p.usualVersion(c)) <= outer.TauMax(p.windowSize(c))
+}
 
 func (p *pushes) adopt(c *Core, d *gossip.Delta, parts []VecRef) {
 	for _, x := range p.queue {

@@ -51,7 +51,7 @@ func (t *together) apply(c *Core, f *turn) {
 		}
 		t.drop(c)
 		t.busy = false
-		t.at, t.members = forms.next, forms.mixed
+		t.at, t.members = forms.next, t.successors(f, forms.mixed)
 		t.dropEarly()
 		o.age += forms.steps
 		c.observe(Stat{Kind: StatMixed, Round: f.number, Value: float64(len(forms.mixed) - 1)})
@@ -128,4 +128,26 @@ func (t *together) forms(f *turn) *stepForms {
 // dropEarly forgets means of turns that are over.
 func (t *together) dropEarly() {
 	t.early = slices.DeleteFunc(t.early, func(mean *shardMean) bool { return mean.d.Round < t.at.turn })
+}
+
+// successors are the members after a turn: who was in its means. One that was to sum up a shard of which there is no mean is passed over.
+func (t *together) successors(f *turn, mixed []gossip.Mark) []gossip.Mark {
+	var all []PeerID
+	passed := make(map[PeerID]uint64)
+	for _, x := range mixed {
+		all = append(all, x.Author)
+	}
+	for _, x := range t.members {
+		passed[x.Author] = x.Seq
+	}
+	for s, mean := range f.means {
+		if mean == nil {
+			passed[t.order(f, s, all)[0]] = f.number + passedTurns
+		}
+	}
+	var out []gossip.Mark
+	for _, id := range all {
+		out = append(out, gossip.Mark{Author: id, Seq: passed[id]})
+	}
+	return out
 }

@@ -41,14 +41,13 @@ type together struct {
 	busy   bool           // vectors are being computed from which the node goes on
 	norms  []*outer.Norms // of pieces, by the number of the shard in the model
 
-	members   []gossip.Mark // who is in the newest means, ascending: these share out the next sums; none is not known
+	members   []gossip.Mark // who share out the sums, ascending: those in the newest means, with the turn up to which each is passed over
 	offers    map[PeerID]*offers
-	early     []*shardMean // of turns that are not closed here
-	debts     map[PeerID]*debt
-	lastBegan Instant // when the turn before began
-	lateness  Instant // how long contributors take, smoothed
-	pullTime  Instant // how long pulls of pieces take: the longest of late
-	failures  int     // turns in a row in which no mean came
+	early     []*shardMean   // of turns that are not closed here
+	debts     map[PeerID]int // pieces in a row that a member has not served in time
+	lastBegan Instant        // when the turn before began
+	lateness  Instant        // how long contributors take, smoothed
+	failures  int            // turns in a row in which no mean came
 }
 
 // A standing is where a node stands: the turn under way, or the next, and the names of its state now and a turn before.
@@ -93,21 +92,13 @@ func (x *offers) put(y *offer) bool {
 	return true
 }
 
-// How long a node waits for what it has no experience with yet, and at least and at most.
-const (
-	firstGather = 10 * Second
-	firstWait   = 20 * Second
-	leastWait   = 2 * Second
-	longestWait = 600 * Second
-)
-
 const (
 	// maxLag is how many turns a member may be behind and still be expected, and how many turns of others are remembered.
 	maxLag = 4
-	// maxDebt is how many times in a row a member may owe a piece or a mean before it is not waited for any more. A mean is expected
-	// of it again after debtTurns.
-	maxDebt   = 2
-	debtTurns = 16
+	// maxDebt is how many pieces in a row a member may owe before it is not waited for any more.
+	maxDebt = 4
+	// passedTurns is for how many turns a member that has not summed up is passed over.
+	passedTurns = 16
 )
 
 func newTogether(o *outerMethod, from State) *together {
@@ -115,11 +106,11 @@ func newTogether(o *outerMethod, from State) *together {
 		o.cfg.Fragments = []outer.Range{{From: 0, To: o.run.Len}}
 	}
 	t := &together{
-		o: o, at: standing{turn: 1}, offers: make(map[PeerID]*offers), debts: make(map[PeerID]*debt),
+		o: o, at: standing{turn: 1}, offers: make(map[PeerID]*offers), debts: make(map[PeerID]int),
 		momentum: from.Vector("momentum", o.run.Len), residual: from.Vector("residual", o.run.Len), lost: from.Vector("lost", o.run.Len),
 	}
 	for range len(o.cfg.Fragments) * o.cfg.Shards {
-		t.norms = append(t.norms, outer.NewNorms(64))
+		t.norms = append(t.norms, outer.NewNorms(rememberedNorms))
 	}
 	if n := from.Numbers; len(n) == 4 {
 		t.at, t.clock = standing{turn: n[0], lineage: n[1], parent: n[2]}, n[3]
@@ -293,9 +284,9 @@ func (t *together) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 		x = &offers{m: m}
 		t.offers[m.id] = x
 		forget(c, t.offers)
+		forget(c, t.debts)
 	}
 	if x.put(&offer{seq, d}) {
-		m.speed = d.Speed
 		t.learnLateness(c, d.Round)
 	}
 	if to := t.elsewhere(c); to != nil && c.mode == running && !t.closedByOthers(c) {
@@ -327,37 +318,13 @@ func (t *together) gatherTime() Instant {
 	if t.lateness == 0 {
 		return firstGather
 	}
-	longest := leastWait
-	if speed := t.o.speed; speed > 0 {
-		longest = max(longest, Instant(min(3*float64(t.o.cfg.Steps)/speed, longestWait.Seconds())*1e9))
-	}
+	longest := max(leastWait, 3*t.o.trainTime())
 	return min(longest, max(leastWait, 2*t.lateness, t.o.roundTime/2))
 }
 
 // patience is how long a node waits for another mean.
 func (t *together) patience() Instant {
-	p := firstWait
-	if t.pullTime != 0 {
-		p = max(leastWait, 4*t.pullTime)
-	}
-	return min(longestWait, p<<min(t.failures, 8))
-}
-
-// pulled takes the duration of a pull.
-func (t *together) pulled(d Instant) {
-	if d > t.pullTime {
-		t.pullTime = max(1, d)
-	} else {
-		smooth(&t.pullTime, d)
-	}
-}
-
-func smooth(average *Instant, d Instant) {
-	if *average == 0 {
-		*average = d
-	} else {
-		*average += (d - *average) / 4
-	}
+	return min(longestWait, t.o.pullWait()<<min(t.failures, 8))
 }
 
 // wake gives up what has taken too long.

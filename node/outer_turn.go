@@ -212,32 +212,47 @@ func (t *together) close(c *Core, f *turn) {
 	}
 }
 
-// summers orders the contributors by who is to sum up a shard. The order depends on nothing else, so that who does it keeps what its
-// codec lost, and everybody can tell whether a mean comes from whom it should. Those that did not do it last time come last, and who
-// is late does not do it.
+// summers orders the contributors by who is to sum up a shard. Who is late does not do it.
 func (t *together) summers(f *turn, s int, late bool) []PeerID {
-	number := uint64(f.fragment*t.o.cfg.Shards + s)
-	var order []PeerID
+	var all []PeerID
 	for _, x := range f.with {
-		if slices.ContainsFunc(t.members, func(y gossip.Mark) bool { return y.Author == x.Author }) && (x.m != nil || !late) {
-			order = append(order, x.Author)
+		if x.m != nil || !late {
+			all = append(all, x.Author)
+		}
+	}
+	order := t.order(f, s, all)
+	if n := len(order); n > 0 && t.failures > 0 {
+		order = slices.Concat(order[t.failures%n:], order[:t.failures%n]) // of what was tried nothing has come
+	}
+	return order
+}
+
+// order puts those of all that are members in the order in which they are to sum up a shard; if none is, all. It depends on what
+// everybody knows alone, so that everybody can tell whether a mean comes from whom it should, and changes little from turn to turn, so
+// that who sums up keeps what its codec lost. Those that did not do it a while ago come last.
+func (t *together) order(f *turn, s int, all []PeerID) []PeerID {
+	number := uint64(f.fragment*t.o.cfg.Shards + s)
+	passed := make(map[PeerID]bool, len(t.members))
+	for _, x := range t.members {
+		passed[x.Author] = x.Seq >= f.number
+	}
+	var order []PeerID
+	for _, id := range all {
+		if _, is := passed[id]; is {
+			order = append(order, id)
 		}
 	}
 	if len(order) == 0 {
-		for _, x := range f.with {
-			if x.m != nil || !late {
-				order = append(order, x.Author)
-			}
-		}
-	}
-	slow := func(id PeerID) int {
-		if d := t.debts[id]; d != nil && d.means >= maxDebt {
-			return 1
-		}
-		return 0
+		order = slices.Clone(all)
 	}
 	slices.SortFunc(order, func(a, b PeerID) int {
-		return cmp.Or(cmp.Compare(slow(a), slow(b)), cmp.Compare(hashMember(number, &a), hashMember(number, &b)), comparePeers(a, b))
+		switch {
+		case passed[a] && !passed[b]:
+			return 1
+		case passed[b] && !passed[a]:
+			return -1
+		}
+		return cmp.Or(cmp.Compare(hashMember(number, &a), hashMember(number, &b)), comparePeers(a, b))
 	})
 	return order
 }
@@ -252,47 +267,17 @@ func hashMember(number uint64, id *PeerID) uint64 {
 	return h
 }
 
-// A debt is what a member owes: how many times in a row its pieces, and means, have not come in time.
-type debt struct {
-	pieces, means int
-	since         uint64 // the turn of the newest mean
-}
-
-// audit takes note of those that a turn has waited for in vain.
+// audit takes note of those whose pieces a turn has waited for in vain.
 func (t *together) audit(f *turn) {
-	of := func(id PeerID) *debt {
-		if t.debts[id] == nil {
-			t.debts[id] = new(debt)
-		}
-		return t.debts[id]
-	}
-	for s, mean := range f.means {
-		if order := f.order[s]; len(order) > 0 && order[0] != t.o.self {
-			d := of(order[0])
-			if mean != nil && mean.author == order[0] {
-				d.means = 0
-			} else {
-				d.means, d.since = d.means+1, f.number
-			}
-		}
-	}
 	for _, sum := range f.sums {
 		for i, x := range f.with {
-			if x.m == nil {
-				continue
+			switch {
+			case x.m == nil:
+			case sum.served[i]:
+				delete(t.debts, x.Author)
+			default:
+				t.debts[x.Author]++
 			}
-			d := of(x.Author)
-			if d.pieces++; sum.served[i] {
-				d.pieces = 0
-			}
-		}
-	}
-	for id, d := range t.debts { // whatever the order
-		if d.since+debtTurns < f.number {
-			d.means = 0
-		}
-		if d.pieces == 0 && d.means == 0 {
-			delete(t.debts, id)
 		}
 	}
 }
@@ -303,8 +288,8 @@ func (t *together) closedByOthers(c *Core) bool {
 	mean := slices.ContainsFunc(t.early, func(mean *shardMean) bool {
 		known := 0
 		for _, mark := range mean.d.Mixed {
-			if mark.Author == t.o.self {
-				return false
+			if mark.Author == t.o.self && t.flight != nil && mark.Seq == t.flight.seq {
+				return false // it was waited for
 			}
 			if x := t.offers[mark.Author]; x != nil && x.of(t.at.turn) != nil {
 				known++
