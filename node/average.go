@@ -25,7 +25,8 @@ type AverageConfig struct {
 	Steps uint64
 
 	// Degree is how many peers a node mixes with in a round, and so how many vectors it pulls: its inbound traffic is
-	// at most Degree vectors a round however large the run is. With Copies it is how many neighbours it has.
+	// at most Degree vectors a round however large the run is. With Copies it is how many neighbours it looks
+	// for; it has at most twice as many.
 	Degree int
 
 	// SaveEvery and EvaluateEvery are in rounds. SaveEvery 1 loses at most one round in a crash. EvaluateEvery 0 never

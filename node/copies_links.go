@@ -26,7 +26,8 @@ type link struct {
 	since  uint64 // number of the own copies when the link was made
 	theirs uint64 // the same of the neighbour, as it says when it wants whole copies, and one more; 0 when it has not
 
-	ready bool // the neighbour has applied a difference since the link was made, so it can take the steps that this node decides on
+	heeds bool // this node has applied a difference since the link was made
+	ready bool // so has the neighbour, as it says, and can take the steps that this node decides on
 
 	busy  bool // the copy is being made anew, and the pull if this node does not steer
 	gone  bool
@@ -147,8 +148,14 @@ func (k *copies) rank(p PeerID) uint64 {
 	return h ^ h>>32
 }
 
-// room is how many more links there may be.
+// room is how many more links this node looks for.
 func (k *copies) room() int { return max(0, k.cfg.Degree-len(k.links)) }
+
+// accepts reports whether one more link that another node looks for is welcome: there may be twice as many as this node looks for, so
+// that a newcomer finds neighbours where all others have theirs.
+func (k *copies) accepts(m *member) bool {
+	return m != nil && !m.banned.Load() && len(k.links) < min(2*k.cfg.Degree, maxDegree)
+}
 
 // open makes a link.
 func (k *copies) open(c *Core, m *member) *link {

@@ -39,19 +39,13 @@ func (k *copies) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 	if _, forUs := slices.BinarySearchFunc(d.To, k.self, comparePeers); !forUs || k.phase == closing {
 		return
 	}
-	if d.Part == gossip.PartDifference {
-		if m.heardAt != 0 && m.round != 0 {
-			d := c.now - m.heardAt
-			if m.interval != 0 { // a node that has slept is not a slow one
-				d = min(d, 2*m.interval)
-			}
-			m.observeInterval(d)
-		}
+	if d.Part == gossip.PartDifference && seq == m.seq.Load() {
+		k.observe(c, m)
 		m.heardAt, m.round, m.age, m.loss = c.now, d.Round, d.Age, d.Loss
 	}
 	l := k.link(m.id)
 	if l == nil {
-		if d.Part != gossip.PartDifference || k.room() == 0 || m.banned.Load() {
+		if d.Part != gossip.PartDifference || !k.accepts(m) {
 			return
 		}
 		l = k.open(c, m)
@@ -67,6 +61,19 @@ func (k *copies) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 		k.enqueue(l, pendingDifference{seq, d})
 	}
 	k.advance(c, l)
+}
+
+// observe takes a difference into a neighbour's rhythm: one that has slept is not slow, and one that sends what was missed is not quick.
+func (k *copies) observe(c *Core, m *member) {
+	if m.round == 0 {
+		return
+	}
+	switch d := c.now - m.heardAt; {
+	case m.interval == 0:
+		m.observeInterval(d)
+	case d >= m.interval/8:
+		m.observeInterval(min(d, 2*m.interval))
+	}
 }
 
 // enqueue keeps a difference until it is its turn. One more than can be kept means that whole copies are needed.
@@ -206,6 +213,7 @@ func (k *copies) apply(c *Core, l *link, a pendingDifference) {
 			}
 			c.release(l.copy)
 			l.copy, l.number, l.degree = moved, a.seq, a.d.Degree
+			l.heeds = true
 			l.ready = l.ready || markOf(a.d, k.self) > l.since
 			if steps {
 				k.setPull(c, l, pull)
@@ -283,10 +291,10 @@ func (k *copies) takeWhole(c *Core, l *link) {
 			case pull == 0:
 				l.dropPull(c) // the neighbour has begun anew, and nothing is to be made good
 			default:
-				fresh := l.pull == 0
+				before := l.pull == 0 && !l.heeds
 				k.setPull(c, l, pull)
-				if fresh {
-					l.taken = pull // it has moved a model that this node does not remember
+				if before {
+					l.taken = pull // by a link that this node does not remember, and that had moved the model
 				}
 			}
 			l.heardAt = c.now

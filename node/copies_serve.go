@@ -14,7 +14,7 @@ func (k *copies) asked(c *Core, from PeerID, r *gossip.Request) {
 	l := k.link(from)
 	if l == nil {
 		m := c.roster.find(from)
-		if m == nil || m.banned.Load() || k.room() == 0 {
+		if !k.accepts(m) {
 			return
 		}
 		l = k.open(c, m)

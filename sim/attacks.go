@@ -42,6 +42,11 @@ func (w *World) forge(h *host, own []float32, version uint32, out []float32) boo
 	return h.attack.Announce(c, out)
 }
 
+// forgeChange is the same for a vector that is a change already: it counts from zero. It may be longer than a model.
+func (w *World) forgeChange(h *host, own, out []float32) bool {
+	return h.attack.Announce(&adversary.Context{Round: h.round, Own: own, View: w.view}, out)
+}
+
 // witness shows the attackers what an honest node has announced.
 func (w *World) witness(h *host, u *gossip.Update) {
 	if w.view == nil || h.attack != nil {

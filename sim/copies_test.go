@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"starling/gossip/codec"
 	"starling/mixing/topology"
 	"starling/mixing/track"
 	"starling/node"
+	"starling/sim/adversary"
 	"starling/sim/churn"
 	"starling/sim/network"
 )
@@ -156,6 +158,20 @@ func TestTheOptimumIsThatOfThoseWhoAreLeft(t *testing.T) {
 	}
 }
 
+// Whoever lies may keep the others from the optimum; the simulation goes on.
+func TestCopiesBearEveryKindOfLiar(t *testing.T) {
+	for _, name := range adversary.Names() {
+		kind, _, _ := strings.Cut(name, ":")
+		cfg := copiesConfig(5, "topk:0.25,fp32", 0.3)
+		cfg.Adversaries = must(adversary.Parse([]string{kind + ":count=1"}, cfg.Nodes, 1))
+		w := start(t, cfg)
+		w.Run(4*node.Second, nil)
+		if r := w.Round(); r < 20 {
+			t.Errorf("%s: half of the nodes have finished only %d rounds", kind, r)
+		}
+	}
+}
+
 // Links are few however many peers are connected, and both ends have them.
 func TestNeighboursAreFewAndMutual(t *testing.T) {
 	cfg := copiesConfig(12, "topk:0.25,fp32", 0.3)
@@ -172,12 +188,12 @@ func TestNeighboursAreFewAndMutual(t *testing.T) {
 			}
 		}
 		links += mixing
-		if mixing > 4 || mixing < 1 {
-			t.Errorf("node %d has mixed with %d others, and wants 3 neighbours", i, mixing)
+		if mixing > 6 || mixing < 3 {
+			t.Errorf("node %d has mixed with %d others, and looks for 3 neighbours", i, mixing)
 		}
 	}
-	if links < 2*cfg.Nodes {
-		t.Errorf("%d ends of links, want some 36", links)
+	if links > 5*cfg.Nodes {
+		t.Errorf("%d ends of links, want some 50", links)
 	}
 	if d := farthest(&cfg, w); !(d < 0.01) {
 		t.Errorf("a node is %g from the optimum", d)
@@ -226,12 +242,12 @@ func randomCopies(t *testing.T, seed uint64) error {
 	cfg.Seed = seed
 	cfg.Inline = uint64(r.IntN(2)) * 1000
 	cfg.Node.Average.Copies.Common = r.IntN(2) == 0
-	cfg.Node.Average.Degree = 2 + r.IntN(5)
+	cfg.Node.Average.Degree = 3 + r.IntN(4)
 	if cfg.Nodes > 3 && r.IntN(2) == 0 {
 		g, _ := must(topology.Parse([]string{"ring", "star"}[r.IntN(2)], cfg.Nodes, seed)).Graph()
 		cfg.Graph, cfg.Node.Average.Degree = &g, 8
 	}
-	cfg.Speeds = must(churn.ParseSpeeds("lognormal:sigma=0.5", cfg.Nodes, seed))
+	cfg.Speeds = must(churn.ParseSpeeds("lognormal:sigma=0.3", cfg.Nodes, seed))
 	cfg.Network.Loss = loss(r.Float64() * 0.2)
 	if r.IntN(3) == 0 {
 		cfg.Network.Partitions = must(network.ParsePartitions([]network.Split{{From: 5 * node.Second, Until: 15 * node.Second, Groups: "halves"}},

@@ -32,7 +32,7 @@ func (w *World) encodePieces(h *host, e node.EncodeJob) {
 	j.refs = append(j.refs, e.Vec)
 	if h.attack != nil && !e.Plain {
 		forged := w.pool.New(len(p.vecs.Vec))
-		if w.forge(h, p.vecs.Vec, 0, forged.Data()) {
+		if w.forgeChange(h, p.vecs.Vec, forged.Data()) {
 			p.vecs.Vec = append([]float32(nil), forged.Data()...)
 		}
 		forged.Drop()

@@ -6,6 +6,7 @@ import "math"
 type Class struct {
 	Quantizer string  // how numbers are written, "int4"
 	Kept      float64 // the part of the numbers that is sent, above 0 to 1
+	Random    bool    // they are any numbers, not those that matter most
 	// Variance bounds what an unbiased codec adds: the mean square of what it gets wrong, in squares of the vector's norm. It is 0
 	// for other codecs, which never make a vector's error larger than the vector.
 	Variance float64
@@ -22,7 +23,7 @@ func ClassOf(c Codec) Class {
 	case topK:
 		k.Kept = s.ratio
 	case randomK:
-		k.Kept = s.ratio
+		k.Kept, k.Random = s.ratio, true
 	case cosine:
 		k.Kept = float64(s.k) / dctChunk
 	}

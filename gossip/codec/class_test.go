@@ -8,18 +8,18 @@ import (
 
 func TestClassesSayWhatIsKept(t *testing.T) {
 	for name, want := range map[string]Class{
-		"fp32":                    {"fp32", 1, 0},
-		"topk:0.01,int4,rice":     {"int4", 0.01, 0},
-		"randk:0.05,bf16":         {"bf16", 0.05, 0},
-		"dct:k=8,sign":            {"sign", 8.0 / 4096, 0},
-		"randk:0.1,fp32,unbiased": {"fp32", 0.1, 9},
-		"int4,unbiased":           {"int4", 1, 64.0 / 196},
+		"fp32":                    {"fp32", 1, false, 0},
+		"topk:0.01,int4,rice":     {"int4", 0.01, false, 0},
+		"randk:0.05,bf16":         {"bf16", 0.05, true, 0},
+		"dct:k=8,sign":            {"sign", 8.0 / 4096, false, 0},
+		"randk:0.1,fp32,unbiased": {"fp32", 0.1, true, 9},
+		"int4,unbiased":           {"int4", 1, false, 64.0 / 196},
 	} {
 		c, err := Parse(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := ClassOf(c); got.Quantizer != want.Quantizer || got.Kept != want.Kept || math.Abs(got.Variance-want.Variance) > 1e-12 {
+		if got := ClassOf(c); got.Quantizer != want.Quantizer || got.Kept != want.Kept || got.Random != want.Random || math.Abs(got.Variance-want.Variance) > 1e-12 {
 			t.Errorf("%s: %+v, want %+v", name, got, want)
 		}
 	}

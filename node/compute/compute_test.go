@@ -385,7 +385,7 @@ func TestWhatCopiesAreSetToSuitsTheCodec(t *testing.T) {
 	m.Method.Exchange, m.Method.Mix, m.Codec = manifest.Copies, "metropolis", "randk:0.1,int8,unbiased"
 	m.Method.Public.Correct = manifest.Scallion
 	got := build(t, m, Options{}, 1, 0).Copies()
-	if !(got.Gamma > 0.29 && got.Gamma < 0.31) || !(got.Damp > 0.09 && got.Damp < 0.1) || got.Beta != 0.1 || !got.Common {
+	if got.Gamma != 0.05 || !(got.Damp > 0.09 && got.Damp < 0.1) || got.Beta != 0.1 || !got.Common {
 		t.Errorf("%+v", got)
 	}
 	m.Codec, m.Method.Public = "fp32", manifest.Public{Correct: manifest.Scafcom, Gamma: 0.5}

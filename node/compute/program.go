@@ -221,7 +221,9 @@ func (p *Program) Copies() node.CopiesConfig {
 	m, class := p.manifest.Method.Public, codec.ClassOf(p.codec)
 	gamma := m.Gamma
 	if gamma == 0 {
-		gamma = track.DefaultGamma(class.Quantizer, class.Kept)
+		if gamma = track.DefaultGamma(class.Quantizer, class.Kept); class.Random {
+			gamma = min(gamma, class.Kept/2) // they carry no more of a vector than their part of it
+		}
 	}
 	return node.CopiesConfig{Gamma: gamma, Damp: class.Contraction(), Beta: m.Tracks(), Common: p.Common()}
 }

@@ -69,7 +69,8 @@ type Method struct {
 	Steps    Steps // local steps a round, 1 to 1,000,000, or one pass over the node's data
 	Batch    int   // training examples a step, 1 to 65536
 	// Degree is the number of peers that a node mixes with in a round, 1 to 64 and at most Limits.Peers. With the exchange
-	// push it bounds the models that may be waiting while a node trains, with copies it is the number of its neighbours.
+	// push it bounds the models that may be waiting while a node trains, with copies a node looks for so
+	// many neighbours and has at most twice as many.
 	Degree int
 	// Wake says when nodes send, with the exchange push. It must be that of [Default] with announce, where it has no effect:
 	// two runs that train the same are one.
