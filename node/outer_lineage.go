@@ -66,13 +66,8 @@ func (t *together) elsewhere(c *Core) *member {
 	if !t.o.heardMost(c, known) {
 		return nil
 	}
-	if t.failures > 0 {
-		// The means of this turn do not come, and those who have gone on do not come back for it.
-		for i, p := range at {
-			if p.turn == t.at.turn+1 && p.near(t.at) {
-				return who[i]
-			}
-		}
+	if ahead := t.leftBehind(c); ahead != nil && t.failures > 0 {
+		return ahead
 	}
 	turns := []uint64{t.at.turn}
 	for _, p := range at {
@@ -82,7 +77,7 @@ func (t *together) elsewhere(c *Core) *member {
 	median := turns[len(turns)/2]
 	best, size := t.at, 1+near(t.at, at)
 	if t.at.fresh() {
-		size = min(size, 2)
+		size = 1
 	}
 	var to *member
 	for i, p := range at {
@@ -94,6 +89,30 @@ func (t *together) elsewhere(c *Core) *member {
 			cmp.Compare(p.turn, best.turn), cmp.Compare(best.lineage, p.lineage)); order > 0 {
 			best, size, to = p, n, who[i]
 		}
+	}
+	return to
+}
+
+// leftBehind returns one of the members that have ended the turn of this node, if most have: its means come no more.
+func (t *together) leftBehind(c *Core) *member {
+	var to *member
+	ahead, all := 0, 0
+	for _, m := range c.roster.sorted() {
+		x := t.offers[m.id]
+		if x == nil || x.m != m || !t.o.active(c, m) {
+			continue
+		}
+		switch p := x.now.standing(); {
+		case !p.near(t.at):
+		case p.turn > t.at.turn:
+			ahead, to = ahead+1, m
+			fallthrough
+		default:
+			all++
+		}
+	}
+	if 2*ahead <= all {
+		return nil
 	}
 	return to
 }

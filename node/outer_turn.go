@@ -187,6 +187,11 @@ func (t *together) close(c *Core, f *turn) {
 	if f.seq != 0 && missing == 0 && !late {
 		smooth(&t.lateness, max(1, c.now-f.began))
 	}
+	if !late && t.leftBehind(c) != nil {
+		t.failures++
+		t.fail(c) // the means of this turn were missed
+		return
+	}
 	if !late && (missing > len(f.with) || t.elsewhere(c) != nil) {
 		t.fail(c) // too few, here: the local steps go on
 		return

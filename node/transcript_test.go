@@ -52,6 +52,10 @@ type script struct {
 	core *Core
 	now  Instant
 	jobs map[string]JobID // the newest job of each kind; fetches by author
+
+	outer   bool               // the method is outer: mixing and encoding end at once, as often as it takes
+	fetches map[string][]JobID // under way, by author, oldest first
+	blobs   int                // made
 }
 
 func newScript(t *testing.T) *script { return &script{t: t, jobs: make(map[string]JobID)} }
@@ -101,6 +105,9 @@ func (s *script) command(cmd string) string {
 	}
 	switch words[0] {
 	case "node":
+		if args["outer"] != "" {
+			return s.outerNode(args, num)
+		}
 		cfg := testConfig(peer("A"))
 		cfg.Average.Mix = "mean"
 		if m := args["mix"]; m != "" {
@@ -171,7 +178,15 @@ func (s *script) command(cmd string) string {
 			d.Known = append(d.Known, gossip.Mark{Author: peer(id), Seq: v})
 		}
 		return s.step(Received{From: peer(names[0]), Msg: &gossip.Message{Author: peer(names[0]), Body: d}})
+	case "gradient", "mean", "anchor", "state":
+		return s.receive(names[0], uint64(num("seq", 1)), s.delta(words[0], args, num))
+	case "ask":
+		part := map[string]gossip.Part{"state": gossip.PartState, "anchor": gossip.PartAnchor}[args["part"]]
+		return s.step(Received{From: peer(names[0]), Msg: &gossip.Message{Author: peer(names[0]), Body: &gossip.Request{Part: part}}})
 	case "fetched":
+		if s.outer {
+			return s.outerFetched(names[0], args, num)
+		}
 		errs := map[string]FetchError{"": FetchOK, "unavailable": FetchUnavailable, "corrupt": FetchCorrupt}
 		ev := Fetched{Job: s.jobs["fetch "+names[0]], Err: errs[args["err"]]}
 		if bad := args["bad"]; bad != "" {
@@ -238,6 +253,9 @@ func (s *script) step(ev Event) string {
 	b := s.core.Step(s.now, ev)
 	for _, j := range b.Fetch {
 		s.jobs["fetch "+name(j.Author)] = j.Job
+		if s.outer {
+			s.fetches[name(j.Author)] = append(s.fetches[name(j.Author)], j.Job)
+		}
 	}
 	for _, j := range b.Train {
 		s.jobs["train"] = j.Job
@@ -253,6 +271,9 @@ func (s *script) step(ev Event) string {
 	}
 	for _, j := range b.Save {
 		s.jobs["save"] = j.Job
+	}
+	if s.outer {
+		return s.goOn(b)
 	}
 	return describe(b)
 }
@@ -272,6 +293,8 @@ func describe(b *Batch) string {
 		case *gossip.Update:
 			line("publish #%d update round=%d age=%d degree=%d loss=%g mixed=%s refused=%s%s", m.Seq, u.Round, u.Age, u.Degree, u.Loss,
 				marks(u.Mixed), refusalText(u.Refused), links(u))
+		case *gossip.Delta:
+			line("publish #%d %s", m.Seq, deltaText(u))
 		case *gossip.Leave:
 			line("publish #%d leave", m.Seq)
 		}
@@ -280,9 +303,15 @@ func describe(b *Batch) string {
 		switch d := e.Msg.Body.(type) {
 		case *gossip.Digest:
 			line("send %s digest %s reply=%v", name(e.To), marks(d.Known), d.Reply)
+		case *gossip.Request:
+			line("ask %s for part %d", name(e.To), d.Part)
 		case *gossip.Repair:
 			var f []string
 			for _, m := range e.Forward {
+				if d, ok := m.Body.(*gossip.Delta); ok {
+					line("send %s #%d %s", name(e.To), m.Seq, deltaText(d))
+					continue
+				}
 				f = append(f, fmt.Sprintf("%s#%d", name(m.Author), m.Seq))
 			}
 			if e.To == (PeerID{}) {
@@ -291,7 +320,9 @@ func describe(b *Batch) string {
 					marks(u.Mixed), refusalText(u.Refused))
 				continue
 			}
-			line("send %s repair %v", name(e.To), f)
+			if len(f) > 0 {
+				line("send %s repair %v", name(e.To), f)
+			}
 		}
 	}
 	for _, j := range b.Fetch {
@@ -315,16 +346,22 @@ func describe(b *Batch) string {
 		for _, t := range j.Terms {
 			in = append(in, fmt.Sprintf("%+.4g v%d", t.Coef, t.Vec))
 		}
+		for _, sp := range j.Spans {
+			in = append(in, spanText(sp))
+		}
 		line("mix %s [%s] into v%d", j.Rule, strings.Join(in, ", "), j.Out)
 	}
 	for _, j := range b.Encode {
-		line("encode v%d", j.Vec)
+		line("encode v%d%s", j.Vec, encodeText(j))
 	}
 	for _, j := range b.Evaluate {
 		line("evaluate v%d", j.Params)
 	}
 	for _, j := range b.Save {
 		line("save round=%d age=%d step=%d v%d v%d", j.State.Round, j.State.Age, j.State.Step, j.State.Params, j.State.Opt)
+		if len(j.State.Numbers) > 0 {
+			line("  with numbers %s%s", numbersText(j.State.Numbers), vectorsText(j.State.Vectors))
+		}
 	}
 	if len(b.Release) > 0 {
 		line("release %v", slices.Sorted(slices.Values(b.Release)))
