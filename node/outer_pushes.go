@@ -34,12 +34,13 @@ type pushes struct {
 	shares  map[PeerID]int // pushes of each in this window
 	norms   *outer.Norms
 
-	versions map[PeerID]uint64 // that members have announced last
+	versions map[PeerID]uint64  // that members have announced last
+	asked    map[PeerID]Instant // for their anchors
 
 	anchors       answers // for others
 	consensusFrom PeerID  // whose anchor was asked for
-	consensusAt   Instant
-	anchorOf      VecRef // the one that came
+	consensusAt   Instant // until then nobody else is asked
+	anchorOf      VecRef  // the one that came
 	anchorNorms   *outer.Norms
 }
 
@@ -57,7 +58,7 @@ func newPushes(o *outerMethod, from State) *pushes {
 	p := &pushes{
 		o: o, momentum: from.Vector("momentum", n), window: from.Vector("window", n), residual: from.Vector("residual", n),
 		norms: outer.NewNorms(rememberedNorms), anchorNorms: outer.NewNorms(rememberedNorms),
-		shares: make(map[PeerID]int), versions: make(map[PeerID]uint64),
+		shares: make(map[PeerID]int), versions: make(map[PeerID]uint64), asked: make(map[PeerID]Instant),
 	}
 	if len(from.Numbers) == 4 {
 		p.version, p.windows = from.Numbers[0], from.Numbers[3]
@@ -433,8 +434,8 @@ func (p *pushes) weigh(c *Core, x *arrival, n int) float64 {
 	return w
 }
 
-// asked answers with the anchor.
-func (p *pushes) asked(c *Core, from PeerID) {
+// giveAnchor answers a peer that wants the anchor.
+func (p *pushes) giveAnchor(c *Core, from PeerID) {
 	n := p.o.run.Len
 	d := &gossip.Delta{Part: gossip.PartAnchor, Round: p.windows + 1, Version: p.version, Len: uint32(n)}
 	p.anchors.give(c, p.o, from, d, []Span{take(0, n, Term{Vec: p.o.anchor, Coef: 1})})
@@ -451,11 +452,13 @@ func (p *pushes) closeWindow(c *Core) {
 	}
 	var there []*member
 	for _, m := range c.roster.sorted() {
-		if p.o.active(c, m) {
-			there = append(there, m)
+		if at, ok := p.asked[m.id]; p.o.active(c, m) && (!ok || c.now > at+answerEvery) {
+			there = append(there, m) // who would answer
 		}
 	}
 	for _, m := range c.draw(there, 1) {
+		p.asked[m.id] = c.now
+		forget(c, p.asked)
 		p.consensusFrom, p.consensusAt = m.id, c.now+stateTimeout
 		c.send(m.id, &gossip.Request{Part: gossip.PartAnchor}, nil)
 	}
@@ -466,7 +469,7 @@ func (p *pushes) anchorCame(c *Core, m *member, d *gossip.Delta) {
 	if m.id != p.consensusFrom {
 		return
 	}
-	p.consensusFrom = PeerID{}
+	p.consensusFrom, p.consensusAt = PeerID{}, 0
 	most := outer.TauMax(p.windowSize(c))
 	if d.Version+most < p.version || d.Version > p.version+most {
 		return

@@ -83,7 +83,7 @@ type answers struct {
 // often than every stateTimeout, does not notice. Others ask again.
 const (
 	maxAnswers  = 64
-	answerEvery = stateTimeout / 2
+	answerEvery = stateTimeout / 5
 )
 
 // admit reports whether a peer is to be answered now.

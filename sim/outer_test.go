@@ -149,7 +149,6 @@ func outerWorld(t *testing.T, seed uint64) error {
 	trouble := loss(r.Float64() * 0.3)
 	cfg.Network.Loss = trouble
 	w := start(t, cfg)
-	debugWorld(w)
 	for range r.IntN(8) {
 		n := 1 + r.IntN(cfg.Nodes-1)
 		down := node.Instant(r.Int64N(int64(40 * node.Second)))
@@ -197,7 +196,7 @@ func outerWorld(t *testing.T, seed uint64) error {
 			return fmt.Errorf("%s: %d nodes: %w", spec, cfg.Nodes, err)
 		}
 	default:
-		if err := pushersAgree(w, task, bases.by); err != nil {
+		if err := pushersAgree(w, task, bases); err != nil {
 			return fmt.Errorf("%s: %d nodes: %w", spec, cfg.Nodes, err)
 		}
 	}
@@ -243,30 +242,39 @@ func distance(a, b []float32) float64 {
 }
 
 // pushersAgree checks what asynchronous pushes give: nodes hold about the same, and that is about the mean of what each pulls towards,
-// weighted by how often it has pushed. Who is faster counts for more: that is the price of waiting for nobody.
-func pushersAgree(w *World, task *quadratic, pushed []int) error {
+// weighted by how often, how far and how freshly it has pushed. Who is faster counts for more: that is the price of waiting for nobody.
+func pushersAgree(w *World, task *quadratic, b *bases) error {
 	alone := task.distance(task.points[0])
 	mean, apart, _ := meanOf(w)
-	if apart > alone/3 {
-		return fmt.Errorf("nodes are up to %.3f from their mean; alone a node would be %.3f from the common optimum", apart, alone)
+	// Of one node no more than two pushes count in a window of as many as there are nodes.
+	windows := 0.0
+	for range 100 {
+		counted := 0.0
+		for _, n := range b.by {
+			if windows == 0 {
+				counted += float64(n)
+			} else {
+				counted += min(float64(n), 2*windows)
+			}
+		}
+		windows = counted / float64(len(b.by))
 	}
-	all := 0
-	for _, n := range pushed {
-		all += n
+	pull, all := slices.Clone(b.pull), 0.0
+	for i, n := range b.by {
+		pull[i] *= min(1, 2*windows/float64(n))
+		all += pull[i]
 	}
 	want := make([]float32, task.Len())
-	for i, n := range pushed {
-		for j, x := range task.points[i] {
-			want[j] += x * float32(n) / float32(all)
+	for i, x := range pull {
+		for j, y := range task.points[i] {
+			want[j] += float32(float64(y) * x / all)
 		}
 	}
-	if d := distance(mean, want); d > alone/3 {
-		return fmt.Errorf("the nodes' mean is %.3f from that of their points, weighted by their pushes %v; alone a node would be %.3f from the common optimum", d, pushed, alone)
+	if apart > alone/4 {
+		return fmt.Errorf("nodes are up to %.3f from their mean; alone a node would be %.3f from the common optimum", apart, alone)
 	}
-	if slices.Max(pushed)*5 < slices.Min(pushed)*6 {
-		if d := task.distance(mean); d > alone/4 {
-			return fmt.Errorf("all push as often, and their mean is %.3f from the common optimum; alone a node would be %.3f from it", d, alone)
-		}
+	if d := distance(mean, want); d > alone/4 {
+		return fmt.Errorf("the nodes' mean is %.3f from that of their points, weighted by their pushes %v; alone a node would be %.3f from the common optimum", d, b.by, alone)
 	}
 	return nil
 }
@@ -276,11 +284,14 @@ func pushersAgree(w *World, task *quadratic, pushed []int) error {
 func noLoCoIsAtItsFloor(w *World, task *quadratic, cfg node.OuterConfig) error {
 	mean, _, rms := meanOf(w)
 	alone := task.distance(task.points[0])
-	floor := noLoCoFloor(task, cfg)
-	if rms > max(1.1*floor, alone/2) { // who is slow steps alone, also where groups of all would agree
+	floor := 0.0
+	for ; cfg.Group >= 2; cfg.Group-- { // groups whose slower nodes do not come are smaller
+		floor = max(floor, noLoCoFloor(task, cfg))
+	}
+	if rms > 1.1*floor {
 		return fmt.Errorf("nodes are %.3f from their mean, root mean square; %.3f is what groups give", rms, floor)
 	}
-	if d := task.distance(mean); d > alone*0.4 {
+	if d := task.distance(mean); d > alone/2 {
 		return fmt.Errorf("the mean of the nodes is %.3f from the common optimum; alone a node would be %.3f from it", d, alone)
 	}
 	return nil
@@ -337,13 +348,14 @@ func noLoCoFloor(task *quadratic, cfg node.OuterConfig) float64 {
 type bases struct {
 	of    map[uint64]uint64 // by turn
 	by    []int             // pseudo-gradients by node
+	pull  []float64         // by node, of the way to its point that it goes: all pseudo-gradients together, as pushes weigh them
 	mixed int               // the fewest in a mean
 	split error
 }
 
 // watchBases notes what DiLoCo announces from now on.
 func watchBases(w *World) *bases {
-	b := &bases{of: make(map[uint64]uint64), by: make([]int, w.Nodes()), mixed: w.Nodes()}
+	b := &bases{of: make(map[uint64]uint64), by: make([]int, w.Nodes()), pull: make([]float64, w.Nodes()), mixed: w.Nodes()}
 	seen := w.Observe
 	w.Observe = func(n int, now node.Instant, ev node.Event, batch *node.Batch) {
 		if seen != nil {
@@ -362,6 +374,11 @@ func watchBases(w *World) *bases {
 				}
 				b.of[d.Round] = d.Base
 				b.by[n]++
+				weight := 1.0
+				if w.cfg.Node.Outer.Polynomial {
+					weight, _ = outer.Staleness{Polynomial: true, Most: math.MaxUint64}.Weight(d.Version - d.Base)
+				}
+				b.pull[n] += weight * (1 - math.Pow(1-float64(w.cfg.Task.(*quadratic).rate), float64(d.Steps)))
 			}
 		}
 	}
@@ -389,6 +406,46 @@ func (b *bases) agree(w *World) error {
 		}
 	}
 	return nil
+}
+
+// TestANodeWithNothingToDoDoesNothing counts the steps of cores: alarms must not go off without end.
+func TestANodeWithNothingToDoDoesNothing(t *testing.T) {
+	for _, spec := range outerSpecs {
+		cfg := outerConfig(5, spec)
+		w := start(t, cfg)
+		w.Run(20*node.Second, nil)
+		w.Crash(1, w.Now())
+		if !settle(w) {
+			t.Fatalf("%s: the nodes do not come to rest", spec)
+		}
+		w.Run(w.Now()+10*node.Second, nil)
+		before := w.counts.steps
+		w.Run(w.Now()+100*node.Second, nil)
+		// What is left are exchanges of digests, every 10 s, with what they find.
+		if n := w.counts.steps - before; n > 4*10*12 {
+			t.Errorf("%s: %d steps in 100 s of 4 nodes that rest", spec, n)
+		}
+	}
+}
+
+// TestAlarmsAreFew counts the steps that nothing but an alarm is the reason of, in a world of slow training and much trouble.
+func TestAlarmsAreFew(t *testing.T) {
+	for _, spec := range outerSpecs {
+		cfg := outerConfig(5, spec)
+		cfg.Times.Step, cfg.Network.Loss = 2*node.Second, loss(0.3)
+		w := start(t, cfg)
+		ticks := 0
+		w.Observe = func(_ int, _ node.Instant, ev node.Event, _ *node.Batch) {
+			if _, ok := ev.(node.Tick); ok {
+				ticks++
+			}
+		}
+		w.Sleep(1, 100*node.Second)
+		w.Run(1000*node.Second, nil)
+		if ticks > 5*1000 {
+			t.Errorf("%s: %d alarms of 5 nodes in 1,000 s", spec, ticks)
+		}
+	}
 }
 
 func TestALateJoinerTakesOverTheStateOfOthers(t *testing.T) {
