@@ -16,8 +16,9 @@ import (
 // quadratic is a task whose optimum is known: node i pulls towards its own point, and the best model for all is the mean
 // of the points.
 type quadratic struct {
-	points [][]float32
-	rate   float32
+	points   [][]float32
+	rate     float32
+	feedback bool // residuals are kept, though fp32 loses nothing
 }
 
 func newQuadratic(nodes, dim int) *quadratic {
@@ -76,7 +77,7 @@ func (q *quadratic) EncodePieces(n int, job node.EncodeJob, e compute.Encoding) 
 	return compute.EncodePieces(c, job, e, func() uint64 { return 1 })
 }
 
-func (q *quadratic) Feedback() bool { return false }
+func (q *quadratic) Feedback() bool { return q.feedback }
 
 func (q *quadratic) Decode(dst []float32, _ string, b []byte) error {
 	for j := range dst {
