@@ -49,48 +49,69 @@ func (p standing) fresh() bool { return p.turn == 1 }
 // the one that is farther. At least half of the members that are there must have been heard. Who has taken part in a turn does not
 // go by those that have just begun, and who has just begun need not be outvoted by others of that kind: two that agree will do.
 func (t *together) elsewhere(c *Core) *member {
-	var who []*member
-	var at []standing
 	known := func(m *member) bool {
 		x := t.offers[m.id]
 		return x != nil && x.m == m && t.o.active(c, m)
 	}
+	var who []*member
+	all := newCrowd()
+	all.add(t.at)
+	away := false
 	for _, m := range c.roster.sorted() {
 		if !known(m) {
 			continue
 		}
 		if p := t.offers[m.id].now.standing(); t.at.fresh() || !p.fresh() {
-			who, at = append(who, m), append(at, p)
+			who = append(who, m)
+			all.add(p)
+			away = away || !p.near(t.at)
 		}
 	}
-	if !t.o.heardMost(c, known) {
+	ahead := t.leftBehind(c)
+	switch {
+	case !away && ahead == nil || !t.o.heardMost(c, known):
 		return nil
-	}
-	if ahead := t.leftBehind(c); ahead != nil && t.failures > 0 {
+	case ahead != nil && t.failures > 0:
 		return ahead
 	}
-	turns := []uint64{t.at.turn}
-	for _, p := range at {
-		turns = append(turns, p.turn)
-	}
-	slices.Sort(turns)
-	median := turns[len(turns)/2]
-	best, size := t.at, 1+near(t.at, at)
+	slices.Sort(all.turns)
+	median := all.turns[len(all.turns)/2]
+	best, size := t.at, all.near(t.at)
 	if t.at.fresh() {
 		size = 1
 	}
 	var to *member
-	for i, p := range at {
+	for _, m := range who {
+		p := t.offers[m.id].now.standing()
 		if p.near(t.at) {
 			continue
 		}
-		n := near(p, at)
-		if order := cmp.Or(cmp.Compare(n, size), cmp.Compare(apart(best.turn, median), apart(p.turn, median)),
-			cmp.Compare(p.turn, best.turn), cmp.Compare(best.lineage, p.lineage)); order > 0 {
-			best, size, to = p, n, who[i]
+		n := all.near(p)
+		if cmp.Or(cmp.Compare(n, size), cmp.Compare(apart(best.turn, median), apart(p.turn, median)), cmp.Compare(p.turn, best.turn),
+			cmp.Compare(best.lineage, p.lineage)) > 0 {
+			best, size, to = p, n, m
 		}
 	}
 	return to
+}
+
+// A crowd counts where nodes stand.
+type crowd struct {
+	at, from map[[2]uint64]int // by turn and lineage, and by turn and parent
+	turns    []uint64
+}
+
+func newCrowd() *crowd { return &crowd{at: make(map[[2]uint64]int), from: make(map[[2]uint64]int)} }
+
+func (x *crowd) add(p standing) {
+	x.at[[2]uint64{p.turn, p.lineage}]++
+	x.from[[2]uint64{p.turn, p.parent}]++
+	x.turns = append(x.turns, p.turn)
+}
+
+// near counts those that are near to a place.
+func (x *crowd) near(p standing) int {
+	return x.at[[2]uint64{p.turn, p.lineage}] + x.at[[2]uint64{p.turn - 1, p.parent}] + x.from[[2]uint64{p.turn + 1, p.lineage}]
 }
 
 // leftBehind returns one of the members that have ended the turn of this node, if most have: its means come no more.
@@ -115,16 +136,6 @@ func (t *together) leftBehind(c *Core) *member {
 		return nil
 	}
 	return to
-}
-
-func near(p standing, all []standing) int {
-	n := 0
-	for _, q := range all {
-		if p.near(q) {
-			n++
-		}
-	}
-	return n
 }
 
 func apart(a, b uint64) uint64 { return max(a, b) - min(a, b) }
