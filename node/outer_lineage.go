@@ -2,7 +2,6 @@ package node
 
 import (
 	"cmp"
-	"encoding/binary"
 	"slices"
 
 	"starling/gossip"
@@ -15,13 +14,14 @@ func lineageOf(lineage, what, which uint64) uint64 {
 	return h ^ h>>32
 }
 
-// pieceHash tells payloads apart: of a blob by its name, which is a hash, else by its bytes (FNV-1a).
+// pieceHash tells payloads apart, by the name of a blob or by the bytes themselves (FNV-1a).
 func pieceHash(p *gossip.Piece) uint64 {
-	if p.Inline == nil {
-		return binary.BigEndian.Uint64(p.Blob[:8]) ^ binary.BigEndian.Uint64(p.Blob[8:16])
+	bytes := p.Inline
+	if bytes == nil {
+		bytes = p.Blob[:]
 	}
 	h := uint64(0xcbf29ce484222325)
-	for _, b := range p.Inline {
+	for _, b := range bytes {
 		h = (h ^ uint64(b)) * 0x100000001b3
 	}
 	return h

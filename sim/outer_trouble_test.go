@@ -54,9 +54,9 @@ func outerWorld(t *testing.T, seed uint64) error {
 	for i := range cfg.Nodes {
 		w.Command(i, w.Now(), node.Resume) // who slept has not heard it
 	}
-	w.Run(w.Now()+60*node.Second, nil)
+	w.Run(w.Now()+90*node.Second, nil)
 	bases := watchBases(w)
-	w.Run(w.Now()+30*node.Second, nil)
+	w.Run(w.Now()+20*node.Second, nil)
 	if !settle(w) {
 		return fmt.Errorf("%s: the nodes do not come to rest", spec)
 	}
