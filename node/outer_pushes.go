@@ -210,7 +210,7 @@ func (p *pushes) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 	p.versions[m.id] = d.Version
 	forget(c, p.versions)
 	switch {
-	case p.behind(c, d.Version):
+	case p.astray(c, d.Version):
 		o.states.want(c, m)
 		return
 	case d.Version > p.version+most:
@@ -241,13 +241,28 @@ func (p *pushes) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 	})
 }
 
-// behind reports whether this node has missed too much, as the median of what others say goes, and a member of that version is where
-// most are.
-func (p *pushes) behind(c *Core, version uint64) bool {
+// astray reports whether this node is not where most are and a member of that version is: it has missed too much, or it has gone on alone.
+func (p *pushes) astray(c *Core, version uint64) bool {
 	usual := p.usualVersion(c)
 	most := outer.TauMax(p.windowSize(c))
-	far := usual > p.version+most/2 || p.version == 0 && usual >= most/4
-	return far && apart(version, usual) <= most && p.o.heardMost(c, func(m *member) bool { return p.o.active(c, m) })
+	switch {
+	case apart(version, usual) > most || !p.o.heardMost(c, func(m *member) bool { return p.o.active(c, m) }):
+		return false
+	case usual > p.version+most/2, p.version == 0 && usual >= most/4:
+		return true
+	}
+	return usual+most < p.version && p.near(c, usual) > 1+p.near(c, p.version)
+}
+
+// near counts the active members that can take up pushes of a node of that version.
+func (p *pushes) near(c *Core, version uint64) int {
+	n := 0
+	for _, m := range c.roster.sorted() {
+		if v, ok := p.versions[m.id]; ok && p.o.active(c, m) && apart(v, version) <= outer.TauMax(p.size) {
+			n++
+		}
+	}
+	return n
 }
 
 // usualVersion is the median of the versions of active members.
@@ -264,11 +279,13 @@ func (p *pushes) usualVersion(c *Core) uint64 {
 	return lowerMedian(all)
 }
 
-// live counts the other nodes from which pushes are expected: those that have been heard of, and those that are just beginning.
+// live counts the other nodes from which pushes are expected that count: those that have been heard of, unless they are far away, and
+// those that are just beginning. A window that waited for others would never end.
 func (p *pushes) live(c *Core) int {
-	n := 0
+	n, most := 0, outer.TauMax(p.size)
 	for _, m := range c.roster.sorted() {
-		if p.o.active(c, m) || m.up && m.round == 0 && !m.gone {
+		v, ok := p.versions[m.id]
+		if p.o.active(c, m) && (!ok || p.size == 0 || apart(v, p.version) <= most) || m.up && m.round == 0 && !m.gone {
 			n++
 		}
 	}
@@ -296,9 +313,7 @@ func (p *pushes) own(d *gossip.Delta) []VecRef {
 	return []VecRef{p.o.anchor, p.momentum, p.window}
 }
 
-func (p *pushes) adopts(c *Core, d *gossip.Delta) bool {
-	return d.Version > p.version && apart(d.Version, p.usualVersion(c)) <= outer.TauMax(p.windowSize(c))
-}
+func (p *pushes) adopts(c *Core, d *gossip.Delta) bool { return p.astray(c, d.Version) }
 
 func (p *pushes) adopt(c *Core, d *gossip.Delta, parts []VecRef) {
 	for _, x := range p.queue {

@@ -175,7 +175,7 @@ func pushersAgree(w *World, task *quadratic, b *bases) error {
 	if apart > alone/4 {
 		return fmt.Errorf("nodes are up to %.3f from their mean; alone a node would be %.3f from the common optimum", apart, alone)
 	}
-	if d := distance(mean, want); d > alone/4 {
+	if d := distance(mean, want); d > alone/3 {
 		return fmt.Errorf("the nodes' mean is %.3f from that of their points, weighted by their pushes %v; alone a node would be %.3f from the common optimum", d, b.by, alone)
 	}
 	return nil
