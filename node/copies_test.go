@@ -59,9 +59,15 @@ func (s *script) copiesCommand(cmd, word string, names []string, num func(string
 	return ""
 }
 
-var parts = map[gossip.Part]string{gossip.PartDifference: "difference", gossip.PartCopy: "whole copies"}
+var parts = map[gossip.Part]string{
+	gossip.PartDifference: "difference", gossip.PartCopy: "whole copies", gossip.PartGradient: "gradient", gossip.PartMean: "mean",
+	gossip.PartAnchor: "anchor", gossip.PartState: "state",
+}
 
 func deltaText(messages []*gossip.Message, d *gossip.Delta) string {
+	if d.Part != gossip.PartDifference && d.Part != gossip.PartCopy {
+		return fmt.Sprintf("#%d %s", messages[0].Seq, outerText(d))
+	}
 	var more strings.Builder
 	for _, m := range messages[1:] {
 		fmt.Fprintf(&more, " and #%d", m.Seq)
@@ -97,7 +103,7 @@ func piecesText(j EncodeJob) string {
 	if j.Plain {
 		plain = " plain"
 	}
-	return fmt.Sprintf(" in %v%s, sent is v%d", j.Lens, plain, j.Sent)
+	return fmt.Sprintf(" in %v%s, sent is v%d%s", j.Lens, plain, j.Sent, residualText(j))
 }
 
 func kept(s State) string {

@@ -200,7 +200,7 @@ func (o *outerMethod) asked(c *Core, from PeerID, r *gossip.Request) {
 	case r.Part == gossip.PartState:
 		o.states.asked(c, o, from)
 	case r.Part == gossip.PartAnchor && asynchronous:
-		p.asked(c, from)
+		p.giveAnchor(c, from)
 	}
 }
 

@@ -37,9 +37,11 @@ func (o *outerMethod) fetch(c *Core, m *member, seq uint64, d *gossip.Delta, pie
 			}
 		}
 		if f.Err == FetchOK {
-			if length <= o.run.Len { // a state may be much longer
-				o.pulled(c.now - began)
+			d := c.now - began
+			if length > o.run.Len { // a state
+				d = d / Instant(length) * Instant(o.run.Len)
 			}
+			o.pulled(d)
 			then(c, job.Out, f.Norm)
 			return
 		}

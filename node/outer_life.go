@@ -90,6 +90,8 @@ func (o *outerMethod) status() MethodStatus {
 		s.Phase = "training"
 	case o.phase == outerDiverged:
 		s.Phase = "waiting"
+	case len(o.held) > 0:
+		s.Phase = "saving"
 	case o.phase == outerClosing:
 		s.Phase = "leaving"
 	}

@@ -2,7 +2,6 @@ package node
 
 import (
 	"cmp"
-	"encoding/binary"
 	"slices"
 
 	"starling/gossip"
@@ -15,13 +14,14 @@ func lineageOf(lineage, what, which uint64) uint64 {
 	return h ^ h>>32
 }
 
-// pieceHash tells payloads apart: of a blob by its name, which is a hash, else by its bytes (FNV-1a).
+// pieceHash tells payloads apart, by the name of a blob or by the bytes themselves (FNV-1a).
 func pieceHash(p *gossip.Piece) uint64 {
-	if p.Inline == nil {
-		return binary.BigEndian.Uint64(p.Blob[:8]) ^ binary.BigEndian.Uint64(p.Blob[8:16])
+	bytes := p.Inline
+	if bytes == nil {
+		bytes = p.Blob[:]
 	}
 	h := uint64(0xcbf29ce484222325)
-	for _, b := range p.Inline {
+	for _, b := range bytes {
 		h = (h ^ uint64(b)) * 0x100000001b3
 	}
 	return h
@@ -49,63 +49,93 @@ func (p standing) fresh() bool { return p.turn == 1 }
 // the one that is farther. At least half of the members that are there must have been heard. Who has taken part in a turn does not
 // go by those that have just begun, and who has just begun need not be outvoted by others of that kind: two that agree will do.
 func (t *together) elsewhere(c *Core) *member {
-	var who []*member
-	var at []standing
 	known := func(m *member) bool {
 		x := t.offers[m.id]
 		return x != nil && x.m == m && t.o.active(c, m)
 	}
+	var who []*member
+	all := newCrowd()
+	all.add(t.at)
+	away := false
 	for _, m := range c.roster.sorted() {
 		if !known(m) {
 			continue
 		}
 		if p := t.offers[m.id].now.standing(); t.at.fresh() || !p.fresh() {
-			who, at = append(who, m), append(at, p)
+			who = append(who, m)
+			all.add(p)
+			away = away || !p.near(t.at)
 		}
 	}
-	if !t.o.heardMost(c, known) {
+	ahead := t.leftBehind(c)
+	switch {
+	case !away && ahead == nil || !t.o.heardMost(c, known):
 		return nil
+	case ahead != nil && t.failures > 0:
+		return ahead
 	}
-	if t.failures > 0 {
-		// The means of this turn do not come, and those who have gone on do not come back for it.
-		for i, p := range at {
-			if p.turn == t.at.turn+1 && p.near(t.at) {
-				return who[i]
-			}
-		}
-	}
-	turns := []uint64{t.at.turn}
-	for _, p := range at {
-		turns = append(turns, p.turn)
-	}
-	slices.Sort(turns)
-	median := turns[len(turns)/2]
-	best, size := t.at, 1+near(t.at, at)
+	slices.Sort(all.turns)
+	median := all.turns[len(all.turns)/2]
+	best, size := t.at, all.near(t.at)
 	if t.at.fresh() {
-		size = min(size, 2)
+		size = 1
 	}
 	var to *member
-	for i, p := range at {
+	for _, m := range who {
+		p := t.offers[m.id].now.standing()
 		if p.near(t.at) {
 			continue
 		}
-		n := near(p, at)
-		if order := cmp.Or(cmp.Compare(n, size), cmp.Compare(apart(best.turn, median), apart(p.turn, median)),
-			cmp.Compare(p.turn, best.turn), cmp.Compare(best.lineage, p.lineage)); order > 0 {
-			best, size, to = p, n, who[i]
+		n := all.near(p)
+		if cmp.Or(cmp.Compare(n, size), cmp.Compare(apart(best.turn, median), apart(p.turn, median)), cmp.Compare(p.turn, best.turn),
+			cmp.Compare(best.lineage, p.lineage)) > 0 {
+			best, size, to = p, n, m
 		}
 	}
 	return to
 }
 
-func near(p standing, all []standing) int {
-	n := 0
-	for _, q := range all {
-		if p.near(q) {
-			n++
+// A crowd counts where nodes stand.
+type crowd struct {
+	at, from map[[2]uint64]int // by turn and lineage, and by turn and parent
+	turns    []uint64
+}
+
+func newCrowd() *crowd { return &crowd{at: make(map[[2]uint64]int), from: make(map[[2]uint64]int)} }
+
+func (x *crowd) add(p standing) {
+	x.at[[2]uint64{p.turn, p.lineage}]++
+	x.from[[2]uint64{p.turn, p.parent}]++
+	x.turns = append(x.turns, p.turn)
+}
+
+// near counts those that are near to a place.
+func (x *crowd) near(p standing) int {
+	return x.at[[2]uint64{p.turn, p.lineage}] + x.at[[2]uint64{p.turn - 1, p.parent}] + x.from[[2]uint64{p.turn + 1, p.lineage}]
+}
+
+// leftBehind returns one of the members that have ended the turn of this node, if most have: its means come no more.
+func (t *together) leftBehind(c *Core) *member {
+	var to *member
+	ahead, all := 0, 0
+	for _, m := range c.roster.sorted() {
+		x := t.offers[m.id]
+		if x == nil || x.m != m || !t.o.active(c, m) {
+			continue
+		}
+		switch p := x.now.standing(); {
+		case !p.near(t.at):
+		case p.turn > t.at.turn:
+			ahead, to = ahead+1, m
+			fallthrough
+		default:
+			all++
 		}
 	}
-	return n
+	if 2*ahead <= all {
+		return nil
+	}
+	return to
 }
 
 func apart(a, b uint64) uint64 { return max(a, b) - min(a, b) }

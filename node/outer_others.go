@@ -2,12 +2,15 @@ package node
 
 import "starling/mixing/outer"
 
-// active reports whether a member still takes part, as far as can be told.
+// active reports whether a member still takes part, as far as can be told: it was heard of not much longer ago than its own rhythm, or
+// that of this node, makes likely. As long as this node has no rhythm, nothing can be told.
 func (o *outerMethod) active(c *Core, m *member) bool {
-	if m.gone || m.round == 0 || m.banned.Load() {
+	switch training := o.trainTime(); {
+	case m.gone || m.round == 0 || m.banned.Load():
 		return false
+	default:
+		return training == 0 || c.now-m.heardAt <= 4*max(m.interval, o.roundTime, training, Second)
 	}
-	return c.now-m.heardAt <= 4*max(m.interval, o.roundTime, Second)
 }
 
 // heardMost reports whether enough of the members that are there have been heard of, as known says, to go by what they say. Who has been

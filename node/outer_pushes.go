@@ -34,12 +34,13 @@ type pushes struct {
 	shares  map[PeerID]int // pushes of each in this window
 	norms   *outer.Norms
 
-	versions map[PeerID]uint64 // that members have announced last
+	versions map[PeerID]uint64  // that members have announced last
+	asked    map[PeerID]Instant // for their anchors
 
 	anchors       answers // for others
 	consensusFrom PeerID  // whose anchor was asked for
-	consensusAt   Instant
-	anchorOf      VecRef // the one that came
+	consensusAt   Instant // until then nobody else is asked
+	anchorOf      VecRef  // the one that came
 	anchorNorms   *outer.Norms
 }
 
@@ -57,7 +58,7 @@ func newPushes(o *outerMethod, from State) *pushes {
 	p := &pushes{
 		o: o, momentum: from.Vector("momentum", n), window: from.Vector("window", n), residual: from.Vector("residual", n),
 		norms: outer.NewNorms(rememberedNorms), anchorNorms: outer.NewNorms(rememberedNorms),
-		shares: make(map[PeerID]int), versions: make(map[PeerID]uint64),
+		shares: make(map[PeerID]int), versions: make(map[PeerID]uint64), asked: make(map[PeerID]Instant),
 	}
 	if len(from.Numbers) == 4 {
 		p.version, p.windows = from.Numbers[0], from.Numbers[3]
@@ -209,7 +210,7 @@ func (p *pushes) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 	p.versions[m.id] = d.Version
 	forget(c, p.versions)
 	switch {
-	case p.behind(c, d.Version):
+	case p.astray(c, d.Version):
 		o.states.want(c, m)
 		return
 	case d.Version > p.version+most:
@@ -240,13 +241,28 @@ func (p *pushes) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 	})
 }
 
-// behind reports whether this node has missed too much, as the median of what others say goes, and a member of that version is where
-// most are.
-func (p *pushes) behind(c *Core, version uint64) bool {
+// astray reports whether this node is not where most are and a member of that version is: it has missed too much, or it has gone on alone.
+func (p *pushes) astray(c *Core, version uint64) bool {
 	usual := p.usualVersion(c)
 	most := outer.TauMax(p.windowSize(c))
-	far := usual > p.version+most/2 || p.version == 0 && usual >= most/4
-	return far && apart(version, usual) <= most && p.o.heardMost(c, func(m *member) bool { return p.o.active(c, m) })
+	switch {
+	case apart(version, usual) > most || !p.o.heardMost(c, func(m *member) bool { return p.o.active(c, m) }):
+		return false
+	case usual > p.version+most/2, p.version == 0 && usual >= most/4:
+		return true
+	}
+	return usual+most < p.version && p.near(c, usual) > 1+p.near(c, p.version)
+}
+
+// near counts the active members that can take up pushes of a node of that version.
+func (p *pushes) near(c *Core, version uint64) int {
+	n := 0
+	for _, m := range c.roster.sorted() {
+		if v, ok := p.versions[m.id]; ok && p.o.active(c, m) && apart(v, version) <= outer.TauMax(p.size) {
+			n++
+		}
+	}
+	return n
 }
 
 // usualVersion is the median of the versions of active members.
@@ -263,224 +279,17 @@ func (p *pushes) usualVersion(c *Core) uint64 {
 	return lowerMedian(all)
 }
 
-// live counts the other nodes from which pushes are expected: those that have been heard of, and those that are just beginning.
+// live counts the other nodes from which pushes are expected that count: those that have been heard of, unless they are far away, and
+// those that are just beginning. A window that waited for others would never end.
 func (p *pushes) live(c *Core) int {
-	n := 0
+	n, most := 0, outer.TauMax(p.size)
 	for _, m := range c.roster.sorted() {
-		if p.o.active(c, m) || m.up && m.round == 0 && !m.gone {
+		v, ok := p.versions[m.id]
+		if p.o.active(c, m) && (!ok || p.size == 0 || apart(v, p.version) <= most) || m.up && m.round == 0 && !m.gone {
 			n++
 		}
 	}
 	return n
-}
-
-// windowSize is the number of pushes in a window: it is settled when a window begins.
-func (p *pushes) windowSize(c *Core) int {
-	if p.size == 0 {
-		p.size = p.o.cfg.Window
-		if p.size == 0 {
-			p.size = 1 + min(p.live(c), p.o.cfg.Degree)
-		}
-	}
-	return p.size
-}
-
-// An asynchronous optimizer folds pushes into a state.
-type folder interface {
-	Fold(t uint64, weights []float64) outer.Step
-	Next(t uint64, weights []float64) uint64
-}
-
-func (p *pushes) optimizer(n int) folder {
-	if p.o.cfg.Variant == outer.NaiveNesterovPushes {
-		return outer.NaiveNesterov{LR: p.o.cfg.LR, Mu: p.o.cfg.Momentum, N: n}
-	}
-	return p.o.cfg.Delayed(n)
-}
-
-// fold takes the pushes that are there, up to the end of the window, into the anchor.
-func (p *pushes) fold(c *Core) {
-	o := p.o
-	if p.busy || p.sending || len(p.queue) == 0 && p.anchorOf == 0 || o.phase == outerClosing {
-		return
-	}
-	n := p.windowSize(c)
-	var in []*arrival
-	var weights []float64
-	position := p.position
-	for len(p.queue) > 0 && (position < n || len(in) == 0) {
-		x := p.queue[0]
-		p.queue = p.queue[1:]
-		w := p.weigh(c, x, n)
-		in, weights = append(in, x), append(weights, w)
-		if w > 0 {
-			position++
-		}
-	}
-	f := p.optimizer(n)
-	step := f.Fold(uint64(p.position), weights)
-	p.busy = true
-	pull, gamma := p.anchorOf, 0.0
-	p.anchorOf = 0
-	if pull != 0 {
-		gamma = o.cfg.Consensus / 2 // the mean of two is half way
-	}
-	d := o.run.Len
-	spans := func(f outer.Form, draw float64) []Span {
-		s := take(0, d, Term{Vec: o.anchor, Coef: f.Anchor * (1 - draw)}, Term{Vec: p.momentum, Coef: f.Momentum * (1 - draw)},
-			Term{Vec: p.window, Coef: f.Window * (1 - draw)})
-		for i, x := range in {
-			if g := f.G[i] * (1 - draw); g != 0 {
-				s.Terms = append(s.Terms, Term{Vec: x.vec, Coef: g})
-			}
-		}
-		if draw != 0 {
-			s.Terms = append(s.Terms, Term{Vec: pull, Coef: draw})
-		}
-		return []Span{s}
-	}
-	closes := position >= n
-	vectors := [][]Span{spans(step.Anchor, gamma), spans(step.Window, 0)}
-	if changes(step.Momentum) {
-		vectors = append(vectors, spans(step.Momentum, 0))
-	}
-	life := o.life
-	o.combine(c, func(c *Core, out []VecRef) {
-		for _, x := range in {
-			c.release(x.vec)
-		}
-		c.release(pull)
-		if life != o.life {
-			for _, v := range out {
-				c.release(v)
-			}
-			return
-		}
-		p.settle(c, out)
-		p.version += f.Next(uint64(p.position), weights) - uint64(p.position)
-		p.position = position
-		others := 0
-		for i, x := range in {
-			if x.m != nil && weights[i] > 0 {
-				others++
-				o.counted(c, x.m, x.seq)
-			}
-		}
-		c.observe(Stat{Kind: StatMixed, Round: o.round, Value: float64(others)})
-		if closes {
-			p.closeWindow(c)
-		}
-		p.fold(c)
-		if o.phase != outerTraining {
-			o.goOn(c)
-		}
-	}, vectors...)
-}
-
-// changes reports whether a form is not just the old momentum.
-func changes(f outer.Form) bool {
-	if f.Anchor != 0 || f.Momentum != 1 || f.Window != 0 {
-		return true
-	}
-	for _, g := range f.G {
-		if g != 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// settle makes the new vectors the state. The anchor that local steps have begun from stays.
-func (p *pushes) settle(c *Core, out []VecRef) {
-	o := p.o
-	if p.base == 0 && (o.phase == outerTraining || o.local != 0) {
-		p.base = o.anchor
-		o.anchor = out[0]
-	} else {
-		o.replace(c, out[0])
-	}
-	c.release(p.window)
-	p.window = out[1]
-	if len(out) > 2 {
-		c.release(p.momentum)
-		p.momentum = out[2]
-	}
-	p.busy = false
-}
-
-// weigh is the weight of a push: 0 if it does not count. Its staleness is what its author says, so that it has the same weight at
-// all nodes: if each went by its own clock, its own pushes would always be the freshest, and every node would drift to its own data.
-func (p *pushes) weigh(c *Core, x *arrival, n int) float64 {
-	o := p.o
-	w, ok := outer.Staleness{Polynomial: o.cfg.Polynomial, Most: outer.TauMax(n)}.Weight(x.stale)
-	id := o.self
-	if x.m != nil {
-		id = x.m.id
-	}
-	switch {
-	case !ok && x.m == nil:
-		w = 0
-	case !ok:
-		o.refuse(c, x.m, x.seq, gossip.RefusedStale, "its pseudo-gradient has become stale")
-		w = 0
-	case p.shares[id] >= outer.Share(n, p.live(c)+1):
-		w = 0 // others shall speak in this window, too
-	}
-	if w > 0 {
-		p.shares[id]++
-		w *= p.norms.Clip(x.norm)
-	}
-	return w
-}
-
-// asked answers with the anchor.
-func (p *pushes) asked(c *Core, from PeerID) {
-	n := p.o.run.Len
-	d := &gossip.Delta{Part: gossip.PartAnchor, Round: p.windows + 1, Version: p.version, Len: uint32(n)}
-	p.anchors.give(c, p.o, from, d, []Span{take(0, n, Term{Vec: p.o.anchor, Coef: 1})})
-}
-
-// closeWindow begins the next window, and asks for somebody's anchor if it is time.
-func (p *pushes) closeWindow(c *Core) {
-	p.position, p.size = 0, 0
-	p.windows++
-	clear(p.shares)
-	every := uint64(p.o.cfg.Every)
-	if p.o.cfg.Consensus == 0 || every == 0 || p.windows%every != 0 || c.now < p.consensusAt {
-		return
-	}
-	var there []*member
-	for _, m := range c.roster.sorted() {
-		if p.o.active(c, m) {
-			there = append(there, m)
-		}
-	}
-	for _, m := range c.draw(there, 1) {
-		p.consensusFrom, p.consensusAt = m.id, c.now+stateTimeout
-		c.send(m.id, &gossip.Request{Part: gossip.PartAnchor}, nil)
-	}
-}
-
-// anchorCame pulls the anchor of another node, to draw the own one towards it.
-func (p *pushes) anchorCame(c *Core, m *member, d *gossip.Delta) {
-	if m.id != p.consensusFrom {
-		return
-	}
-	p.consensusFrom = PeerID{}
-	most := outer.TauMax(p.windowSize(c))
-	if d.Version+most < p.version || d.Version > p.version+most {
-		return
-	}
-	life := p.o.life
-	p.o.fetch(c, m, 0, d, 0, p.o.run.Len, func(c *Core, vec VecRef, norm float64) {
-		if life != p.o.life || vec != 0 && !usual(p.anchorNorms, norm) {
-			c.release(vec)
-			return
-		}
-		c.release(p.anchorOf)
-		p.anchorOf = vec
-		p.fold(c)
-	})
 }
 
 func (p *pushes) wake(c *Core) Instant {
@@ -504,9 +313,7 @@ func (p *pushes) own(d *gossip.Delta) []VecRef {
 	return []VecRef{p.o.anchor, p.momentum, p.window}
 }
 
-func (p *pushes) adopts(c *Core, d *gossip.Delta) bool {
-	return d.Version > p.version && apart(d.Version, p.usualVersion(c)) <= outer.TauMax(p.windowSize(c))
-}
+func (p *pushes) adopts(c *Core, d *gossip.Delta) bool { return p.astray(c, d.Version) }
 
 func (p *pushes) adopt(c *Core, d *gossip.Delta, parts []VecRef) {
 	for _, x := range p.queue {

@@ -74,7 +74,8 @@ func (s *stateTransfer) asked(c *Core, o *outerMethod, from PeerID) {
 
 // answers give vectors of this node to peers that have asked for them.
 type answers struct {
-	ready   *gossip.Delta      // the newest that were encoded
+	ready   *gossip.Delta      // the newest that were encoded, at
+	readyAt Instant            // that time: drivers do not keep them for ever
 	waiting []PeerID           // who get those that are being encoded
 	given   map[PeerID]Instant // when each of those that were answered of late was
 }
@@ -83,7 +84,7 @@ type answers struct {
 // often than every stateTimeout, does not notice. Others ask again.
 const (
 	maxAnswers  = 64
-	answerEvery = stateTimeout / 2
+	answerEvery = stateTimeout / 5
 )
 
 // admit reports whether a peer is to be answered now.
@@ -107,7 +108,7 @@ func (a *answers) give(c *Core, o *outerMethod, to PeerID, d *gossip.Delta, span
 	if !a.admit(c, to) {
 		return
 	}
-	if a.ready != nil && a.ready.Round == d.Round && a.ready.Base == d.Base && a.ready.Version == d.Version {
+	if a.ready != nil && c.now < a.readyAt+answerEvery && a.ready.Round == d.Round && a.ready.Base == d.Base && a.ready.Version == d.Version {
 		a.send(c, to)
 		return
 	}
@@ -124,7 +125,7 @@ func (a *answers) give(c *Core, o *outerMethod, to PeerID, d *gossip.Delta, span
 				return // they ask again
 			}
 			d.Pieces = ev.Pieces
-			a.ready = d
+			a.ready, a.readyAt = d, c.now
 			for _, id := range waiting {
 				a.send(c, id)
 			}

@@ -76,6 +76,9 @@ func (t *together) forms(f *turn) *stepForms {
 	frag := o.cfg.Fragments[f.fragment]
 	out := &stepForms{whole: true}
 	copyOf := func(from, to int) {
+		if from == to {
+			return
+		}
 		of := func(v VecRef) Span { return take(from, to-from, Term{Vec: v, Coef: 1}) }
 		out.anchor, out.momentum = append(out.anchor, of(o.anchor)), append(out.momentum, of(t.momentum))
 		out.local, out.residual, out.lost = append(out.local, of(o.model())), append(out.residual, of(t.residual)), append(out.lost, of(t.lost))

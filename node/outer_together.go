@@ -289,8 +289,10 @@ func (t *together) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 	if x.put(&offer{seq, d}) {
 		t.learnLateness(c, d.Round)
 	}
-	if to := t.elsewhere(c); to != nil && c.mode == running && !t.closedByOthers(c) {
-		t.o.states.want(c, to)
+	if to := t.elsewhere(c); to != nil && c.mode == running {
+		if closed, _ := t.closedByOthers(c); !closed { // else it will catch up
+			t.o.states.want(c, to)
+		}
 	}
 	t.progress(c)
 }
@@ -324,7 +326,7 @@ func (t *together) gatherTime() Instant {
 
 // patience is how long a node waits for another mean.
 func (t *together) patience() Instant {
-	return min(longestWait, t.o.pullWait()<<min(t.failures, 8))
+	return min(longestWait, t.o.pullWait()<<min(t.failures, 2))
 }
 
 // wake gives up what has taken too long.

@@ -70,7 +70,7 @@ func (t *together) progress(c *Core) {
 		return
 	}
 	if !f.closed {
-		if c.now < f.deadline && t.missing(c, f.number) > 0 && !t.closedByOthers(c) {
+		if closed, _ := t.closedByOthers(c); !closed && c.now < f.deadline && t.missing(c, f.number) > 0 {
 			return
 		}
 		if t.close(c, f); t.flight != f {
@@ -183,11 +183,17 @@ func (t *together) contributors(c *Core, f *turn) []contributor {
 func (t *together) close(c *Core, f *turn) {
 	f.with = t.contributors(c, f)
 	missing := t.missing(c, f.number)
-	late := f.seq == 0 || t.closedByOthers(c)
-	if f.seq != 0 && missing == 0 && !late {
+	closed, without := t.closedByOthers(c)
+	late := f.seq == 0 || closed && without
+	if f.seq != 0 && missing == 0 && !closed {
 		smooth(&t.lateness, max(1, c.now-f.began))
 	}
-	if !late && (missing > len(f.with) || t.elsewhere(c) != nil) {
+	if !closed && !late && t.leftBehind(c) != nil {
+		t.failures++
+		t.fail(c) // the means of this turn were missed
+		return
+	}
+	if !closed && !late && (missing > len(f.with) || t.elsewhere(c) != nil) {
 		t.fail(c) // too few, here: the local steps go on
 		return
 	}
@@ -259,12 +265,11 @@ func (t *together) order(f *turn, s int, all []PeerID) []PeerID {
 
 // hashMember draws lots among members, the same everywhere.
 func hashMember(number uint64, id *PeerID) uint64 {
-	h := number
-	for word := 0; word < len(id); word += 8 {
-		h = (h ^ binary.LittleEndian.Uint64(id[word:])) * 0x9e3779b97f4a7c15
-		h ^= h >> 31
-	}
-	return h
+	h := (binary.LittleEndian.Uint64(id[:8]) ^ number*0xd6e8feb86659fd93) * 0x9e3779b97f4a7c15
+	h = (h ^ h>>29 ^ binary.LittleEndian.Uint64(id[8:16])) * 0xbf58476d1ce4e5b9
+	h = h ^ h>>32 ^ binary.LittleEndian.Uint64(id[16:24])
+	h = (h ^ h>>31) * 0x94d049bb133111eb
+	return h ^ h>>29
 }
 
 // audit takes note of those whose pieces a turn has waited for in vain.
@@ -282,23 +287,27 @@ func (t *together) audit(f *turn) {
 	}
 }
 
-// closedByOthers reports whether the turn of this node is over for the others, as their means and the announcements of most say: then
-// it is of no use to wait, and to sum up.
-func (t *together) closedByOthers(c *Core) bool {
-	mean := slices.ContainsFunc(t.early, func(mean *shardMean) bool {
-		known := 0
+// closedByOthers reports whether the others have settled who contributes to the turn of this node, as their means and the announcements
+// of most say: then it is of no use to wait. Without says that they have done it without this node.
+func (t *together) closedByOthers(c *Core) (closed, without bool) {
+	without = true
+	for _, mean := range t.early {
+		if mean.d.Round != t.at.turn || mean.d.Base != t.at.lineage {
+			continue
+		}
+		known, own := 0, false
 		for _, mark := range mean.d.Mixed {
-			if mark.Author == t.o.self && t.flight != nil && mark.Seq == t.flight.seq {
-				return false // it was waited for
-			}
-			if x := t.offers[mark.Author]; x != nil && x.of(t.at.turn) != nil {
+			own = own || mark.Author == t.o.self && t.flight != nil && mark.Seq == t.flight.seq
+			if x := t.offers[mark.Author]; mark.Author == t.o.self || x != nil && x.of(t.at.turn) != nil {
 				known++
 			}
 		}
-		return mean.d.Round == t.at.turn && mean.d.Base == t.at.lineage && 2*known >= len(mean.d.Mixed)
-	})
-	if !mean {
-		return false
+		if 2*known >= len(mean.d.Mixed) {
+			closed, without = true, without && !own
+		}
+	}
+	if !closed {
+		return false, false
 	}
 	ahead, all := 0, 0
 	for _, m := range c.roster.sorted() {
@@ -309,12 +318,12 @@ func (t *together) closedByOthers(c *Core) bool {
 			}
 		}
 	}
-	return 2*ahead > all
+	return 2*ahead > all, without
 }
 
 // follow takes part in a turn that is over for the others, without a contribution.
 func (t *together) follow(c *Core) bool {
-	if !t.closedByOthers(c) {
+	if closed, _ := t.closedByOthers(c); !closed {
 		return false
 	}
 	t.flight = t.newTurn(c)

@@ -54,7 +54,10 @@ type script struct {
 	now  Instant
 	jobs map[string]JobID // the newest job of each kind; fetches by author
 
-	mixes, fetches []JobID // under way, in their order, for transcripts of several at a time
+	mixes, fetches []JobID            // under way, in their order, for transcripts of several at a time
+	outer          bool               // the method is outer: mixing and encoding end at once, as often as it takes
+	pulls          map[string][]JobID // under way, by author, oldest first
+	blobs          int                // made
 }
 
 func newScript(t *testing.T) *script { return &script{t: t, jobs: make(map[string]JobID)} }
@@ -104,6 +107,9 @@ func (s *script) command(cmd string) string {
 	}
 	switch words[0] {
 	case "node":
+		if args["outer"] != "" {
+			return s.outerNode(args, num)
+		}
 		cfg := testConfig(peer(cmp.Or(args["self"], "A")))
 		cfg.Average.Mix = "mean"
 		if m := args["mix"]; m != "" {
@@ -178,7 +184,15 @@ func (s *script) command(cmd string) string {
 			d.Known = append(d.Known, gossip.Mark{Author: peer(id), Seq: v})
 		}
 		return s.step(Received{From: peer(names[0]), Msg: &gossip.Message{Author: peer(names[0]), Body: d}})
+	case "gradient", "mean", "anchor", "state":
+		return s.receive(names[0], uint64(num("seq", 1)), s.delta(words[0], args, num))
+	case "ask":
+		part := map[string]gossip.Part{"state": gossip.PartState, "anchor": gossip.PartAnchor}[args["part"]]
+		return s.step(Received{From: peer(names[0]), Msg: &gossip.Message{Author: peer(names[0]), Body: &gossip.Request{Part: part}}})
 	case "fetched":
+		if s.outer {
+			return s.outerFetched(names[0], args, num)
+		}
 		errs := map[string]FetchError{"": FetchOK, "unavailable": FetchUnavailable, "corrupt": FetchCorrupt}
 		ev := Fetched{Job: s.jobs["fetch "+names[0]], Err: errs[args["err"]]}
 		if bad := args["bad"]; bad != "" {
@@ -245,6 +259,9 @@ func (s *script) step(ev Event) string {
 	for _, j := range b.Fetch {
 		s.jobs["fetch "+name(j.Author)] = j.Job
 		s.fetches = append(s.fetches, j.Job)
+		if s.outer {
+			s.pulls[name(j.Author)] = append(s.pulls[name(j.Author)], j.Job)
+		}
 	}
 	for _, j := range b.Train {
 		s.jobs["train"] = j.Job
@@ -261,6 +278,9 @@ func (s *script) step(ev Event) string {
 	}
 	for _, j := range b.Save {
 		s.jobs["save"] = j.Job
+	}
+	if s.outer {
+		return s.goOn(b)
 	}
 	return describe(b)
 }
@@ -280,6 +300,8 @@ func describe(b *Batch) string {
 		case *gossip.Update:
 			line("publish #%d update round=%d age=%d degree=%d loss=%g mixed=%s refused=%s%s", m.Seq, u.Round, u.Age, u.Degree, u.Loss,
 				marks(u.Mixed), refusalText(u.Refused), links(u))
+		case *gossip.Delta:
+			line("publish #%d %s", m.Seq, outerText(u))
 		case *gossip.Leave:
 			line("publish #%d leave", m.Seq)
 		}
@@ -305,7 +327,9 @@ func describe(b *Batch) string {
 					marks(u.Mixed), refusalText(u.Refused))
 				continue
 			}
-			line("send %s repair %v", name(e.To), f)
+			if len(f) > 0 {
+				line("send %s repair %v", name(e.To), f)
+			}
 		}
 	}
 	for _, j := range b.Fetch {
@@ -346,6 +370,9 @@ func describe(b *Batch) string {
 	}
 	for _, j := range b.Save {
 		line("save round=%d age=%d step=%d v%d v%d%s", j.State.Round, j.State.Age, j.State.Step, j.State.Params, j.State.Opt, kept(j.State))
+		if len(j.State.Numbers) > 0 {
+			line("  with numbers %s", numbersText(j.State.Numbers))
+		}
 	}
 	if len(b.Release) > 0 {
 		line("release %v", slices.Sorted(slices.Values(b.Release)))

@@ -16,9 +16,10 @@ import (
 // quadratic is a task whose optimum is known: node i pulls towards its own point, and the best model for all is the mean
 // of the points.
 type quadratic struct {
-	points [][]float32
-	rate   float32
-	codec  codec.Codec // nil is fp32
+	points   [][]float32
+	rate     float32
+	codec    codec.Codec // nil is fp32
+	feedback bool        // residuals are kept, though fp32 loses nothing
 }
 
 func newQuadratic(nodes, dim int) *quadratic {
@@ -89,7 +90,7 @@ func (q *quadratic) EncodePieces(n int, job node.EncodeJob, e compute.Encoding) 
 	})
 }
 
-func (q *quadratic) Feedback() bool { return false }
+func (q *quadratic) Feedback() bool { return q.feedback }
 
 func (q *quadratic) Decode(dst []float32, name string, b []byte) error {
 	if q.codec != nil && name == q.codec.Name() {
