@@ -10,7 +10,7 @@ import (
 // once in a window of pushes, with their mean, so that a stale direction is not repeated before others have spoken.
 //
 // Anchors differ by the order of pushes, and by those that a node has missed. What keeps them together is the consensus term, and
-// that a node which is too far behind goes over to another's state.
+// that a node which is far from most goes over to the state of one of them.
 type pushes struct {
 	o *outerMethod
 
