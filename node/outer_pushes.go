@@ -41,6 +41,7 @@ type pushes struct {
 	consensusFrom PeerID  // whose anchor was asked for
 	consensusAt   Instant // until then nobody else is asked
 	anchorOf      VecRef  // the one that came
+	anchorVersion uint64
 	anchorNorms   *outer.Norms
 }
 
