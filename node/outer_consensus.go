@@ -52,7 +52,7 @@ func (p *pushes) anchorCame(c *Core, m *member, d *gossip.Delta) {
 			return
 		}
 		c.release(p.anchorOf)
-		p.anchorOf = vec
+		p.anchorOf, p.anchorVersion = vec, d.Version
 		p.fold(c)
 	})
 }

@@ -38,7 +38,7 @@ func (p *pushes) fold(c *Core) {
 	p.busy = true
 	n := p.windowSize(c)
 	in, weights, position := p.next(c, n)
-	pull := p.anchorOf
+	pull, pullVersion := p.anchorOf, p.anchorVersion
 	p.anchorOf = 0
 	optimizer := p.optimizer(n)
 	version := p.version + optimizer.Next(uint64(p.position), weights) - uint64(p.position)
@@ -52,6 +52,9 @@ func (p *pushes) fold(c *Core) {
 		}
 		p.settle(c, out)
 		p.version, p.position = version, position
+		if pull != 0 {
+			p.shift(pullVersion)
+		}
 		p.credit(c, in, weights)
 		if position >= n {
 			p.closeWindow(c)
@@ -65,6 +68,16 @@ func (p *pushes) fold(c *Core) {
 		c.release(x.vec)
 	}
 	c.release(pull)
+}
+
+// shift moves the version as far towards that of another node as consensus moves the anchor. Versions count pushes, of which nodes miss
+// different ones; if they drifted apart, pushes would be too old for some nodes and not for others, and anchors would follow.
+func (p *pushes) shift(to uint64) {
+	by := int64(float64(int64(to)-int64(p.version)) * (p.o.cfg.Consensus / 2))
+	if by < 0 {
+		by = max(by, -int64(p.started)) // which is the lesser of the two
+	}
+	p.version, p.started = uint64(int64(p.version)+by), uint64(int64(p.started)+by)
 }
 
 // next takes from the queue what fits into the window, and weighs it. It returns the position in the window after that.

@@ -10,7 +10,7 @@ import (
 // once in a window of pushes, with their mean, so that a stale direction is not repeated before others have spoken.
 //
 // Anchors differ by the order of pushes, and by those that a node has missed. What keeps them together is the consensus term, and
-// that a node which is too far behind goes over to another's state.
+// that a node which is far from most goes over to the state of one of them.
 type pushes struct {
 	o *outerMethod
 
@@ -41,6 +41,7 @@ type pushes struct {
 	consensusFrom PeerID  // whose anchor was asked for
 	consensusAt   Instant // until then nobody else is asked
 	anchorOf      VecRef  // the one that came
+	anchorVersion uint64
 	anchorNorms   *outer.Norms
 }
 
@@ -209,14 +210,14 @@ func (p *pushes) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 	most := outer.TauMax(p.windowSize(c))
 	p.versions[m.id] = d.Version
 	forget(c, p.versions)
-	switch {
-	case p.astray(c, d.Version):
+	if p.astray(c, d.Version) {
 		o.states.want(c, m)
+	}
+	switch {
+	case d.Version > p.version+farOff*most:
+		o.refuse(c, m, seq, gossip.RefusedStale, "it says that it is far ahead")
 		return
-	case d.Version > p.version+most:
-		o.refuse(c, m, seq, gossip.RefusedStale, "it says that it is far ahead of most")
-		return
-	case d.Base > d.Version || d.Version-d.Base > most || d.Version+most < p.version:
+	case d.Version-d.Base > most || d.Version+farOff*most < p.version:
 		o.refuse(c, m, seq, gossip.RefusedStale, "its pseudo-gradient is of an anchor long gone")
 		return
 	case p.pulling+len(p.queue) >= o.cfg.Degree:
@@ -240,6 +241,10 @@ func (p *pushes) delta(c *Core, m *member, seq uint64, d *gossip.Delta) {
 		o.goOn(c) // if this was what it waited for
 	})
 }
+
+// farOff is how many times as far as the bound on staleness versions may be apart for pushes to count: far enough that a node goes over
+// to others before some of them take its pushes and some do not, for then their anchors would part.
+const farOff = 4
 
 // astray reports whether this node is not where most are and a member of that version is: it has missed too much, or it has gone on alone.
 func (p *pushes) astray(c *Core, version uint64) bool {
@@ -285,7 +290,7 @@ func (p *pushes) live(c *Core) int {
 	n, most := 0, outer.TauMax(p.size)
 	for _, m := range c.roster.sorted() {
 		v, ok := p.versions[m.id]
-		if p.o.active(c, m) && (!ok || p.size == 0 || apart(v, p.version) <= most) || m.up && m.round == 0 && !m.gone {
+		if p.o.active(c, m) && (!ok || p.size == 0 || apart(v, p.version) <= farOff*most) || m.up && m.round == 0 && !m.gone {
 			n++
 		}
 	}
