@@ -57,6 +57,8 @@ func TestFilesThatCannotBeOpenedAreNamed(t *testing.T) {
 		b[i] ^= 0x40
 		try("flipped byte", path, b, false)
 	}
+	try("zeros", path, make([]byte, len(good)), true)
+	try("a few zeros", path, make([]byte, 8), true)
 	if refused < 20 {
 		t.Errorf("only %d damages were noticed", refused)
 	}
@@ -80,6 +82,35 @@ func TestFilesThatCannotBeOpenedAreNamed(t *testing.T) {
 	s = open(t, dir, Options{})
 	if c, damage, err := s.Latest(t.Context()); err != nil || len(damage) > 0 || number(c) != 2 {
 		t.Errorf("when the files are as they were: %d %v %v", number(c), damage, err)
+	}
+}
+
+// TestATableThatAProcessWasKilledInTheMidstOfIsNoDamage leaves a table behind that is not in Badger's list, as a process does that is
+// killed between making the file and listing it.
+func TestATableThatAProcessWasKilledInTheMidstOfIsNoDamage(t *testing.T) {
+	for what, b := range map[string][]byte{"empty": {}, "zeros": make([]byte, 4096), "noise": []byte("what was to be a table")} {
+		dir := t.TempDir()
+		s := open(t, dir, Options{})
+		if err := s.SaveCheckpoint(t.Context(), state(1)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "000999.sst"), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(dir, Options{})
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		if c, damage, err := s.Latest(t.Context()); err != nil || len(damage) > 0 || number(c) != 1 {
+			t.Errorf("%s: %d %v %v", what, number(c), damage, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

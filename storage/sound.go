@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
+	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/fb"
 	"github.com/dgraph-io/badger/v4/pb"
+	"github.com/dgraph-io/badger/v4/table"
 	"github.com/dgraph-io/badger/v4/y"
 	"google.golang.org/protobuf/proto"
 )
@@ -17,18 +21,38 @@ import (
 // sound checks the parts of the tables in a directory that Badger reads while it opens them: on a table that was cut off,
 // or whose index or last block is not what was written, Badger panics on a goroutine of its own, and nothing above it
 // could say what is wrong. Damage elsewhere in a table comes to light when it is read, and costs no more than what it hits.
+// A table that Badger's list does not have is one that a process was killed in the midst of: Badger removes it unread.
 func sound(dir string) error {
-	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	ids, err := listed(dir)
 	if err != nil {
 		return err
 	}
-	for _, path := range tables {
+	for _, id := range ids {
+		path := table.NewFilename(id, dir)
 		err := soundTable(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // compaction by another process, which holds the store
+		// A missing one is compaction by another process, which holds the store, or else Badger tells.
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%s: %w", filepath.Base(path), err)
 		}
 	}
 	return nil
+}
+
+// listed returns the tables that Badger opens, in ascending order: none where there is no list yet.
+func listed(dir string) ([]uint64, error) {
+	f, err := os.Open(filepath.Join(dir, badger.ManifestFilename))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	m, _, err := badger.ReplayManifestFile(f, 0, badger.DefaultOptions(dir))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", badger.ManifestFilename, err)
+	}
+	return slices.Sorted(maps.Keys(m.Tables)), nil
 }
 
 // soundTable reads a table from its end: the length of a checksum, the checksum, the length of the index, the index, of
@@ -48,6 +72,9 @@ func soundTable(path string) error {
 	index := r.block(r.number())
 	if r.err != nil {
 		return r.err
+	}
+	if len(index) < 4 { // zeros read as the right checksum of an empty index, which has no place for a root
+		return errCutOff
 	}
 	if err := verify(index, sum); err != nil {
 		return fmt.Errorf("index: %w", err)

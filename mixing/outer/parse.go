@@ -83,6 +83,9 @@ func Parse(text string) (Settings, error) {
 		s.Momentum, s.Consensus = 0.5, 0.7
 	}
 	keys := s.keys()
+	if at := strings.IndexAny(name, ",= "); at > 0 && slices.Contains(Variants(), name[:at]) {
+		return Settings{}, fmt.Errorf("outer optimizer %q: settings come after a colon, such as %s:dylu,min=5", brief(text), name[:at])
+	}
 	if keys == nil {
 		return Settings{}, fmt.Errorf("outer optimizer %q is not known: there are %s%s", brief(name), strings.Join(Variants(), ", "), spelling.Hint(name, Variants()))
 	}

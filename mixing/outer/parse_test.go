@@ -24,6 +24,7 @@ func TestSettingsAreReadAndMistakesAreNamed(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                 "there are diloco",
 		"dilco":                            `did you mean "diloco"`,
+		"diloco,lr=0.7":                    "settings come after a colon, such as diloco:",
 		"diloco:momentun=0.9":              `did you mean "momentum"`,
 		"diloco:window=3":                  "is not known",
 		"diloco:lr=0.7,lr=0.7":             "set twice",

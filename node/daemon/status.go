@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -113,10 +114,7 @@ func (d *Daemon) report(ctx context.Context) (Report, error) {
 		return r, err
 	}
 	m := d.manifest
-	r.Name, r.Method, r.Exchange, r.Target = m.Name, m.Method.Name+", "+m.Method.Mix, m.Method.Exchange, m.Evaluate.Target
-	if r.Exchange != manifest.Announce {
-		r.Method += ", " + r.Exchange
-	}
+	r.Name, r.Method, r.Exchange, r.Target = m.Name, methodText(m.Method), m.Method.Exchange, m.Evaluate.Target
 	r.Phase, r.Round, r.Age, r.Steps, r.Loss = s.Phase, s.Round, s.Age, s.Step, finite(s.Loss)
 	r.Began = d.loop.began
 	r.Accuracy, r.EvalLoss, r.EvalAt = finite(s.Accuracy), finite(s.EvalLoss), s.EvaluatedAt
@@ -207,4 +205,18 @@ func residentMemory() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.Sys)
+}
+
+// methodText names a method for people, with the part of it that makes a difference: how models are mixed, and how they travel unless
+// that is the usual way; or the outer optimizer, without its settings.
+func methodText(m manifest.Method) string {
+	if m.Name == "outer" {
+		variant, _, _ := strings.Cut(m.Outer, ":")
+		return m.Name + ", " + variant
+	}
+	text := m.Name + ", " + m.Mix
+	if m.Exchange != manifest.Announce {
+		text += ", " + m.Exchange
+	}
+	return text
 }

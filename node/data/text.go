@@ -2,8 +2,10 @@ package data
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"strconv"
@@ -58,6 +60,8 @@ func openText(arg string) (*Source, error) {
 	}
 	info, err := os.Stat(file)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("data %s: there is no such file; any text will do", file)
 	case err != nil:
 		return nil, fmt.Errorf("data: %w", err)
 	case !info.Mode().IsRegular():

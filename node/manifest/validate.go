@@ -151,12 +151,12 @@ func checkSteps(ps *Problems, s Steps) {
 // checkExchange looks at the exchange and at what is said of it alone.
 func checkExchange(ps *Problems, m Method) {
 	checkWord(ps, "method.exchange", m.Exchange, []string{Announce, Push, Copies}, nil)
-	unused := Default().Method.Wake
+	unused, because := Default().Method.Wake, noEffect(m, Push)
 	switch w := m.Wake; {
 	case m.Exchange != Push && w.Period != unused.Period:
-		ps.add("method.wake.period", "is %s, and has no effect with method.exchange: %s; leave it out, or choose push", DurationText(w.Period), m.Exchange)
+		ps.add("method.wake.period", "is %s, and has no effect with %s", DurationText(w.Period), because)
 	case m.Exchange != Push && w.Deviation != unused.Deviation:
-		ps.add("method.wake.deviation", "is %s, and has no effect with method.exchange: %s; leave it out, or choose push", DurationText(w.Deviation), m.Exchange)
+		ps.add("method.wake.deviation", "is %s, and has no effect with %s", DurationText(w.Deviation), because)
 	case m.Exchange != Push:
 	case w.Period < minPeriod || w.Period > maxPeriod:
 		ps.add("method.wake.period", "is %s; want %s to %s", DurationText(w.Period), DurationText(minPeriod), DurationText(maxPeriod))
@@ -168,13 +168,22 @@ func checkExchange(ps *Problems, m Method) {
 	}
 }
 
+// noEffect says because of what the settings of another exchange have no effect, and what to do.
+func noEffect(m Method, choose string) string {
+	if m.Name == "outer" {
+		return "method.name: outer; leave it out"
+	}
+	return "method.exchange: " + m.Exchange + "; leave it out, or choose " + choose
+}
+
 // checkPublic looks at what is said of the exchange copies, and at what it asks of the rest.
 func checkPublic(ps *Problems, m Manifest) {
 	p, unused := m.Method.Public, Default().Method.Public
-	if m.Method.Exchange != Copies {
+	if m.Method.Exchange != Copies || m.Method.Name == "outer" {
+		because := noEffect(m.Method, Copies)
 		no := func(is bool, key string, value any) {
 			if is {
-				ps.add("method.public."+key, "is %v, and has no effect with method.exchange: %s; leave it out, or choose copies", value, m.Method.Exchange)
+				ps.add("method.public."+key, "is %v, and has no effect with %s", value, because)
 			}
 		}
 		no(p.Correct != unused.Correct, "correct", p.Correct)
@@ -191,10 +200,11 @@ func checkPublic(ps *Problems, m Manifest) {
 	if m.Cells.Count > 1 {
 		ps.add("cells.count", "is %d, but public copies are for neighbours that stay, which cells part; write count: 1", m.Cells.Count)
 	}
-	if p.Correct == NoCorrection {
-		if p.Beta != 0 {
-			ps.add("method.public.beta", "is %v, and has no effect without a correction; leave it out, or write correct: scafcom", p.Beta)
-		}
+	switch {
+	case p.Correct == NoCorrection && p.Beta != 0:
+		ps.add("method.public.beta", "is %v, and has no effect without a correction; leave it out, or write correct: scafcom", p.Beta)
+		return
+	case p.Correct != Scafcom && p.Correct != Scallion: // none, or not known, which is said
 		return
 	}
 	if o, err := optim.Parse(m.Optimizer); err == nil && (o.Name() != "sgd" || o.StateLen(1) != 0) {
@@ -232,7 +242,7 @@ func checkOuter(ps *Problems, m Manifest) {
 	}
 	checkText(ps, "method.outer", m.Method.Outer, func(text string) error {
 		s, err := outer.Parse(text)
-		if err == nil && !m.Method.Steps.Epoch {
+		if err == nil && !m.Method.Steps.Epoch && m.Method.Steps.Count > 0 { // else the number is what is wrong
 			err = s.Fits(m.Method.Steps.Count)
 		}
 		if err == nil && s.Variant == outer.DiLoCo && m.Cells.Count > 1 {

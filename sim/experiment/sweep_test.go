@@ -284,6 +284,8 @@ stop: {rounds: 3}
 	}
 	for text, want := range map[string]string{
 		"name: x\nvariants: 3\nstop: {rounds: 1}\n":               "x.yaml:2:11: variants: want a list of settings",
+		"name: x\nvariant: [{codec: int8}]\nstop: {rounds: 1}\n":  `x.yaml:2:1: unknown key "variant"; did you mean "variants"?`,
+		"name: x\nvariants: []\nstop: {rounds: 1}\n":              "x.yaml:2:11: variants: want a list of settings, such as [{codec: fp32}, {codec: int8}], have an empty list",
 		"name: x\nvariants: [int8]\nstop: {rounds: 1}\n":          "x.yaml:2:12: variants: want settings",
 		"name: x\nvariants: [{codek: int8}]\nstop: {rounds: 1}\n": `x.yaml:2:13: unknown key "codek"; did you mean "codec"?`,
 	} {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"starling/mixing/spelling"
 	"starling/node/manifest/strictyaml"
 )
 
@@ -22,6 +23,12 @@ func variants(root *strictyaml.Node) ([]variant, strictyaml.Problems) {
 	var ps strictyaml.Problems
 	i := slices.IndexFunc(root.Entries, func(e strictyaml.Entry) bool { return e.Key == Variants })
 	if i < 0 {
+		for _, e := range root.Entries {
+			if spelling.Nearest(e.Key, []string{Variants}) != "" { // it is no setting, so that nobody else knows the word
+				ps.Add(e.At, "", "unknown key %s; did you mean %q?", strictyaml.Quote(e.Key), Variants)
+				return nil, ps
+			}
+		}
 		return []variant{{root: root}}, nil
 	}
 	list := root.Entries[i].Value

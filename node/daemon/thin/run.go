@@ -238,7 +238,11 @@ func (r *trial) done() (bool, error) {
 	}
 	last := len(r.result.Series) - 1
 	if done || last < 0 || int(s.Seconds/tellEvery.Seconds()) != int(r.result.Series[last].Seconds/tellEvery.Seconds()) {
-		fmt.Fprintf(r.Out, "%4.0f s  round %.1f, loss %.3f, %.3f MB sent and %.3f MB received per node\n", s.Seconds, s.Rounds, s.Loss, s.Sent/1e6, s.Received/1e6)
+		loss := "loss not measured on every node yet"
+		if evaluated {
+			loss = fmt.Sprintf("loss %.3f", s.Loss)
+		}
+		fmt.Fprintf(r.Out, "%4.0f s  round %.1f, %s, %.3f MB sent and %.3f MB received per node\n", s.Seconds, s.Rounds, loss, s.Sent/1e6, s.Received/1e6)
 	}
 	r.result.Series = append(r.result.Series, s)
 	return done, nil

@@ -73,7 +73,7 @@ func (d *Decoded) Report(path, text string) {
 func (d *Decoded) section(prefix string, entries []Entry, all []Setting) {
 	keys := Keys(prefix, all)
 	first := map[string]Place{}
-	for _, e := range entries {
+	for i, e := range entries {
 		if before, ok := first[e.Key]; ok {
 			d.Problems.Add(e.At, "", "key %s is given twice, first in line %d", Quote(e.Key), before.Line)
 			continue
@@ -82,6 +82,10 @@ func (d *Decoded) section(prefix string, entries []Entry, all []Setting) {
 		path := prefix + e.Key
 		if !slices.Contains(keys, e.Key) {
 			d.Problems.Add(e.At, "", "unknown key %s; %s", Quote(e.Key), advice(prefix, e.Key, keys, all))
+			if i > 0 && e.Value.Kind == Nothing && e.At.Line == entries[i-1].At.Line {
+				// {codec: int4,rice}
+				d.Problems[len(d.Problems)-1].Text += "; if it belongs to the text before it, put all of that into quotes"
+			}
 		} else if i := slices.IndexFunc(all, func(s Setting) bool { return s.Path == path }); i >= 0 {
 			d.value(all[i], e.Value)
 		} else {

@@ -203,6 +203,9 @@ func (n *Node) String() string {
 		}
 		return "the text " + Quote(n.Literal)
 	case List:
+		if len(n.Items) == 0 {
+			return "an empty list"
+		}
 		return "a list"
 	case Map:
 		return "keys and values"
