@@ -237,11 +237,9 @@ type EncodeJob struct {
 	Plain bool  // in fp32, whatever the run's codec
 	Apart bool  // as blobs, however small: not everybody needs every part
 
-	// Sent, if it is not 0, becomes what receivers decode. With Residual and NewResidual the codec has error feedback (spec 05,
-	// 5.4): Residual, 0 at first, is added before encoding, and NewResidual becomes what is lost. They need Sent.
-	Sent        VecRef
-	Residual    VecRef
-	NewResidual VecRef
+	// Sent, if it is not 0, becomes what receivers decode, and Lost, which needs Sent, what they do not: the vector less Sent.
+	Sent VecRef
+	Lost VecRef
 }
 
 // An EvaluateJob asks for accuracy and loss on the held-out data.

@@ -103,7 +103,7 @@ func piecesText(j EncodeJob) string {
 	if j.Plain {
 		plain = " plain"
 	}
-	return fmt.Sprintf(" in %v%s, sent is v%d%s", j.Lens, plain, j.Sent, residualText(j))
+	return fmt.Sprintf(" in %v%s, sent is v%d%s", j.Lens, plain, j.Sent, lostText(j))
 }
 
 func kept(s State) string {

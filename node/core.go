@@ -25,7 +25,7 @@ type Config struct {
 	Len        int    // length of the run's vectors in floats
 	Tensors    int    // tensors in the layout
 	MaxPayload uint64 // largest encoded vector, in bytes
-	Feedback   bool   // what the codec loses has to be kept and sent later
+	Feedback   bool   // the codec loses the same whatever the seed: what it loses is worth keeping
 
 	// Cells is how many cells the run is divided into: broadcasts stay within the cell of their author. 0 and 1 are one.
 	Cells uint32

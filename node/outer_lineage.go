@@ -158,8 +158,6 @@ func (t *together) adopt(c *Core, d *gossip.Delta, parts []VecRef) {
 	}
 	t.o.replace(c, parts[0])
 	swap(c, &t.momentum, parts[1])
-	swap(c, &t.residual, 0)
-	swap(c, &t.lost, 0)
 	t.busy, t.due, t.failures, t.lastBegan = false, false, 0, 0
 	t.at = standing{d.Round, d.Base, d.Version}
 	t.members = d.Mixed

@@ -12,13 +12,11 @@ type shardMean struct {
 	seq    uint64
 	d      *gossip.Delta
 	vec    VecRef // 0 until it is there
-	lost   VecRef // of an own one: what others do not decode
 }
 
 func (x *shardMean) release(c *Core) {
 	c.release(x.vec)
-	c.release(x.lost)
-	x.vec, x.lost = 0, 0
+	x.vec = 0
 }
 
 // A shardSum is what this node pulls to sum up a shard.
@@ -127,24 +125,18 @@ func (t *together) mean(c *Core, f *turn, sum *shardSum) {
 			t.o.counted(c, x.m, x.Seq)
 		}
 	}
-	old := []Span{take(r.From, n, Term{Vec: t.lost, Coef: 1})}
 	t.o.combine(c, func(c *Core, in []VecRef) {
 		sum.release(c)
 		job := EncodeJob{Vec: in[0], Lens: []int{n}, Apart: true, Sent: c.newRef()}
-		if t.o.run.Feedback {
-			job.Residual, job.NewResidual = in[1], c.newRef()
-		}
 		t.o.encode(c, job, func(c *Core, ev Encoded) {
 			c.release(in[0])
-			c.release(in[1])
 			if t.flight != f || t.busy || len(ev.Pieces) == 0 {
 				c.release(job.Sent)
-				c.release(job.NewResidual)
 				return
 			}
 			t.announceMean(c, f, sum.shard, job, &gossip.Delta{Mixed: mixed, Steps: steps, Len: uint32(n), Pieces: ev.Pieces})
 		})
-	}, []Span{{Len: n, Terms: terms}}, old)
+	}, []Span{{Len: n, Terms: terms}})
 }
 
 // announceMean publishes a mean of this node and takes it.
@@ -154,7 +146,7 @@ func (t *together) announceMean(c *Core, f *turn, s int, job EncodeJob, d *gossi
 	f.asked[s] = f.rank(s, t.o.self)
 	seq := c.publish(d)
 	c.sent.credit(t.o.self, d.Mixed, nil)
-	t.settle(c, f, s, &shardMean{author: t.o.self, seq: seq, d: d, vec: job.Sent, lost: job.NewResidual})
+	t.settle(c, f, s, &shardMean{author: t.o.self, seq: seq, d: d, vec: job.Sent})
 }
 
 // meanCame pulls a mean that somebody has announced, if it is credible and better than what is there. One of a turn that is not closed

@@ -18,7 +18,6 @@ type pairs struct {
 	o *outerMethod
 
 	momentum VecRef // 0 is zeros, as below
-	residual VecRef
 	number   uint64 // of the round, by which groups are drawn
 	mixed    bool   // this node has agreed with others in this life
 
@@ -68,7 +67,7 @@ func (x *pairOffer) whole() bool {
 
 func newPairs(o *outerMethod, from State) *pairs {
 	p := &pairs{
-		o: o, momentum: from.Vector("momentum", o.run.Len), residual: from.Vector("residual", o.run.Len), offers: make(map[PeerID]*pairOffer),
+		o: o, momentum: from.Vector("momentum", o.run.Len), offers: make(map[PeerID]*pairOffer),
 		norms: outer.NewNorms(rememberedNorms), anchorNorms: outer.NewNorms(rememberedNorms),
 	}
 	if len(from.Numbers) == 1 {
@@ -80,7 +79,7 @@ func newPairs(o *outerMethod, from State) *pairs {
 func (p *pairs) numbers() []uint64 { return []uint64{p.number} }
 
 func (p *pairs) vectors() []NamedVector {
-	return named(p.o.run.Len, "momentum", p.momentum, "residual", p.residual)
+	return named(p.o.run.Len, "momentum", p.momentum)
 }
 
 func (p *pairs) activity() string {
@@ -145,17 +144,13 @@ func (p *pairs) send(c *Core) {
 	n := o.run.Len
 	life := o.life
 	o.combine(c, func(c *Core, in []VecRef) {
-		job := EncodeJob{Vec: in[0], Lens: []int{n}, Apart: true, Sent: c.newRef(), Residual: p.residual}
-		if o.run.Feedback {
-			job.NewResidual = c.newRef()
-		}
+		job := EncodeJob{Vec: in[0], Lens: []int{n}, Apart: true, Sent: c.newRef()}
 		o.encode(c, job, func(c *Core, ev Encoded) {
 			c.release(in[0])
 			o.announce(c, func(c *Core) {
 				p.busy = false
 				if len(ev.Pieces) == 0 || life != o.life {
 					c.release(job.Sent)
-					c.release(job.NewResidual)
 				} else {
 					p.announce(c, job, ev)
 				}
@@ -167,8 +162,7 @@ func (p *pairs) send(c *Core) {
 
 func (p *pairs) announce(c *Core, job EncodeJob, ev Encoded) {
 	o := p.o
-	c.release(p.residual)
-	p.residual, p.sent, p.steps = job.NewResidual, job.Sent, o.steps
+	p.sent, p.steps = job.Sent, o.steps
 	p.group = p.draw(c)
 	p.anchored = p.number
 	d := &gossip.Delta{Round: p.number, Len: uint32(o.run.Len), Pieces: ev.Pieces, To: p.group}
@@ -393,7 +387,6 @@ func (p *pairs) adopts(c *Core, d *gossip.Delta) bool { return p.begins(c, d.Rou
 func (p *pairs) adopt(c *Core, d *gossip.Delta, parts []VecRef) {
 	p.o.replace(c, parts[0])
 	swap(c, &p.momentum, 0)
-	swap(c, &p.residual, 0)
 	swap(c, &p.sent, 0)
 	if p.pull != nil {
 		p.pull.release(c)

@@ -16,7 +16,6 @@ type pushes struct {
 
 	momentum VecRef // 0 is zeros, as below
 	window   VecRef // the sum of the pushes since momentum was entered
-	residual VecRef
 
 	version  uint64 // pushes in the anchor
 	position int    // pushes in the window
@@ -57,7 +56,7 @@ type arrival struct {
 func newPushes(o *outerMethod, from State) *pushes {
 	n := o.run.Len
 	p := &pushes{
-		o: o, momentum: from.Vector("momentum", n), window: from.Vector("window", n), residual: from.Vector("residual", n),
+		o: o, momentum: from.Vector("momentum", n), window: from.Vector("window", n),
 		norms: outer.NewNorms(rememberedNorms), anchorNorms: outer.NewNorms(rememberedNorms),
 		shares: make(map[PeerID]int), versions: make(map[PeerID]uint64), asked: make(map[PeerID]Instant),
 	}
@@ -73,7 +72,7 @@ func (p *pushes) numbers() []uint64 {
 }
 
 func (p *pushes) vectors() []NamedVector {
-	return named(p.o.run.Len, "momentum", p.momentum, "window", p.window, "residual", p.residual)
+	return named(p.o.run.Len, "momentum", p.momentum, "window", p.window)
 }
 
 func (p *pushes) activity() string {
@@ -163,17 +162,13 @@ func (p *pushes) send(c *Core) {
 	n := o.run.Len
 	life := o.life
 	o.combine(c, func(c *Core, in []VecRef) {
-		job := EncodeJob{Vec: in[0], Lens: []int{n}, Sent: c.newRef(), Residual: p.residual}
-		if o.run.Feedback {
-			job.NewResidual = c.newRef()
-		}
+		job := EncodeJob{Vec: in[0], Lens: []int{n}, Sent: c.newRef()}
 		o.encode(c, job, func(c *Core, ev Encoded) {
 			c.release(in[0])
 			o.announce(c, func(c *Core) {
 				p.sending = false
 				if len(ev.Pieces) == 0 || life != o.life {
 					c.release(job.Sent)
-					c.release(job.NewResidual)
 				} else {
 					p.announce(c, job, ev)
 				}
@@ -186,8 +181,6 @@ func (p *pushes) send(c *Core) {
 
 func (p *pushes) announce(c *Core, job EncodeJob, ev Encoded) {
 	o := p.o
-	c.release(p.residual)
-	p.residual = job.NewResidual
 	d := &gossip.Delta{Round: o.round + 1, Base: p.started, Version: p.version, Len: uint32(o.run.Len), Pieces: ev.Pieces}
 	o.describe(d)
 	steps := o.steps
@@ -328,7 +321,6 @@ func (p *pushes) adopt(c *Core, d *gossip.Delta, parts []VecRef) {
 	p.o.replace(c, parts[0])
 	swap(c, &p.momentum, parts[1])
 	swap(c, &p.window, parts[2])
-	swap(c, &p.residual, 0)
 	swap(c, &p.base, 0)
 	swap(c, &p.anchorOf, 0)
 	p.version, p.position, p.size = d.Version, int(min(d.Round, maxDegree)), int(min(d.Steps, maxDegree))

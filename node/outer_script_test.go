@@ -160,12 +160,11 @@ func outerText(d *gossip.Delta) string {
 	return text
 }
 
-func residualText(j EncodeJob) string {
-	text := ""
-	if j.NewResidual != 0 {
-		text += fmt.Sprintf(" residual v%d into v%d", j.Residual, j.NewResidual)
+func lostText(j EncodeJob) string {
+	if j.Lost == 0 {
+		return ""
 	}
-	return text
+	return fmt.Sprintf(" lost is v%d", j.Lost)
 }
 
 func numbersText(numbers []uint64) string {

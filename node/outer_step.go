@@ -9,7 +9,7 @@ import (
 
 // A stepForms has the spans of the vectors that an outer step makes.
 type stepForms struct {
-	anchor, momentum, local, residual, lost []Span
+	anchor, momentum, local []Span
 
 	whole bool // all means are there
 	steps uint64
@@ -22,14 +22,11 @@ func (t *together) apply(c *Core, f *turn) {
 	o := t.o
 	t.busy = true
 	forms := t.forms(f)
-	// Without fragments, and with all means, the local copy is the anchor again.
-	separate := !forms.whole || len(o.cfg.Fragments) > 1 || o.cfg.Keep > 0 || o.cfg.Overlap > 0
+	// Without fragments and losses, and with all means, the local copy is the anchor again.
+	separate := !forms.whole || o.run.Feedback || len(o.cfg.Fragments) > 1 || o.cfg.Keep > 0 || o.cfg.Overlap > 0
 	vectors := [][]Span{forms.anchor, forms.momentum}
 	if separate {
 		vectors = append(vectors, forms.local)
-	}
-	if o.run.Feedback {
-		vectors = append(vectors, forms.residual, forms.lost)
 	}
 	life := o.life
 	o.combine(c, func(c *Core, out []VecRef) {
@@ -44,10 +41,6 @@ func (t *together) apply(c *Core, f *turn) {
 		o.dropLocal(c)
 		if separate {
 			o.local = out[2]
-		}
-		if o.run.Feedback {
-			swap(c, &t.residual, out[len(out)-2])
-			swap(c, &t.lost, out[len(out)-1])
 		}
 		t.drop(c)
 		t.busy = false
@@ -81,7 +74,7 @@ func (t *together) forms(f *turn) *stepForms {
 		}
 		of := func(v VecRef) Span { return take(from, to-from, Term{Vec: v, Coef: 1}) }
 		out.anchor, out.momentum = append(out.anchor, of(o.anchor)), append(out.momentum, of(t.momentum))
-		out.local, out.residual, out.lost = append(out.local, of(o.model())), append(out.residual, of(t.residual)), append(out.lost, of(t.lost))
+		out.local = append(out.local, of(o.model()))
 	}
 	copyOf(0, frag.From)
 	lineage := lineageOf(t.at.lineage, f.number, uint64(f.fragment))
@@ -103,19 +96,13 @@ func (t *together) forms(f *turn) *stepForms {
 			return span
 		}
 		out.anchor, out.momentum = append(out.anchor, form(step.Anchor, 0)), append(out.momentum, form(step.Momentum, 0))
-		out.local = append(out.local, form(blend, keep))
-		kept := func(old, part VecRef, at int) Span {
-			if part != 0 {
-				return Span{Len: n, Terms: []Term{{Vec: part, Coef: 1, At: at}}}
-			}
-			return take(r.From, n, Term{Vec: old, Coef: 1})
+		local := form(blend, keep)
+		if f.lost != 0 && slices.Contains(mean.d.Mixed, gossip.Mark{Author: o.self, Seq: f.seq}) {
+			// What the codec lost of the own pseudo-gradient stays where it was learned: in the local copy. A residual that is added to the
+			// next one instead (EF14) would count again what local steps from the anchor, which it did not move, find again.
+			local.Terms = append(local.Terms, Term{Vec: f.lost, Coef: keep - 1, At: r.From - frag.From})
 		}
-		sent := f.lost
-		if !slices.Contains(mean.d.Mixed, gossip.Mark{Author: o.self, Seq: f.seq}) {
-			sent = 0 // the own pseudo-gradient is not in it, and so nothing was lost of it
-		}
-		out.residual = append(out.residual, kept(t.residual, sent, r.From-frag.From))
-		out.lost = append(out.lost, kept(t.lost, mean.lost, 0))
+		out.local = append(out.local, local)
 		lineage = lineageOf(lineage, uint64(s), pieceHash(&mean.d.Pieces[0]))
 		out.steps = max(out.steps, mean.d.Steps)
 		if len(mean.d.Mixed) > len(out.mixed) {

@@ -31,8 +31,6 @@ type together struct {
 	o *outerMethod
 
 	momentum VecRef // 0 is zeros, as below
-	residual VecRef // what the codec lost of own pseudo-gradients
-	lost     VecRef // and of means
 
 	at     standing
 	clock  uint64 // local steps in the schedule of fragments
@@ -107,7 +105,7 @@ func newTogether(o *outerMethod, from State) *together {
 	}
 	t := &together{
 		o: o, at: standing{turn: 1}, offers: make(map[PeerID]*offers), debts: make(map[PeerID]int),
-		momentum: from.Vector("momentum", o.run.Len), residual: from.Vector("residual", o.run.Len), lost: from.Vector("lost", o.run.Len),
+		momentum: from.Vector("momentum", o.run.Len),
 	}
 	for range len(o.cfg.Fragments) * o.cfg.Shards {
 		t.norms = append(t.norms, outer.NewNorms(rememberedNorms))
@@ -123,7 +121,7 @@ func (t *together) numbers() []uint64 {
 }
 
 func (t *together) vectors() []NamedVector {
-	return named(t.o.run.Len, "momentum", t.momentum, "residual", t.residual, "lost", t.lost)
+	return named(t.o.run.Len, "momentum", t.momentum)
 }
 
 func (t *together) activity() string {
@@ -232,37 +230,35 @@ func (t *together) send(c *Core) {
 	f := o.cfg.Fragments[fragment]
 	n := f.To - f.From
 	gradient := []Span{take(f.From, n, Term{Vec: o.anchor, Coef: 1}, Term{Vec: o.model(), Coef: -1})}
-	residual := []Span{take(f.From, n, Term{Vec: t.residual, Coef: 1})}
 	life := o.life
 	o.combine(c, func(c *Core, in []VecRef) {
 		job := EncodeJob{Vec: in[0], Lens: t.lens(fragment), Apart: true, Sent: c.newRef()}
 		if o.run.Feedback {
-			job.Residual, job.NewResidual = in[1], c.newRef()
+			job.Lost = c.newRef()
 		}
 		o.encode(c, job, func(c *Core, ev Encoded) {
 			c.release(in[0])
-			c.release(in[1])
 			o.announce(c, func(c *Core) {
 				if len(ev.Pieces) > 0 && life == o.life {
 					t.announce(c, n, job, ev)
 					return
 				}
 				c.release(job.Sent)
-				c.release(job.NewResidual)
+				c.release(job.Lost)
 				if life == o.life {
 					t.busy = false
 					o.goOn(c)
 				}
 			})
 		})
-	}, gradient, residual)
+	}, gradient)
 }
 
 // announce begins a turn.
 func (t *together) announce(c *Core, n int, job EncodeJob, ev Encoded) {
 	o := t.o
 	f := t.newTurn(c)
-	f.sent, f.lost, f.steps = job.Sent, job.NewResidual, o.steps
+	f.sent, f.lost, f.steps = job.Sent, job.Lost, o.steps
 	f.deadline = c.now + t.gatherTime()
 	d := &gossip.Delta{
 		Fragment: uint32(f.fragment), Round: t.at.turn, Base: t.at.lineage, Version: t.at.parent, Len: uint32(n), Pieces: ev.Pieces,

@@ -16,7 +16,7 @@ type turn struct {
 
 	seq   uint64 // of the own announcement; 0 if this node only follows
 	sent  VecRef // what others decode of the own pseudo-gradient
-	lost  VecRef // what they do not, with what was lost before
+	lost  VecRef // what they do not
 	steps uint64
 
 	closed   bool // the contributors are known

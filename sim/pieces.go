@@ -41,13 +41,9 @@ func (w *World) encodePieces(h *host, e node.EncodeJob) {
 		p.vecs.Sent = h.arena.Alloc(e.Sent, len(p.vecs.Vec))
 		j.refs = append(j.refs, e.Sent)
 	}
-	if e.Residual != 0 {
-		p.vecs.Residual = h.arena.Hold(e.Residual)
-		j.refs = append(j.refs, e.Residual)
-	}
-	if e.NewResidual != 0 {
-		p.vecs.NewResidual = h.arena.Alloc(e.NewResidual, len(p.vecs.Vec))
-		j.refs = append(j.refs, e.NewResidual)
+	if e.Lost != 0 {
+		p.vecs.Lost = h.arena.Alloc(e.Lost, len(p.vecs.Vec))
+		j.refs = append(j.refs, e.Lost)
 	}
 	j.pieces = p
 	w.begun(h, j, w.duration(h, w.cfg.Times.Other))
@@ -59,7 +55,7 @@ func (w *World) publishable(h *host, p *pieces) node.Event {
 	if p.err != nil {
 		// Only vectors of adversaries cannot be encoded, since they need not be finite. Receivers find that out.
 		clear(p.vecs.Sent)
-		clear(p.vecs.NewResidual)
+		clear(p.vecs.Lost)
 		p.payloads = make([][]byte, len(p.job.Lens))
 	}
 	codec := w.cfg.Task.Codec()

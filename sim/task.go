@@ -30,7 +30,7 @@ type Task interface {
 
 	// Decode decodes a payload in the codec of that name, which is the task's or fp32.
 	Decode(dst []float32, codec string, payload []byte) error
-	// Feedback reports whether what the codec loses has to be kept and sent later.
+	// Feedback reports whether the codec loses the same whatever the seed, so that what it loses is worth keeping.
 	Feedback() bool
 
 	// Worker returns what one goroutine needs to do the arithmetic.

@@ -112,7 +112,7 @@ func (v *vectorWatch) begun(n int, now node.Instant, b *node.Batch) {
 		job(j.Job, []node.VecRef{j.Out}, in...)
 	}
 	for _, j := range b.Encode {
-		job(j.Job, []node.VecRef{j.Sent, j.NewResidual}, j.Vec, j.Residual)
+		job(j.Job, []node.VecRef{j.Sent, j.Lost}, j.Vec)
 	}
 	for _, j := range b.Evaluate {
 		job(j.Job, nil, j.Params)

@@ -6,10 +6,9 @@ import (
 	"starling/node"
 )
 
-// Encoding are the vectors of an [node.EncodeJob]. Sent may be nil; Residual is nil for zeros, and NewResidual if the job has no error
-// feedback.
+// Encoding are the vectors of an [node.EncodeJob]: those that are not asked for are nil.
 type Encoding struct {
-	Vec, Sent, Residual, NewResidual []float32
+	Vec, Sent, Lost []float32
 }
 
 // EncodePieces encodes the parts of a vector that a job names, one payload each, and returns the norm of what receivers decode, 0 if
@@ -19,24 +18,12 @@ func EncodePieces(c codec.Codec, job node.EncodeJob, e Encoding, next func() uin
 	if lens == nil {
 		lens = []int{len(e.Vec)}
 	}
-	if e.NewResidual != nil {
-		if e.Residual != nil {
-			copy(e.NewResidual, e.Residual)
-		} else {
-			clear(e.NewResidual)
-		}
-	}
 	at := 0
 	for _, n := range lens {
 		part := func(v []float32) []float32 { return v[at : at+n] }
-		var b []byte
-		switch {
-		case e.NewResidual != nil:
-			b, err = codec.EF14(nil, c, part(e.Vec), part(e.NewResidual), part(e.Sent), next())
-		default:
-			if b, err = c.Encode(nil, part(e.Vec), next()); err == nil && e.Sent != nil {
-				err = c.Decode(part(e.Sent), b)
-			}
+		b, err := c.Encode(nil, part(e.Vec), next())
+		if err == nil && e.Sent != nil {
+			err = c.Decode(part(e.Sent), b)
 		}
 		if err != nil {
 			return nil, 0, err
@@ -44,8 +31,8 @@ func EncodePieces(c codec.Codec, job node.EncodeJob, e Encoding, next func() uin
 		pieces = append(pieces, b)
 		at += n
 	}
-	if e.NewResidual != nil {
-		codec.Tame(e.NewResidual, e.Vec)
+	if e.Lost != nil {
+		kernel.Sub(e.Lost, e.Vec, e.Sent)
 	}
 	if e.Sent != nil {
 		norm = kernel.Norm2(e.Sent)

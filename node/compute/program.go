@@ -213,7 +213,7 @@ func (p *Program) named(name string) codec.Codec {
 	return p.codec
 }
 
-// Feedback reports whether what the codec loses has to be kept and sent later.
+// Feedback reports whether the codec loses the same whatever the seed, so that what it loses is worth keeping.
 func (p *Program) Feedback() bool { return p.lossy && !p.codec.Unbiased() }
 
 // Copies returns how the exchange copies is to be set for the manifest and its codec.

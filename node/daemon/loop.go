@@ -315,11 +315,7 @@ func (s *stepper) encode(j node.EncodeJob) {
 		held = append(held, ref)
 		return s.arena.Alloc(ref, len(e.Vec))
 	}
-	if j.Residual != 0 {
-		held = append(held, j.Residual)
-		e.Residual = s.arena.Hold(j.Residual)
-	}
-	e.Sent, e.NewResidual = alloc(j.Sent), alloc(j.NewResidual)
+	e.Sent, e.Lost = alloc(j.Sent), alloc(j.Lost)
 	j.Lens = slices.Clone(j.Lens)
 	s.compute(jobEncode, func(w *compute.Worker) {
 		ev, err := s.d.encodePayload(s.work, w, j, e)
