@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"starling/gossip"
 	"starling/mixing/outer"
@@ -379,10 +380,14 @@ func (o *outerMethod) refuse(c *Core, m *member, seq uint64, why gossip.RefusalR
 
 // counted credits the author of a pseudo-gradient that was taken up.
 func (o *outerMethod) counted(c *Core, m *member, seq uint64) {
+	mark := gossip.Mark{Author: m.id, Seq: seq}
+	if slices.Contains(o.marks, mark) {
+		return // for another part of it
+	}
 	m.mixed++
 	c.mark(m, scoreGood, "taken up")
 	if len(o.marks) < maxDegree {
-		o.marks = append(o.marks, gossip.Mark{Author: m.id, Seq: seq})
+		o.marks = append(o.marks, mark)
 	}
 }
 
