@@ -53,7 +53,7 @@ func Load(src []byte, filename string, overrides []string, by Hooks) (*File, err
 	}
 	root.At.File = filename
 	a := newAlternatives()
-	roots, ps := variants(root)
+	roots, ps := variants(root, overrides)
 	problems = append(problems, ps...)
 	count := 0
 	for _, v := range roots {

@@ -279,6 +279,9 @@ stop: {rounds: 3}
 	if !slices.Equal(got, want) {
 		t.Errorf("points %q, want %q", got, want)
 	}
+	if set, err := Load([]byte(text), "x.yaml", []string{"method.steps=7"}, Owners()); err != nil || len(set.Points) != 3 || set.Points[2].Experiment.Method.Steps.Count != 7 {
+		t.Errorf("--set method.steps=7: %v, %d points", err, len(set.Points))
+	}
 	if last := f.Points[3].Experiment; last.Method.Steps.Count != 500 || last.Codec != "int4" || last.Method.Name != "outer" {
 		t.Errorf("the last point is %+v", last)
 	}

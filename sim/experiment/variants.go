@@ -9,7 +9,7 @@ import (
 )
 
 // Variants is the key of a list of mappings, each of which takes the place of what the file says of the same keys: a sweep of points
-// that are not all combinations of alternatives.
+// that are not all combinations of alternatives. Overrides take the place of both.
 const Variants = "variants"
 
 // A variant is the tree of a file with the settings of one item of the list, and these.
@@ -19,7 +19,7 @@ type variant struct {
 }
 
 // variants returns the trees of a file: one, without settings, if there is no list.
-func variants(root *strictyaml.Node) ([]variant, strictyaml.Problems) {
+func variants(root *strictyaml.Node, overrides []string) ([]variant, strictyaml.Problems) {
 	var ps strictyaml.Problems
 	i := slices.IndexFunc(root.Entries, func(e strictyaml.Entry) bool { return e.Key == Variants })
 	if i < 0 {
@@ -44,13 +44,25 @@ func variants(root *strictyaml.Node) ([]variant, strictyaml.Problems) {
 			ps.Add(item.At, Variants, "want settings, such as {codec: int8}, have %s", item)
 			continue
 		}
-		v := variant{root: &plain, chosen: choices(item, "")}
+		v := variant{root: &plain, chosen: slices.DeleteFunc(choices(item, ""), func(c choice) bool {
+			return overridden(overrides, strings.Split(c.path, "."))
+		})}
 		leaves(item, nil, item.At, func(path []string, value *strictyaml.Node, at strictyaml.Place) {
-			v.root = graft(v.root, path, value, at)
+			if !overridden(overrides, path) {
+				v.root = graft(v.root, path, value, at)
+			}
 		})
 		out = append(out, v)
 	}
 	return out, ps
+}
+
+// overridden reports whether an override such as "method.steps=5" says what a path is.
+func overridden(overrides []string, path []string) bool {
+	return slices.ContainsFunc(overrides, func(arg string) bool {
+		key, _, _ := strings.Cut(arg, "=")
+		return strings.TrimSpace(key) == strings.Join(path, ".")
+	})
 }
 
 // leaves calls f with all values in a tree that are no mappings, with their paths and the places of their keys. Keys may be paths

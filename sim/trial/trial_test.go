@@ -183,6 +183,8 @@ func TestShippedExperimentsRunAndConserve(t *testing.T) {
 						"method.steps=5", "stop.rounds=3", "stop.tokens=0", "stop.time=20s", "evaluate.every=1", "evaluate.nodes=2", "evaluate.rows=16"}
 				}
 				switch name {
+				case "fragments": // of which each needs its steps
+					sets = append(sets, "method.steps=100", "method.batch=1", "compute.step=10ms")
 				case "cells-10000":
 					sets = append(sets, "nodes=[12, 36]", "cells.size=12", "cells.epoch=4s", "stop.rounds=0")
 				case "churn", "partition", "demo-8": // at first, few nodes or none are there to count rounds
