@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
 
 	"starling/gossip"
 	"starling/mixing"
@@ -120,7 +119,6 @@ type average struct {
 	job        JobID // the job that the phase waits for
 	next       TrainJob
 	trained    Trained
-	diverged   int
 	roundBegan Instant
 	roundTime  Instant // smoothed
 
@@ -291,11 +289,9 @@ func (a *average) endTraining(c *Core, ev Trained) {
 	// The steps count as done even when they are undone: the next ones shall see other data.
 	steps := cmp.Or(ev.Steps, a.cfg.Steps)
 	a.step += steps
-	if math.IsNaN(ev.Loss) || math.IsInf(ev.Loss, 0) {
+	if undo, rest := a.diverges(c, ev.Loss, a.round); undo {
 		a.discardTraining(c, ev.Job)
-		a.diverged++
-		c.observe(Stat{Kind: StatDiverged, Round: a.round, Value: ev.Loss})
-		if a.diverged < maxDiverged {
+		if !rest {
 			a.beginRound(c)
 			return
 		}
@@ -303,7 +299,6 @@ func (a *average) endTraining(c *Core, ev Trained) {
 		a.alarm(c, c.now+retryTrain)
 		return
 	}
-	a.diverged = 0
 	c.release(a.params)
 	c.release(a.opt)
 	a.params, a.opt = a.next.Out, a.next.OutOpt
@@ -391,11 +386,7 @@ func (a *average) endRound(c *Core) {
 		a.beginRound(c)
 		return
 	}
-	if d := c.now - a.roundBegan; a.roundTime == 0 {
-		a.roundTime = d
-	} else {
-		a.roundTime += (d - a.roundTime) / 4
-	}
+	smooth(&a.roundTime, c.now-a.roundBegan)
 	if c.mode != leaving {
 		a.upkeep.round(c, a.state())
 	}
@@ -435,9 +426,7 @@ func (a *average) wake(c *Core) {
 }
 
 func (a *average) retry(c *Core) {
-	if a.saveErr != "" && a.saveJob == 0 {
-		a.save(c, a.state())
-	}
+	a.saveAgain(c, a.state())
 	if a.phase == waiting {
 		a.diverged = 0
 		if a.listening {

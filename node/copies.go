@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
 
 	"starling/gossip"
 	"starling/mixing/track"
@@ -93,7 +92,6 @@ type copies struct {
 
 	next        TrainJob
 	trained     Trained
-	diverged    int
 	roundBegan  Instant
 	roundTime   Instant // smoothed
 	announced   uint64  // newest round announced in this life
@@ -257,12 +255,10 @@ func (k *copies) endTraining(c *Core, ev Trained) {
 	// The steps count as done even when they are undone: the next ones shall see other data.
 	steps := cmp.Or(ev.Steps, k.cfg.Steps)
 	k.step += steps
-	if math.IsNaN(ev.Loss) || math.IsInf(ev.Loss, 0) {
+	if undo, rest := k.diverges(c, ev.Loss, k.round); undo {
 		c.release(k.next.Out)
 		c.release(k.next.OutOpt)
-		k.diverged++
-		c.observe(Stat{Kind: StatDiverged, Round: k.round, Value: ev.Loss})
-		if k.diverged < maxDiverged {
+		if !rest {
 			k.beginRound(c)
 			return
 		}
@@ -270,7 +266,6 @@ func (k *copies) endTraining(c *Core, ev Trained) {
 		k.alarm(c, c.now+retryTrain)
 		return
 	}
-	k.diverged = 0
 	before := k.params
 	k.params = k.next.Out
 	c.release(k.opt)

@@ -145,11 +145,7 @@ func (k *copies) trim(c *Core) {
 func (k *copies) copySize() uint64 { return 4 * uint64(k.parts) * uint64(k.run.Len) }
 
 func (k *copies) endRound(c *Core) {
-	if d := c.now - k.roundBegan; k.roundTime == 0 {
-		k.roundTime = d
-	} else {
-		k.roundTime += (d - k.roundTime) / 4
-	}
+	smooth(&k.roundTime, c.now-k.roundBegan)
 	if c.mode != leaving {
 		k.upkeep.round(c, k.state())
 	}
@@ -183,9 +179,7 @@ func (k *copies) wake(c *Core) {
 		return
 	}
 	k.retryAt = 0
-	if k.saveErr != "" && k.saveJob == 0 {
-		k.save(c, k.state())
-	}
+	k.saveAgain(c, k.state())
 	switch {
 	case k.phase == waiting:
 		k.diverged = 0

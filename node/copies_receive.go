@@ -198,20 +198,17 @@ func (k *copies) apply(c *Core, l *link, a pendingDifference) {
 			k.forget(c, l)
 			return
 		}
-		l.busy = true
-		var moved, pull VecRef
-		left := 1
-		ended := func() {
-			if left--; left > 0 {
-				return
-			}
-			l.busy = false
-			if l.gone {
-				c.release(moved)
-				c.release(pull)
-				return
-			}
-			c.release(l.copy)
+		spans := make([]Span, k.parts)
+		for i := range spans {
+			spans[i] = Span{Len: k.run.Len, Terms: []Term{
+				{Vec: k.copyOf(l), Coef: 1, At: i * k.run.Len}, {Vec: parts[i], Coef: k.cfg.Copies.Damp},
+			}}
+		}
+		var step []Span
+		if steps {
+			step = k.pulled(l, w, here)
+		}
+		k.renew(c, l, spans, step, func(moved, pull VecRef) {
 			l.copy, l.number, l.degree = moved, a.seq, a.d.Degree
 			l.heeds = true
 			l.ready = l.ready || markOf(a.d, k.self) > l.since
@@ -225,24 +222,39 @@ func (k *copies) apply(c *Core, l *link, a pendingDifference) {
 				l.told = a.seq
 			}
 			k.advance(c, l)
+		})
+	})
+}
+
+// renew makes a link's new copy of the neighbour's vectors, and its new pull if there is one, and calls then with both, unless the
+// link is gone by then. The old copy is let go of; the link is busy in the meantime.
+func (k *copies) renew(c *Core, l *link, copied, pulled []Span, then func(copied, pull VecRef)) {
+	l.busy = true
+	var copyRef, pull VecRef
+	left := 1
+	ended := func() {
+		if left--; left > 0 {
+			return
 		}
-		spans := make([]Span, k.parts)
-		for i := range spans {
-			spans[i] = Span{Len: k.run.Len, Terms: []Term{
-				{Vec: k.copyOf(l), Coef: 1, At: i * k.run.Len}, {Vec: parts[i], Coef: k.cfg.Copies.Damp},
-			}}
+		l.busy = false
+		if l.gone {
+			c.release(copyRef)
+			c.release(pull)
+			return
 		}
-		if steps {
-			left++
-			k.mix(c, k.pulled(l, w, here), func(out VecRef) {
-				pull = out
-				ended()
-			})
-		}
-		k.mix(c, spans, func(out VecRef) {
-			moved = out
+		c.release(l.copy)
+		then(copyRef, pull)
+	}
+	if pulled != nil {
+		left++
+		k.mix(c, pulled, func(out VecRef) {
+			pull = out
 			ended()
 		})
+	}
+	k.mix(c, copied, func(out VecRef) {
+		copyRef = out
+		ended()
 	})
 }
 
@@ -271,20 +283,19 @@ func (k *copies) takeWhole(c *Core, l *link) {
 	d := l.whole
 	l.whole = nil
 	k.fetch(c, l, d, func(parts []VecRef, _ FetchError) {
-		l.busy = true
-		var copied, pull VecRef
-		left := 1
-		ended := func() {
-			if left--; left > 0 {
-				return
+		spans := make([]Span, k.parts)
+		for i := range spans {
+			spans[i] = Span{Len: k.run.Len, Terms: []Term{{Vec: parts[i], Coef: 1}}}
+		}
+		var moved []Span
+		if len(parts) > k.parts && !k.steers(l) {
+			// The neighbour steers: its word on what the link has moved holds.
+			moved = make([]Span, k.parts)
+			for i := range moved {
+				moved[i] = Span{Len: k.run.Len, Terms: []Term{{Vec: parts[k.parts+i], Coef: -1}}}
 			}
-			l.busy = false
-			if l.gone {
-				c.release(copied)
-				c.release(pull)
-				return
-			}
-			c.release(l.copy)
+		}
+		k.renew(c, l, spans, moved, func(copied, pull VecRef) {
 			l.copy, l.number, l.degree, l.known, l.askedAt = copied, d.Base, d.Degree, true, 0
 			switch {
 			case k.steers(l):
@@ -299,26 +310,6 @@ func (k *copies) takeWhole(c *Core, l *link) {
 			}
 			l.heardAt = c.now
 			k.advance(c, l)
-		}
-		spans := make([]Span, k.parts)
-		for i := range spans {
-			spans[i] = Span{Len: k.run.Len, Terms: []Term{{Vec: parts[i], Coef: 1}}}
-		}
-		if len(parts) > k.parts && !k.steers(l) {
-			// The neighbour steers: its word on what the link has moved holds.
-			moved := make([]Span, k.parts)
-			for i := range moved {
-				moved[i] = Span{Len: k.run.Len, Terms: []Term{{Vec: parts[k.parts+i], Coef: -1}}}
-			}
-			left++
-			k.mix(c, moved, func(out VecRef) {
-				pull = out
-				ended()
-			})
-		}
-		k.mix(c, spans, func(out VecRef) {
-			copied = out
-			ended()
 		})
 	})
 }

@@ -97,7 +97,6 @@ type outerMethod struct {
 	loss     float64 // mean over steps
 	lastLoss float64
 	speed    float64
-	diverged int
 	retryAt  Instant // end of waiting after divergence; 0 is none
 	saveAt   Instant // next try to save; 0 is none
 
@@ -253,14 +252,12 @@ func (o *outerMethod) train(c *Core, steps uint64) {
 func (o *outerMethod) endTraining(c *Core, ev Trained, life int) {
 	o.phase = outerOther
 	o.step += o.next.Steps // also of steps that are undone: the next ones shall see other data
-	if math.IsNaN(ev.Loss) || math.IsInf(ev.Loss, 0) {
+	if undo, rest := o.diverges(c, ev.Loss, o.round); undo {
 		c.release(o.next.Out)
 		c.release(o.next.OutOpt)
 		o.dropLocal(c)
 		o.steps, o.samples, o.loss = 0, 0, 0
-		o.diverged++
-		c.observe(Stat{Kind: StatDiverged, Round: o.round, Value: ev.Loss})
-		if o.diverged < maxDiverged {
+		if !rest {
 			o.goOn(c)
 			return
 		}
@@ -269,7 +266,6 @@ func (o *outerMethod) endTraining(c *Core, ev Trained, life int) {
 		o.rearm(c)
 		return
 	}
-	o.diverged = 0
 	o.dirty = true
 	c.release(o.opt)
 	o.opt = o.next.OutOpt
@@ -318,11 +314,7 @@ func (o *outerMethod) announced(c *Core, d *gossip.Delta) uint64 {
 	c.sent.add(seq)
 	c.observe(Stat{Kind: StatPublished, Round: o.round, Value: float64(d.Size())})
 	if was := o.announcedAt; was != 0 {
-		if o.roundTime == 0 {
-			o.roundTime = c.now - was
-		} else {
-			o.roundTime += (c.now - was - o.roundTime) / 4
-		}
+		smooth(&o.roundTime, c.now-was)
 	}
 	o.announcedAt = c.now
 	o.lastLoss = o.loss

@@ -25,6 +25,26 @@ func (o *outerMethod) encode(c *Core, job EncodeJob, then func(c *Core, ev Encod
 	c.out.Encode = append(c.out.Encode, job)
 }
 
+// encodeGradient encodes the pseudo-gradient of the local steps from an anchor to the local copy, and calls then once it may be
+// announced, with what others decode of it: 0 if it could not be encoded, or leads nowhere any more.
+func (o *outerMethod) encodeGradient(c *Core, from VecRef, apart bool, then func(c *Core, sent VecRef, ev Encoded)) {
+	n, life := o.run.Len, o.life
+	o.combine(c, func(c *Core, in []VecRef) {
+		job := EncodeJob{Vec: in[0], Lens: []int{n}, Apart: apart, Sent: c.newRef()}
+		o.encode(c, job, func(c *Core, ev Encoded) {
+			c.release(in[0])
+			o.announce(c, func(c *Core) {
+				sent := job.Sent
+				if len(ev.Pieces) == 0 || life != o.life {
+					c.release(sent)
+					sent = 0
+				}
+				then(c, sent, ev)
+			})
+		})
+	}, []Span{take(0, n, Term{Vec: from, Coef: 1}, Term{Vec: o.model(), Coef: -1})})
+}
+
 // fetch pulls a piece that a member has announced, and calls then with its vector, 0 if it cannot be had.
 func (o *outerMethod) fetch(c *Core, m *member, seq uint64, d *gossip.Delta, piece, length int, then func(c *Core, vec VecRef, norm float64)) {
 	began := c.now

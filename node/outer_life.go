@@ -24,9 +24,7 @@ func (o *outerMethod) wake(c *Core) {
 	}
 	if o.saveAt != 0 && c.now >= o.saveAt {
 		o.saveAt = 0
-		if o.saveErr != "" && o.saveJob == 0 {
-			o.save(c, o.state())
-		}
+		o.saveAgain(c, o.state())
 	}
 	if o.retryAt != 0 && c.now >= o.retryAt {
 		o.retryAt, o.diverged = 0, 0

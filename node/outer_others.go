@@ -76,15 +76,6 @@ func (o *outerMethod) pullWait() Instant {
 	return min(longestWait, max(leastWait, 4*o.pullTime))
 }
 
-// smooth takes a duration into an average.
-func smooth(average *Instant, d Instant) {
-	if *average == 0 {
-		*average = d
-	} else {
-		*average += (d - *average) / 4
-	}
-}
-
 // How long a node waits for what it has no experience with yet, and at least and at most.
 const (
 	firstGather = 10 * Second

@@ -139,30 +139,19 @@ func (p *pairs) trained(c *Core) {
 
 // send encodes what the local steps have changed and announces it to the group.
 func (p *pairs) send(c *Core) {
-	o := p.o
 	p.busy = true
-	n := o.run.Len
-	life := o.life
-	o.combine(c, func(c *Core, in []VecRef) {
-		job := EncodeJob{Vec: in[0], Lens: []int{n}, Apart: true, Sent: c.newRef()}
-		o.encode(c, job, func(c *Core, ev Encoded) {
-			c.release(in[0])
-			o.announce(c, func(c *Core) {
-				p.busy = false
-				if len(ev.Pieces) == 0 || life != o.life {
-					c.release(job.Sent)
-				} else {
-					p.announce(c, job, ev)
-				}
-				o.goOn(c)
-			})
-		})
-	}, []Span{take(0, n, Term{Vec: o.anchor, Coef: 1}, Term{Vec: o.model(), Coef: -1})})
+	p.o.encodeGradient(c, p.o.anchor, true, func(c *Core, sent VecRef, ev Encoded) {
+		p.busy = false
+		if sent != 0 {
+			p.announce(c, sent, ev)
+		}
+		p.o.goOn(c)
+	})
 }
 
-func (p *pairs) announce(c *Core, job EncodeJob, ev Encoded) {
+func (p *pairs) announce(c *Core, sent VecRef, ev Encoded) {
 	o := p.o
-	p.sent, p.steps = job.Sent, o.steps
+	p.sent, p.steps = sent, o.steps
 	p.group = p.draw(c)
 	p.anchored = p.number
 	d := &gossip.Delta{Round: p.number, Len: uint32(o.run.Len), Pieces: ev.Pieces, To: p.group}

@@ -157,29 +157,18 @@ func (p *pushes) from() VecRef {
 
 // send encodes what the local steps have changed, announces it, and takes it as a push of its own.
 func (p *pushes) send(c *Core) {
-	o := p.o
 	p.sending = true
-	n := o.run.Len
-	life := o.life
-	o.combine(c, func(c *Core, in []VecRef) {
-		job := EncodeJob{Vec: in[0], Lens: []int{n}, Sent: c.newRef()}
-		o.encode(c, job, func(c *Core, ev Encoded) {
-			c.release(in[0])
-			o.announce(c, func(c *Core) {
-				p.sending = false
-				if len(ev.Pieces) == 0 || life != o.life {
-					c.release(job.Sent)
-				} else {
-					p.announce(c, job, ev)
-				}
-				p.fold(c)
-				o.goOn(c)
-			})
-		})
-	}, []Span{take(0, n, Term{Vec: p.from(), Coef: 1}, Term{Vec: o.model(), Coef: -1})})
+	p.o.encodeGradient(c, p.from(), false, func(c *Core, sent VecRef, ev Encoded) {
+		p.sending = false
+		if sent != 0 {
+			p.announce(c, sent, ev)
+		}
+		p.fold(c)
+		p.o.goOn(c)
+	})
 }
 
-func (p *pushes) announce(c *Core, job EncodeJob, ev Encoded) {
+func (p *pushes) announce(c *Core, sent VecRef, ev Encoded) {
 	o := p.o
 	d := &gossip.Delta{Round: o.round + 1, Base: p.started, Version: p.version, Len: uint32(o.run.Len), Pieces: ev.Pieces}
 	o.describe(d)
@@ -190,7 +179,7 @@ func (p *pushes) announce(c *Core, job EncodeJob, ev Encoded) {
 	o.dropLocal(c)
 	c.release(p.base)
 	p.base = 0
-	p.queue = append(p.queue, &arrival{vec: job.Sent, norm: ev.Norm, stale: p.version - p.started})
+	p.queue = append(p.queue, &arrival{vec: sent, norm: ev.Norm, stale: p.version - p.started})
 	o.finished(c)
 }
 

@@ -156,11 +156,14 @@ func (m *member) late(seq uint64) bool {
 }
 
 // observeInterval takes the time since the previous update into the smoothed interval.
-func (m *member) observeInterval(d Instant) {
-	if m.interval == 0 {
-		m.interval = d
+func (m *member) observeInterval(d Instant) { smooth(&m.interval, d) }
+
+// smooth takes a duration into an average.
+func smooth(average *Instant, d Instant) {
+	if *average == 0 {
+		*average = d
 	} else {
-		m.interval += (d - m.interval) / 4
+		*average += (d - *average) / 4
 	}
 }
 

@@ -1,7 +1,9 @@
 package node
 
+import "math"
+
 // upkeep is what every method does beside training: it saves checkpoints and has the model evaluated, every so many rounds, one of
-// each at a time.
+// each at a time, and counts how often training has diverged.
 type upkeep struct {
 	saveEvery, evaluateEvery uint64
 
@@ -13,6 +15,8 @@ type upkeep struct {
 	evalRound uint64 // of the model that evalJob looks at
 	evalDone  uint64 // of the model in evaluated
 	evaluated Evaluated
+
+	diverged int // times in a row
 }
 
 // round saves and evaluates what a finished round has left, if it is time.
@@ -46,6 +50,25 @@ func (k *upkeep) saved(c *Core, ev Saved, round uint64) bool {
 		c.observe(Stat{Kind: StatSaved, Round: round})
 	}
 	return true
+}
+
+// saveAgain tries again to save what could not be saved.
+func (k *upkeep) saveAgain(c *Core, s State) {
+	if k.saveErr != "" && k.saveJob == 0 {
+		k.save(c, s)
+	}
+}
+
+// diverges reports whether local steps have to be undone because their loss is not finite, and, when that has happened often enough,
+// whether to rest for [retryTrain] before the next ones.
+func (k *upkeep) diverges(c *Core, loss float64, round uint64) (undo, rest bool) {
+	if !math.IsNaN(loss) && !math.IsInf(loss, 0) {
+		k.diverged = 0
+		return false, false
+	}
+	k.diverged++
+	c.observe(Stat{Kind: StatDiverged, Round: round, Value: loss})
+	return true, k.diverged >= maxDiverged
 }
 
 // durable reports whether everything that was to be saved is: what others have heard of a node must not be more than one round
