@@ -119,8 +119,8 @@ func TestDiLoCoOfPlainStepsIsTheMean(t *testing.T) {
 	}
 }
 
-// TestANodeWithNothingToDoDoesNothing counts the steps of cores: alarms must not go off without end.
-func TestANodeWithNothingToDoDoesNothing(t *testing.T) {
+// TestIdleNodesTakeFewSteps counts the steps of cores: alarms must not go off without end.
+func TestIdleNodesTakeFewSteps(t *testing.T) {
 	for _, spec := range outerSpecs {
 		cfg := outerConfig(5, spec)
 		w := start(t, cfg)

