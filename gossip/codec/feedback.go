@@ -13,6 +13,9 @@ var errUnbiased = errors.New("codec: error feedback is for codecs that lose the 
 // u = input + residual it appends the encoding of u to dst, sets sent to what receivers will decode, and residual to u - sent.
 // The inputs so far are what was sent so far plus the residual, but for rounding. A step size that changes belongs into the input.
 //
+// It is for gradients, and for what else is worth sending once. A pseudo-gradient is measured anew from an anchor that has not moved
+// where nothing was sent, so a residual of it would count twice: see how package node keeps it in the local copy.
+//
 // The residual, zero at first, is the sender's alone. If a message is known to be lost, add sent to it again; if the receiver may
 // have it, do not. On an error nothing but sent changes. All vectors have one length.
 func EF14(dst []byte, c Codec, input, residual, sent []float32, seed uint64) ([]byte, error) {
