@@ -70,6 +70,13 @@ func (f *topicFilter) FilterIncomingSubscriptions(from peer.ID, subs []*pb.RPC_S
 	return kept, nil
 }
 
+// told reports whether a peer's last word on a topic was that it is in it.
+func (f *topicFilter) told(p peer.ID, topic string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Contains(f.of[p], topic)
+}
+
 // drop forgets a peer that is gone.
 func (f *topicFilter) drop(p peer.ID) {
 	f.mu.Lock()

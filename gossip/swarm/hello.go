@@ -36,6 +36,8 @@ type hello struct {
 	// Full is set in an answer that sends the peer on: this node has as many peers as it can, and names some of them.
 	Full  bool        `cbor:"4,keyasint,omitempty"`
 	Peers []peerEntry `cbor:"5,keyasint,omitempty"`
+	// Life is drawn when a node starts: a peer with another one is a new process, and what the old one opened is dead.
+	Life uint64 `cbor:"6,keyasint,omitempty"`
 }
 
 // wireDec decodes what peers send.
@@ -59,7 +61,7 @@ func encode(v any) []byte {
 }
 
 func (s *Swarm) hello() hello {
-	return hello{Version: wireVersion, Run: s.cfg.Run[:], Agent: s.cfg.UserAgent}
+	return hello{Version: wireVersion, Run: s.cfg.Run[:], Agent: s.cfg.UserAgent, Life: s.life}
 }
 
 // A refusal is why a peer cannot be a peer. kind is for metrics, text for people.
@@ -105,6 +107,9 @@ func (s *Swarm) serveHello() {
 		}
 		theirs, refused := s.judge(data)
 		ours := s.hello()
+		if refused == nil && s.renewed(from, theirs.Life) {
+			return errors.New("the peer has restarted: it will come again")
+		}
 		// up comes before the answer: the peer may use this node as soon as it has read it.
 		if refused == nil && !s.up(from, theirs.Agent, 0, false) {
 			ours.Full, ours.Peers = true, s.roster(from).Peers
@@ -144,6 +149,9 @@ func (s *Swarm) greet(p peer.ID, addr ma.Multiaddr) {
 			return
 		}
 		if err == nil {
+			if s.renewed(p, h.Life) {
+				return
+			}
 			s.host.Peerstore().RecordLatency(p, time.Since(began))
 			if !s.up(p, h.Agent, time.Since(began), true) {
 				s.noteCrowd(p) // others came while this dial ran

@@ -39,8 +39,10 @@ type member struct {
 	up      bool          // passed the handshake and still connected
 	greeted chan struct{} // closed when up becomes true or the connection goes
 	agent   string
+	life    uint64 // of its process, as it said last; zero before
 	lastErr string
-	taught  int // peers that were unknown before this one told of them
+	unseen  bool // at the last sweep gossipsub did not know what the peer had told it; see unseen
+	taught  int  // peers that were unknown before this one told of them
 
 	ups       uint64 // times it came up
 	announced uint64 // ups at the last announced "up"; zero when "down" was announced last
@@ -59,7 +61,7 @@ func (s *Swarm) connected(_ network.Network, c network.Conn) {
 		m = &member{since: time.Now(), greeted: make(chan struct{})}
 		s.peers[p] = m
 	} else if !m.live() {
-		m.since, m.greeted, m.lastErr, m.taught = time.Now(), make(chan struct{}), "", 0
+		m.since, m.greeted, m.life, m.lastErr, m.taught = time.Now(), make(chan struct{}), 0, "", 0
 	}
 	s.mu.Unlock()
 	// Every outbound connection greets, even to a peer that is up: the peer may have restarted meanwhile.
@@ -139,6 +141,29 @@ func (s *Swarm) up(p peer.ID, agent string, rtt time.Duration, outbound bool) bo
 		wake(s.changed)
 	}
 	wake(s.exchangeNow)
+	return true
+}
+
+// renewed is told which life of a peer said hello, and reports whether it is another one than before. When a process is killed,
+// its system closes its TCP connections, but nobody its QUIC connections: the other end believes in them until they time
+// out after half a minute, and meanwhile gossipsub sends into the void and does not tell the new process which topics this node
+// is in. Then all connections are closed, the new one too, for both to begin anew: when gossipsub loses one of two, it forgets
+// which topics the peer is in, and is not told again.
+func (s *Swarm) renewed(p peer.ID, life uint64) bool {
+	s.mu.Lock()
+	m := s.peers[p]
+	if m == nil || life == 0 || m.life == life {
+		s.mu.Unlock()
+		return false
+	}
+	first := m.life == 0
+	m.life = life
+	s.mu.Unlock()
+	if first {
+		return false
+	}
+	s.cfg.Logger.Debug("peer restarted", "peer", short(p))
+	s.host.Network().ClosePeer(p)
 	return true
 }
 
@@ -329,12 +354,34 @@ func (s *Swarm) makeRoom(now time.Time) {
 	}
 }
 
-// sweep hangs up on peers that never greeted and on those that stay graylisted, makes room for newcomers, and forgets
-// what is over.
+// unseen returns the peers that told of this node's topic, at two sweeps one after the other, and that gossipsub does not know to be
+// in it. It forgets a peer's topics when one of two connections to the peer goes, or when its own attempts at a stream are used up,
+// and nobody tells it again while the peer is connected.
+func (s *Swarm) unseen() (twice []peer.ID) {
+	here := s.place.Load()
+	if here == nil {
+		return nil
+	}
+	seen := here.topic.ListPeers()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p, m := range s.peers {
+		now := m.up && s.filter.told(p, here.topic.String()) && !slices.Contains(seen, p)
+		if now && m.unseen {
+			twice = append(twice, p)
+		}
+		m.unseen = now
+	}
+	return twice
+}
+
+// sweep hangs up on peers that never greeted, on those that stay graylisted, and on those that gossipsub lost sight of, makes room
+// for newcomers, and forgets what is over.
 func (s *Swarm) sweep(now time.Time) {
 	s.makeRoom(now)
 	t := s.cfg.timing
 	var silent, gray []peer.ID
+	unseen := s.unseen()
 	s.mu.Lock()
 	for p, m := range s.peers {
 		if !m.up && now.Sub(m.since) > t.hello+t.sweep && len(s.host.Network().ConnsToPeer(p)) > 0 {
@@ -360,6 +407,10 @@ func (s *Swarm) sweep(now time.Time) {
 	for _, p := range gray {
 		s.cfg.Logger.Info("peer banned", "peer", short(p), "for", t.banFor, "reason", "its score stayed below the graylist threshold")
 		s.noteRefusal(p, nil, "banned: its score stayed below the graylist threshold", true)
+		s.host.Network().ClosePeer(p)
+	}
+	for _, p := range unseen {
+		s.cfg.Logger.Debug("peer met anew", "peer", short(p), "reason", "gossipsub lost sight of it")
 		s.host.Network().ClosePeer(p)
 	}
 	known := func(p peer.ID) bool {

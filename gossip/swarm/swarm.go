@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"sync"
@@ -44,6 +45,7 @@ type Swarm struct {
 	pace    *rate.Limiter // own broadcasts
 	prepaid credit
 	bootIDs map[peer.ID]bool
+	life    uint64 // not zero; see hello
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -95,7 +97,7 @@ func New(cfg Config) (*Swarm, error) {
 	}
 	s := &Swarm{
 		cfg: set, traffic: newTraffic(), pace: rate.NewLimiter(rate.Limit(set.PublishRate), max(1, int(2*set.PublishRate))),
-		bootIDs: make(map[peer.ID]bool), joined: make(chan struct{}), opened: make(chan struct{}),
+		bootIDs: make(map[peer.ID]bool), life: rand.Uint64() | 1, joined: make(chan struct{}), opened: make(chan struct{}),
 		dialNow: make(chan struct{}, 1), exchangeNow: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 		peers: make(map[peer.ID]*member), book: make(map[peer.ID]*target), toMeet: make(map[peer.ID]struct{}),
 		scores: make(map[peer.ID]float64), appScores: make(map[peer.ID]float64),

@@ -1,0 +1,126 @@
+package swarm
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"starling/gossip"
+)
+
+// A buffer is a bytes.Buffer for several goroutines.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// victimOf is the variable that makes TestVictim a node of its own process: the address of its bootstrap.
+const victimOf = "STARLING_TEST_VICTIM_OF"
+
+func overQUIC(c *Config) { c.Listen, c.PublishRate = []string{"/ip4/127.0.0.1/udp/0/quic-v1"}, 1000 }
+
+// TestVictim is the process that the test below kills.
+func TestVictim(t *testing.T) {
+	boot := os.Getenv(victimOf)
+	if boot == "" {
+		t.Skip("this is run by TestARestartedPeerIsHeardWhileItsOldConnectionSeemsOpen in a process of its own")
+	}
+	n := start(t, 2, overQUIC, with(boot))
+	eventually(t, "up", func() bool { return n.countUp() == 1 })
+	fmt.Println("victim is up")
+	bufio.NewReader(os.Stdin).ReadByte() // until the parent kills it or ends
+}
+
+// A process that is killed closes no QUIC connection. Its peers must not wait for time to tell before they hear it again.
+func TestARestartedPeerIsHeardWhileItsOldConnectionSeemsOpen(t *testing.T) {
+	var log buffer
+	b := start(t, 1, overQUIC, func(c *Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	victim := exec.Command(os.Args[0], "-test.run=^TestVictim$")
+	victim.Env = append(os.Environ(), victimOf+"="+b.Addrs()[0])
+	in, err := victim.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := victim.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for up := bufio.NewScanner(out); !strings.Contains(up.Text(), "victim is up"); {
+		if !up.Scan() {
+			t.Fatal("the victim has not come up")
+		}
+	}
+	eventually(t, "the victim is a peer", func() bool { return b.countUp() == 1 })
+	victim.Process.Kill()
+	victim.Wait()
+
+	after := start(t, 2, overQUIC, with(b.Addrs()[0]))
+	n := 0
+	heard := func(from, to *node) bool {
+		n++
+		if err := from.Publish(t.Context(), fmt.Appendf(nil, "%d", n)); err != nil {
+			t.Fatal(err)
+		}
+		to.mu.Lock()
+		defer to.mu.Unlock()
+		return len(to.got) > 0
+	}
+	eventually(t, "the new process is heard", func() bool { return heard(after, b) })
+	eventually(t, "the new process hears", func() bool { return heard(b, after) })
+	if !strings.Contains(log.String(), "peer restarted") {
+		t.Error("the old connection was not closed for the new process")
+	}
+	eventually(t, "the restart is told", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		who := after.id.Short()
+		return slices.Equal(b.events, []string{who + " true", who + " false", who + " true"})
+	})
+}
+
+func TestAPeerThatGossipLostSightOfIsMetAnew(t *testing.T) {
+	b := start(t, 1, cells)
+	a := start(t, 2, cells, with(b.Addrs()[0]))
+	// As after a lost race in gossipsub: the peer has told of the topic, and gossipsub does not know.
+	if err := a.Move(gossip.Topic(a.cfg.Run, 1), nil); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the peer is in another topic", func() bool { return b.filter.told(a.Host().ID(), gossip.Topic(a.cfg.Run, 1)) })
+	b.filter.mu.Lock()
+	b.filter.of[a.Host().ID()] = append(b.filter.of[a.Host().ID()], gossip.Topic(b.cfg.Run, 0))
+	b.filter.mu.Unlock()
+	eventually(t, "it goes and comes", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		who := a.id.Short()
+		return slices.Equal(b.events, []string{who + " true", who + " false", who + " true"})
+	})
+	if b.filter.told(a.Host().ID(), gossip.Topic(b.cfg.Run, 0)) {
+		t.Error("what the peer told before it went is still believed")
+	}
+}
