@@ -18,7 +18,7 @@ import (
 // TestOuterSurvivesWhatHappensToNetworks searches worlds with loss, slow nodes, crashes, sleep and pauses. Afterwards all is well for
 // a while, and the nodes must have come together again, near the optimum.
 func TestOuterSurvivesWhatHappensToNetworks(t *testing.T) {
-	list := []uint64{1, 3, 4, 10, 17, 29, 74, 100, 1997} // which have found something
+	list := []uint64{1, 3, 4, 10, 17, 29, 36, 74, 100, 914, 1072, 1997} // which have found something
 	switch {
 	case *seed != 0:
 		list = []uint64{*seed}
