@@ -33,7 +33,7 @@ func (t tier) chunks(n int, key uint64, tensor uint32, first uint64, do func(fro
 	for from := 0; from < n; {
 		skip := int(first % poolHalves)
 		size := min(n-from, poolChunk-skip)
-		words := buffer[:(skip+size+poolHalves-1)/poolHalves*(poolHalves/2)]
+		words := buffer[:wordsFor(skip+size, poolHalves)]
 		t.words(words, key, first/poolHalves, tensor, philox.SparseIndex)
 		do(from, from+size, skip, words)
 		from += size
@@ -56,7 +56,7 @@ func PoolAdd(theta, w []int64, key uint64, tensor uint32, first uint64) {
 func (t tier) poolAddAll(theta, w []int64, key uint64, tensor uint32, first uint64) {
 	checkBuckets(len(w))
 	t.chunks(len(theta), key, tensor, first, func(from, to, skip int, words []uint32) {
-		for i := from; i < to; i++ {
+		for i := from + t.poolAdd(theta[from:to], w, words, skip); i < to; i++ {
 			theta[i] += signed(w, half(words, skip+i-from))
 		}
 	})
@@ -78,7 +78,7 @@ func (t tier) poolFloatsAll(dst, base []float32, w []int64, unit float64, key ui
 	same(len(dst), len(base))
 	checkBuckets(len(w))
 	t.chunks(len(dst), key, tensor, first, func(from, to, skip int, words []uint32) {
-		for i := from; i < to; i++ {
+		for i := from + t.poolFloats(dst[from:to], base[from:to], w, unit, words, skip); i < to; i++ {
 			dst[i] = moved(base[i], signed(w, half(words, skip+i-from)), unit)
 		}
 	})
@@ -100,7 +100,7 @@ func (t tier) poolPerturbAll(dst, x []float32, step float32, k, buckets uint32, 
 	// z is +1 where an odd number of these bits is set.
 	mask := k | 1<<15
 	t.chunks(len(dst), key, tensor, first, func(from, to, skip int, words []uint32) {
-		for i := from; i < to; i++ {
+		for i := from + t.poolPerturb(dst[from:to], x[from:to], step, mask, words, skip); i < to; i++ {
 			dst[i] = x[i] + flipped(step, uint32(bits.OnesCount32(half(words, skip+i-from)&mask)))
 		}
 	})

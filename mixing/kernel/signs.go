@@ -15,7 +15,7 @@ type signs [signsSeeds][signsChunk / 32]uint32
 
 // fill makes the first bits of a chunk, for n parameters.
 func (b *signs) fill(t tier, n int, keys []uint64, tensor uint32, first uint64) {
-	words := (n + signsBits - 1) / signsBits * (signsBits / 32)
+	words := wordsFor(n, signsBits)
 	for s, key := range keys {
 		t.words(b[s][:words], key, first/signsBits, tensor, philox.Perturbation)
 	}
@@ -38,10 +38,25 @@ func (t tier) signsAddAll(theta, coef []int64, keys []uint64, tensor uint32, fir
 		for s := 0; s < len(keys); s += signsSeeds {
 			end := min(s+signsSeeds, len(keys))
 			b.fill(t, skip+n, keys[s:end], tensor, first)
-			plainSigns(theta[:n], coef[s:end], &b, skip)
+			t.signsApply(theta[:n], coef[s:end], &b, skip)
 		}
 		theta = theta[n:]
 		first += uint64(n)
+	}
+}
+
+// signsApply adds the sums of up to signsSeeds seeds to parameters; skip bits come before theirs. The bits of a vector begin at
+// a byte.
+func (t tier) signsApply(theta, coef []int64, b *signs, skip int) {
+	head := min(-skip&7, len(theta))
+	done := head + t.signsAdd(theta[head:], coef, b, skip+head)
+	if done == head {
+		done = 0
+	} else {
+		plainSigns(theta[:head], coef, b, skip)
+	}
+	if done < len(theta) {
+		plainSigns(theta[done:], coef, b, skip+done)
 	}
 }
 
@@ -110,12 +125,21 @@ func (t tier) signsPerturbAll(dst, x []float32, step float32, key uint64, tensor
 	for len(dst) > 0 {
 		skip := int(first % signsBits)
 		n := min(len(dst), signsChunk-skip)
-		t.words(words[:(skip+n+signsBits-1)/signsBits*(signsBits/32)], key, first/signsBits, tensor, philox.Perturbation)
-		for i, v := range x[:n] {
-			at := skip + i
-			dst[i] = v + flipped(step, words[at/32]>>(at%32))
-		}
+		t.words(words[:wordsFor(skip+n, signsBits)], key, first/signsBits, tensor, philox.Perturbation)
+		head := min(-skip&7, n)
+		done := head + t.signsPerturb(dst[head:n], x[head:n], step, words[:], skip+head)
+		plainSteps(dst[:head], x, step, words[:], skip)
+		plainSteps(dst[done:n], x[done:], step, words[:], skip+done)
 		dst, x = dst[n:], x[n:]
 		first += uint64(n)
+	}
+}
+
+// plainSteps sets dst to x and steps whose signs are bits, from the one after skip on.
+func plainSteps(dst, x []float32, step float32, words []uint32, skip int) {
+	x = x[:len(dst)]
+	for i, v := range x {
+		at := skip + i
+		dst[i] = v + flipped(step, words[at/32]>>(at%32))
 	}
 }
