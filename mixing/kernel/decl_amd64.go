@@ -123,11 +123,11 @@ func poolPerturb512(dst *float32, x *float32, halves *uint32, skip int, step flo
 //go:noescape
 func thetaFloats512(dst *float32, base *float32, theta *int64, unit float64, n int)
 
-// signsAdd512 adds to n elements, n a multiple of 8 and above 0, twice[s] where bit is 1 and takes off minus, for all of the
-// seeds, above 0. Their rows of bits are stride bytes apart; skip bytes come before the first bits.
+// signsLookup512 adds to n elements, a multiple of 64 and above 0, the sums of 8 seeds or of 32, groups being 1 or 4. There are two
+// tables of 16 sums for a group. The rows of bits of seeds are stride bytes apart; skip bytes come before the first bits.
 //
 //go:noescape
-func signsAdd512(theta *int64, twice *int64, bits *uint32, skip int, stride int, seeds int, minus int64, n int)
+func signsLookup512(theta *int64, sums *int64, bits *uint32, skip int, stride int, groups int, n int)
 
 // signsPerturb512 is SignsPerturb for n elements, a multiple of 16 and above 0, with bits from those after skip bytes on.
 //
@@ -253,11 +253,11 @@ func poolPerturb2(dst *float32, x *float32, halves *uint32, skip int, step float
 //go:noescape
 func thetaFloats2(dst *float32, base *float32, theta *int64, unit float64, n int)
 
-// signsAdd2 adds to n elements, n a multiple of 32 and above 0, twice[s] where bit is 1 and takes off minus, for all of the
+// signsChoose2 adds to n elements, n a multiple of 32 and above 0, twice[s] where bit is 1 and takes off minus, for all of the
 // seeds, above 0. Their rows of bits are stride bytes apart; skip bytes come before the first bits.
 //
 //go:noescape
-func signsAdd2(theta *int64, twice *int64, bits *uint32, skip int, stride int, seeds int, minus int64, n int)
+func signsChoose2(theta *int64, twice *int64, bits *uint32, skip int, stride int, seeds int, minus int64, n int)
 
 // signsPerturb2 is SignsPerturb for n elements, a multiple of 8 and above 0, with bits from those after skip bytes on.
 //

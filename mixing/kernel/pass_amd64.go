@@ -75,12 +75,13 @@ func (t tier) thetaFloats(dst, base []float32, theta []int64, unit float64) int 
 
 // signsAdd wants skip to be whole bytes.
 func (t tier) signsAdd(theta, coef []int64, b *signs, skip int) int {
-	n := len(theta) &^ 7
-	if t == avx2 {
-		n = len(theta) &^ 31
-	}
-	if t == plain || n == 0 || len(coef) == 0 {
+	n := t.whole(len(theta), 32)
+	switch {
+	case n == 0 || len(coef) == 0:
 		return 0
+	case t == avx512:
+		signsLookup(theta[:n], coef, b, skip)
+		return n
 	}
 	var twice [signsSeeds]int64
 	var sum int64
@@ -88,12 +89,23 @@ func (t tier) signsAdd(theta, coef []int64, b *signs, skip int) int {
 		twice[i] = 2 * c
 		sum += c
 	}
-	if t == avx512 {
-		signsAdd512(&theta[0], &twice[0], &b[0][0], skip/8, 4*len(b[0]), len(coef), sum, n)
-	} else {
-		signsAdd2(&theta[0], &twice[0], &b[0][0], skip/8, 4*len(b[0]), len(coef), sum, n)
-	}
+	signsChoose2(&theta[0], &twice[0], &b[0][0], skip/8, 4*len(b[0]), len(coef), sum, n)
 	return n
+}
+
+// signsLookup makes tables of sums and applies them, those of all seeds at once or of eight at a time.
+func signsLookup(theta, coef []int64, b *signs, skip int) {
+	var sums [signsSeeds / 4][16]int64
+	for s := 0; s < len(coef); s += 4 {
+		subsets(sums[s/4][:], coef[s:min(s+4, len(coef))])
+	}
+	if len(coef) > 24 {
+		signsLookup512(&theta[0], &sums[0][0], &b[0][0], skip/8, 4*len(b[0]), 4, len(theta))
+		return
+	}
+	for s := 0; s < len(coef); s += 8 {
+		signsLookup512(&theta[0], &sums[s/4][0], &b[s][0], skip/8, 4*len(b[0]), 1, len(theta))
+	}
 }
 
 // signsPerturb wants skip to be whole bytes.

@@ -70,14 +70,7 @@ func plainSigns(theta, coef []int64, b *signs, skip int) {
 // plainEight adds the sums of up to eight seeds: whatever the parameter, it is one of 256 ("four Russians").
 func plainEight(theta, coef []int64, b [][signsChunk / 32]uint32, skip int) {
 	var sums [256]int64
-	for _, c := range coef {
-		sums[0] -= c
-	}
-	for s, c := range coef {
-		for i := range 1 << s {
-			sums[1<<s+i] = sums[i] + 2*c
-		}
-	}
+	subsets(sums[:1<<len(coef)], coef)
 	last := len(coef)
 	for i := 0; i < len(theta); {
 		word, at := (skip+i)/32, (skip+i)%32
@@ -100,6 +93,24 @@ func plainEight(theta, coef []int64, b [][signsChunk / 32]uint32, skip int) {
 			eight[j] += sums[uint8(square>>(8*j))]
 		}
 		i += 8
+	}
+}
+
+// subsets sets sums[i] to the sum of the coefficients, each with the sign of its bit in i, + for 1, and to the same again for
+// every value of bits that have no coefficient.
+func subsets(sums, coef []int64) {
+	sums[0] = 0
+	for _, c := range coef {
+		sums[0] -= c
+	}
+	for size, i := 1, 0; size < len(sums); size, i = 2*size, i+1 {
+		var twice int64
+		if i < len(coef) {
+			twice = 2 * coef[i]
+		}
+		for l := range size {
+			sums[size+l] = sums[l] + twice
+		}
 	}
 }
 

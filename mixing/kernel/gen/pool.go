@@ -36,6 +36,7 @@ func (s set) lookup(u int, w reg.GPPhysical, buckets reg.VecPhysical, from opera
 	VPCMPGTQ(plus, s.regs[14], plus)
 	VPAND(buckets, index, index)
 	VPCMPEQQ(s.regs[13], s.regs[13], s.regs[13])
+	s.zero(v) // or it would wait for what was there
 	VPGATHERQQ(s.regs[13], operand.Mem{Base: w, Index: index, Scale: 8}, v)
 	return v, plus
 }

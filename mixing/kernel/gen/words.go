@@ -93,10 +93,8 @@ func (s set) blocks(count int, block, offsets, keys reg.GPPhysical, k0, k1, m0, 
 			p, q := c[4], c[5]
 			VPMULUDQ(m0, c[0], p)
 			VPMULUDQ(m1, c[2], q)
-			VPSRLQ(operand.U8(32), q, c[0])
-			VPSRLQ(operand.U8(32), p, c[2])
-			s.xor3(k0, c[1], c[0])
-			s.xor3(k1, c[3], c[2])
+			s.upper(q, c[1], k0, c[0])
+			s.upper(p, c[3], k1, c[2])
 			c[1], q = q, c[1]
 			c[3], p = p, c[3]
 			c[4], c[5] = p, q
@@ -104,13 +102,14 @@ func (s set) blocks(count int, block, offsets, keys reg.GPPhysical, k0, k1, m0, 
 	}
 }
 
-// xor3 sets z to the exclusive or of all three.
-func (s set) xor3(x, y, z reg.VecPhysical) {
+// upper sets z to the exclusive or of the upper half of a product with x and y; x is lost.
+func (s set) upper(product, x, y, z reg.VecPhysical) {
+	VPSRLQ(operand.U8(32), product, z)
 	if s.wide {
 		VPTERNLOGD(operand.U8(0x96), x, y, z)
 	} else {
+		VPXOR(y, x, x)
 		VPXOR(x, z, z)
-		VPXOR(y, z, z)
 	}
 }
 
