@@ -25,38 +25,38 @@ func (t tier) blocks(dst []uint32, key, block uint64, tensor, domain uint32) int
 	return 4 * n
 }
 
-func (t tier) poolAdd(theta, w []int64, words []uint32, skip int) int {
+func (t tier) poolAdd(theta, w []int64, h *halves, skip int) int {
 	n := t.whole(len(theta), 4)
 	switch {
 	case n == 0:
 	case t == avx512:
-		poolAdd512(&theta[0], &w[0], &words[0], skip, uint64(len(w)-1), n)
+		poolAdd512(&theta[0], &w[0], &h[0], skip, uint64(len(w)-1), n)
 	default:
-		poolAdd2(&theta[0], &w[0], &words[0], skip, uint64(len(w)-1), n)
+		poolAdd2(&theta[0], &w[0], &h[0], skip, uint64(len(w)-1), n)
 	}
 	return n
 }
 
-func (t tier) poolFloats(dst, base []float32, w []int64, unit float64, words []uint32, skip int) int {
+func (t tier) poolFloats(dst, base []float32, w []int64, unit float64, h *halves, skip int) int {
 	n := t.whole(len(dst), 4)
 	switch {
 	case n == 0:
 	case t == avx512:
-		poolFloats512(&dst[0], &base[0], &w[0], &words[0], skip, uint64(len(w)-1), unit, n)
+		poolFloats512(&dst[0], &base[0], &w[0], &h[0], skip, uint64(len(w)-1), unit, n)
 	default:
-		poolFloats2(&dst[0], &base[0], &w[0], &words[0], skip, uint64(len(w)-1), unit, n)
+		poolFloats2(&dst[0], &base[0], &w[0], &h[0], skip, uint64(len(w)-1), unit, n)
 	}
 	return n
 }
 
-func (t tier) poolPerturb(dst, x []float32, step float32, mask uint32, words []uint32, skip int) int {
+func (t tier) poolPerturb(dst, x []float32, step float32, mask uint32, h *halves, skip int) int {
 	n := t.whole(len(dst), 8)
 	switch {
 	case n == 0:
 	case t == avx512:
-		poolPerturb512(&dst[0], &x[0], &words[0], skip, step, mask, n)
+		poolPerturb512(&dst[0], &x[0], &h[0], skip, step, mask, n)
 	default:
-		poolPerturb2(&dst[0], &x[0], &words[0], skip, step, mask, n)
+		poolPerturb2(&dst[0], &x[0], &h[0], skip, step, mask, n)
 	}
 	return n
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-var passMillions = flag.Int("millions", 16, "`n` million parameters for the benchmarks of passes; 135 need 1.6 GB")
+var passMillions = flag.Int("millions", 16, "`n` million parameters for the benchmarks of passes; 135 need 2.2 GB")
 
 // BenchmarkPasses goes over as many parameters as a model has, by one goroutine and by two that share it, with every set of instructions.
 // Memory is what a pass costs that does nothing but add one to all integers.
