@@ -52,6 +52,7 @@ func (s set) signsLookup() {
 		s.collect(groups, bits, stride, bytes)
 		for v := range 8 {
 			sum := s.regs[24+v%2]
+			PREFETCHT1(mem(theta, 64*v+ahead))
 			VMOVDQU64(mem(theta, 64*v), sum)
 			for g := range groups {
 				low, high := s.regs[26+(v*groups+g)%3*2], s.regs[27+(v*groups+g)%3*2]
