@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/mmcloughlin/avo/attr"
 	. "github.com/mmcloughlin/avo/build"
@@ -22,36 +23,33 @@ func (s set) counters() []uint64 {
 // and what is in the upper halves does not matter to them. Several vectors at once fill the pipes.
 func (s set) words() {
 	per := len(s.counters())
-	table := GLOBL("counters"+s.name, attr.RODATA|attr.NOPTR)
-	for i, c := range s.counters() {
-		DATA(8*i, operand.U64(c))
+	table := GLOBL("philox"+s.name, attr.RODATA|attr.NOPTR)
+	lanes := slices.Concat(s.counters(), slices.Repeat([]uint64{0xD2511F53}, per), slices.Repeat([]uint64{0xCD9E8D57}, per))
+	for i, v := range lanes {
+		DATA(8*i, operand.U64(v))
 	}
 	s.begin("words", "(dst *uint32, keys *[20]uint32, block uint64, tensor, domain uint32, n int)",
 		fmt.Sprintf("words%s sets dst to the words of n consecutive blocks of Philox, n a multiple of %d and above 0. keys are those of the", s.name, per),
 		"ten rounds, two for each.")
-	dst, keys, block, offsets, n := reg.RDI, reg.RSI, reg.RDX, reg.RBX, reg.RCX
-	s.pointers("dst", dst, "keys", keys, "block", block)
-	LEAQ(table, offsets)
-	last := len(s.regs) - 1
-	k0, k1, m0, m1 := s.regs[last], s.regs[last-1], s.regs[last-2], s.regs[last-3]
-	MOVL(operand.U32(0xD2511F53), reg.EAX)
-	s.spread(reg.RAX, last-2)
-	MOVL(operand.U32(0xCD9E8D57), reg.EAX)
-	s.spread(reg.RAX, last-3)
-	most := 2
+	dst, block, n := reg.RDI, reg.RDX, reg.RCX
+	s.pointers("dst", dst, "keys", regKeys, "block", block)
+	LEAQ(table, regTable)
+	most, factors := 3, [2]operand.Op{mem(regTable, s.bytes), mem(regTable, 2*s.bytes)}
 	if s.wide {
-		most = 4
+		most, factors = 4, [2]operand.Op{s.regs[29], s.regs[30]}
+		for i, f := range factors {
+			VMOVDQU64(mem(regTable, (1+i)*s.bytes), f)
+		}
 		MOVL(operand.U32(0xaaaa), reg.EAX)
 		KMOVW(reg.EAX, reg.K1)
 	}
-	for count := most; count > 0; count = count / most {
+	for _, count := range []int{most, 1} {
 		name := fmt.Sprintf("by%d", count)
 		Label(name)
 		CMPQ(n, operand.U32(count*per))
 		JLT(operand.LabelRef(name + "less"))
-		s.blocks(count, block, offsets, keys, k0, k1, m0, m1)
-		for u := range count {
-			s.gathered(u, mem(dst, 16*per*u), mem(dst, 16*per*u+s.bytes))
+		for u, c := range s.blocks(count, block, factors) {
+			s.gathered(c, mem(dst, 16*per*u), mem(dst, 16*per*u+s.bytes))
 		}
 		ADDQ(operand.U32(count*per), block)
 		ADDQ(operand.U32(16*count*per), dst)
@@ -61,6 +59,9 @@ func (s set) words() {
 	}
 	s.end()
 }
+
+// Registers of words: the keys, and the table of counters and of the two factors.
+var regKeys, regTable = reg.RSI, reg.RBX
 
 // spread fills the 64-bit lanes of register i from a register.
 func (s set) spread(from reg.GPPhysical, i int) {
@@ -72,34 +73,36 @@ func (s set) spread(from reg.GPPhysical, i int) {
 	VPBROADCASTQ(s.half[i], s.regs[i])
 }
 
-// blocks leaves the words of count vectors of blocks in registers 6u to 6u+3.
-func (s set) blocks(count int, block, offsets, keys reg.GPPhysical, k0, k1, m0, m1 reg.VecPhysical) {
-	state := make([][6]reg.VecPhysical, count) // words, and what is free
+// blocks returns the registers of the words of count vectors of blocks, and a fifth that is free. Without registers for them the
+// factors are in memory.
+func (s set) blocks(count int, block reg.GPPhysical, factors [2]operand.Op) [][5]reg.VecPhysical {
+	state := make([][5]reg.VecPhysical, count)
+	key := s.regs[len(s.regs)-1]
 	for u := range state {
-		copy(state[u][:], s.regs[6*u:])
+		copy(state[u][:], s.regs[5*u:])
 		c := state[u]
 		LEAQ(mem(block, u*len(s.counters())), reg.RAX)
-		s.spread(reg.RAX, 6*u)
-		VPADDQ(mem(offsets, 0), c[0], c[0])
+		s.spread(reg.RAX, 5*u)
+		VPADDQ(mem(regTable, 0), c[0], c[0])
 		VPSRLQ(operand.U8(32), c[0], c[1])
 		VBROADCASTSS(operand.NewParamAddr("tensor", 24), c[2])
 		VBROADCASTSS(operand.NewParamAddr("domain", 28), c[3])
 	}
 	for round := range 10 {
-		VPBROADCASTD(mem(keys, 8*round), k0)
-		VPBROADCASTD(mem(keys, 8*round+4), k1)
-		for u := range state {
-			c := &state[u]
-			p, q := c[4], c[5]
-			VPMULUDQ(m0, c[0], p)
-			VPMULUDQ(m1, c[2], q)
-			s.upper(q, c[1], k0, c[0])
-			s.upper(p, c[3], k1, c[2])
-			c[1], q = q, c[1]
-			c[3], p = p, c[3]
-			c[4], c[5] = p, q
+		VPBROADCASTD(mem(regKeys, 8*round), key)
+		for u, c := range state {
+			VPMULUDQ(factors[0], c[0], c[4])
+			VPMULUDQ(factors[1], c[2], c[0])
+			s.upper(c[0], c[1], key, c[2])
+			// What was read last is free: the new words are in 2, 0, 1 and 4.
+			state[u] = [5]reg.VecPhysical{c[2], c[0], c[1], c[4], c[3]}
+		}
+		VPBROADCASTD(mem(regKeys, 8*round+4), key)
+		for _, c := range state {
+			s.upper(c[3], c[4], key, c[2])
 		}
 	}
+	return state
 }
 
 // upper sets z to the exclusive or of the upper half of a product with x and y; x is lost.
@@ -113,16 +116,15 @@ func (s set) upper(product, x, y, z reg.VecPhysical) {
 	}
 }
 
-// gathered stores the blocks of a vector of lanes. After ten rounds every word is in its register again.
-func (s set) gathered(u int, first, second operand.Mem) {
-	c := s.regs[6*u : 6*u+6]
+// gathered stores the blocks of a vector of lanes, two of them in pairs of lanes.
+func (s set) gathered(c [5]reg.VecPhysical, first, second operand.Mem) {
 	if s.wide {
 		VMOVSLDUP(c[1], reg.K1, c[0])
 		VMOVSLDUP(c[3], reg.K1, c[2])
 		VPUNPCKLQDQ(c[2], c[0], c[4])
-		VPUNPCKHQDQ(c[2], c[0], c[5])
+		VPUNPCKHQDQ(c[2], c[0], c[0])
 		VMOVDQU32(c[4], first)
-		VMOVDQU32(c[5], second)
+		VMOVDQU32(c[0], second)
 		return
 	}
 	VPSLLQ(operand.U8(32), c[1], c[1])
@@ -130,7 +132,7 @@ func (s set) gathered(u int, first, second operand.Mem) {
 	VPBLENDD(operand.U8(0xaa), c[1], c[0], c[0])
 	VPBLENDD(operand.U8(0xaa), c[3], c[2], c[2])
 	VPUNPCKLQDQ(c[2], c[0], c[4])
-	VPUNPCKHQDQ(c[2], c[0], c[5])
+	VPUNPCKHQDQ(c[2], c[0], c[0])
 	VMOVDQU(c[4], first)
-	VMOVDQU(c[5], second)
+	VMOVDQU(c[0], second)
 }
