@@ -1,10 +1,10 @@
-// Package kernel holds the loops that everything above shares: matrix products and vector operations on float32, and the
-// few elementary functions that training needs.
+// Package kernel holds the loops that everything above shares: matrix products and vector operations on float32, passes along
+// directions that a seed draws, and the few elementary functions that training needs.
 //
 // Start with [MulNT], the matrix product of a forward pass, and [WeightedSum], which mixes vectors in one pass. The package
 // knows nothing of layouts or models, allocates nothing but what [PackNN] and [PackNT] return, starts no goroutine and keeps no
 // state, so every function is safe for concurrent use on different outputs. Any package of the project may import it; it
-// imports the standard library and the detection of processors only.
+// imports the standard library, package philox and the detection of processors only.
 //
 // # Same bits everywhere
 //
@@ -19,6 +19,8 @@
 //     the caller tiles rows, or on which of several ways a product takes.
 //   - Package math is used for square roots and bit patterns only. Its Exp, Log and Cos are assembly on some machines and
 //     fused on others, so they differ in the last bit; [Exp], [Exp32], [Log] and [CosPi] do not.
+//
+// Sums of int64 wrap around, so that their order does not matter.
 //
 // Which NaN a result is, when it is one, is not defined.
 //

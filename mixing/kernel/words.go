@@ -1,0 +1,16 @@
+package kernel
+
+import "starling/mixing/philox"
+
+// words sets dst to the words of consecutive blocks of Philox under a key, as [philox.Block] gives them: block b has the counter
+// (b low, b high, tensor, domain), the first b is block, and the low half carries into the high one.
+func (t tier) words(dst []uint32, key, block uint64, tensor, domain uint32) {
+	for len(dst) > 0 {
+		n := len(dst)
+		if left := 1<<32 - block&(1<<32-1); uint64(n) > 4*left { // philox.Words does not carry
+			n = int(4 * left)
+		}
+		philox.Words(dst[:n], key, [4]uint32{uint32(block), uint32(block >> 32), tensor, domain})
+		dst, block = dst[n:], block+uint64(n/4)
+	}
+}
