@@ -88,6 +88,14 @@ func (s *Set) Insert(r Run) Result {
 	}
 }
 
+// parked lists what waits in the side buffer of a peer.
+func (s *Set) parked(peer uint64) []Run {
+	if i, ok := s.find(peer); ok {
+		return slices.Clip(s.logs[i].parked)
+	}
+	return nil
+}
+
 // take adds a run to a log, or parks it.
 func (s *Set) take(l *log, r Run) Result {
 	if r.First >= l.ban {
