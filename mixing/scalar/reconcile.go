@@ -12,7 +12,7 @@ type Message []Part
 type Part struct {
 	From, To Key
 	Kind     PartKind
-	Count    uint64 // of a fingerprint: records in the part
+	Count    uint64 // of a fingerprint, Print or Deep: records in the part
 	Sum      Sum    // and the sum of their hashes
 	Ends     Vector // otherwise: where logs end in the part, see [Ends] and [Ask]
 }
@@ -25,6 +25,7 @@ const (
 	Print PartKind = iota // a fingerprint: answer if yours is different
 	Ends                  // the ends of all logs that have records in the part: give what is missing, and ask for what you miss
 	Ask                   // the ends of some logs: give what comes after them in the part
+	Deep                  // a fingerprint where all ends are equal: look for the record that differs
 )
 
 // lastKey is beyond all records.
@@ -32,7 +33,8 @@ var lastKey = Key{1<<64 - 1, 1<<64 - 1}
 
 const (
 	fanout   = 16 // parts into which a part is split
-	leafSize = 32 // records of a part that is not split
+	leafLogs = 16 // logs in a part that is not split
+	leafSize = 32 // records of a deep part that is not split
 	maxParts = 1024
 )
 
@@ -41,8 +43,8 @@ const (
 type Reply struct {
 	Message Message // empty if nothing is left to say
 	Give    []Range
-	// Differing are ranges in which both sides have the same records by number, and not by content: somebody equivocates. Each should
-	// show the other its signed batches.
+	// Differing are ranges in which both sides have the same records by number, and not by content: somebody equivocates. Show the
+	// other side the signed batches.
 	Differing []Range
 }
 
@@ -55,8 +57,9 @@ func (s *Set) Begin() Message {
 // Reconcile answers a message of another replica. The two take turns until an answer has no message; records that were given may
 // be inserted at any time. It refuses messages out of order, and sets that are not [Set.Whole], for which vectors must do.
 //
-// A message has at most 1024 parts: what would need more is left for the next time. Where at most 32 records of a part are known
-// the answer is the ends of their logs, and otherwise 16 parts.
+// Logs have no gaps, so sets differ in the ends of logs: a part is split by logs, and where it has at most 16 of them their ends are
+// told. Only if those are equal, and the fingerprint is not, is it split by records. A message has at most 1024 parts: what would
+// need more is left for the next time.
 func (s *Set) Reconcile(m Message) (Reply, error) {
 	var out Reply
 	if !s.Whole() {
@@ -68,12 +71,12 @@ func (s *Set) Reconcile(m Message) (Reply, error) {
 	for _, p := range m {
 		switch {
 		case p.Kind == Ask:
-			out.Give = append(out.Give, p.missing(p.Ends, s.ends(p))...)
+			out.Give = append(out.Give, s.asked(p)...)
 		case len(out.Message)+fanout > maxParts:
-		case p.Kind == Print:
-			s.answerPrint(p, &out)
-		default:
+		case p.Kind == Ends:
 			s.answerEnds(p, &out)
+		default:
+			s.answerPrint(p, &out)
 		}
 	}
 	return out, nil
@@ -88,11 +91,11 @@ func (m Message) valid() error {
 	}
 	last := Key{}
 	for i, p := range m {
-		if p.From.less(last) || !p.From.less(p.To) || p.Kind > Ask {
+		if p.From.less(last) || !p.From.less(p.To) || p.Kind > Deep {
 			return fmt.Errorf("reconcile: part %d is out of order", i)
 		}
-		if !p.Ends.ordered() || len(p.Ends) > leafSize {
-			return fmt.Errorf("reconcile: the ends of part %d are out of order, or more than %d", i, leafSize)
+		if !p.Ends.ordered() || len(p.Ends) > leafLogs {
+			return fmt.Errorf("reconcile: the ends of part %d are out of order, or more than %d", i, leafLogs)
 		}
 		for _, e := range p.Ends {
 			if first, end := p.slice(e.Peer); e.Next < first || e.Next > end || p.Kind == Ends && e.Next == first {
@@ -118,27 +121,51 @@ func (p Part) slice(peer uint64) (first, end uint64) {
 	return first, max(first, end)
 }
 
-func (s *Set) print(from, to Key) Part {
+func (s *Set) print(kind PartKind, from, to Key) Part {
 	a, b := s.under(from), s.under(to)
-	return Part{From: from, To: to, Count: b.count - a.count, Sum: b.sum.Sub(a.sum)}
+	return Part{From: from, To: to, Kind: kind, Count: b.count - a.count, Sum: b.sum.Sub(a.sum)}
 }
 
 func (s *Set) answerPrint(p Part, out *Reply) {
-	own := s.print(p.From, p.To)
-	switch {
-	case own.Count == p.Count && own.Sum == p.Sum:
-	case own.Count <= leafSize:
-		out.Message = append(out.Message, Part{From: p.From, To: p.To, Kind: Ends, Ends: s.ends(p)})
-	default:
-		first, from := s.under(p.From).count, p.From
-		for i := range uint64(fanout) {
-			to := p.To
-			if i < fanout-1 {
-				to = s.place(first + own.Count*(i+1)/fanout)
-			}
-			out.Message = append(out.Message, s.print(from, to))
-			from = to
+	own := s.print(p.Kind, p.From, p.To)
+	if own.Count == p.Count && own.Sum == p.Sum {
+		return
+	}
+	if p.Kind == Deep {
+		s.deepen(own, out)
+		return
+	}
+	ends := s.ends(p)
+	if len(ends) <= leafLogs {
+		out.Message = append(out.Message, Part{From: p.From, To: p.To, Kind: Ends, Ends: ends})
+		return
+	}
+	s.split(p, out, func(i int) Key { return Key{Peer: ends[len(ends)*i/fanout].Peer} })
+}
+
+// split answers with the fingerprints of 16 parts; border says where part i begins, from 1 on.
+func (s *Set) split(p Part, out *Reply, border func(i int) Key) {
+	from := p.From
+	for i := range fanout {
+		to := p.To
+		if i < fanout-1 {
+			to = border(i + 1)
 		}
+		out.Message = append(out.Message, s.print(p.Kind, from, to))
+		from = to
+	}
+}
+
+// deepen narrows a part down in which records differ by content alone.
+func (s *Set) deepen(own Part, out *Reply) {
+	if own.Count > leafSize {
+		first := s.under(own.From).count
+		s.split(own, out, func(i int) Key { return s.place(first + own.Count*uint64(i)/fanout) })
+		return
+	}
+	for _, e := range s.ends(own) {
+		first, _ := own.slice(e.Peer)
+		out.Differing = append(out.Differing, Range{e.Peer, first, e.Next})
 	}
 }
 
@@ -166,12 +193,20 @@ func (s *Set) answerEnds(p Part, out *Reply) {
 		}
 		out.Message = append(out.Message, ask)
 	}
-	if len(give)+len(miss) == 0 {
-		for _, e := range own {
-			first, _ := p.slice(e.Peer)
-			out.Differing = append(out.Differing, Range{e.Peer, first, e.Next})
+	if len(give)+len(miss) == 0 && len(own) > 0 {
+		out.Message = append(out.Message, s.print(Deep, p.From, p.To))
+	}
+}
+
+// asked lists what comes after the ends that an Ask lists.
+func (s *Set) asked(p Part) []Range {
+	var out []Range
+	for _, e := range p.Ends {
+		if _, end := p.slice(e.Peer); min(end, s.Next(e.Peer)) > e.Next {
+			out = append(out, Range{e.Peer, e.Next, min(end, s.Next(e.Peer))})
 		}
 	}
+	return out
 }
 
 // missing lists what one side lacks of the other's records in the part, given its ends there.

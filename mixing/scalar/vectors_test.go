@@ -261,7 +261,7 @@ func TestVectorsOfFingerprints(t *testing.T) {
 		set.Insert(Run{rec.Peer, rec.Seq, rec.Epoch, []byte{rec.Byte}})
 	}
 	n, all := set.Fingerprint()
-	first := set.print(Key{}, Key{Peer: 3})
+	first := set.print(Print, Key{}, Key{Peer: 3})
 	if n != 6 || text(all) != v.CRDT.All || first.Count != 4 || text(first.Sum) != v.CRDT.First {
 		t.Errorf("fingerprints of %d records %s and of %d %s, want %s and %s", n, text(all), first.Count, text(first.Sum), v.CRDT.All, v.CRDT.First)
 	}

@@ -34,7 +34,7 @@ func (m Message) AppendBinary(to []byte) ([]byte, error) {
 		if head&toEnd == 0 {
 			to = p.To.append(to)
 		}
-		if p.Kind == Print {
+		if p.Kind == Print || p.Kind == Deep {
 			to = binary.AppendUvarint(to, p.Count)
 			to = binary.LittleEndian.AppendUint64(to, p.Sum[0])
 			to = binary.LittleEndian.AppendUint64(to, p.Sum[1])
@@ -98,13 +98,13 @@ func (r *reader) part(last Key) Part {
 	if head&toEnd == 0 {
 		p.To = r.key()
 	}
-	if p.Kind == Print {
+	if p.Kind == Print || p.Kind == Deep {
 		p.Count = r.uvarint()
 		p.Sum = Sum{r.word(), r.word()}
 		return p
 	}
 	n := r.uvarint()
-	if n > leafSize {
+	if n > leafLogs {
 		r.fail()
 	}
 	for i := uint64(0); i < n && r.err == nil; i++ {
