@@ -50,18 +50,18 @@ const (
 )
 
 // Pool is the pool of a run.
-func (c *Config) Pool(seed uint64) Pool { return Pool{c.Family, c.K, seed} }
+func (c Config) Pool(seed uint64) Pool { return Pool{c.Family, c.K, seed} }
 
 // GUnit is the slope that the integer 1 stands for.
-func (c *Config) GUnit() float64 { return math.Ldexp(1, c.Exponent) }
+func (c Config) GUnit() float64 { return math.Ldexp(1, c.Exponent) }
 
 // LR is the learning rate in an epoch: a record of slope g moves the parameters by LR·g along its direction.
-func (c *Config) LR(epoch uint32) float64 {
+func (c Config) LR(epoch uint32) float64 {
 	return float64(c.Multipliers.At(epoch)) * c.Unit * c.Family.Sigma() / c.GUnit()
 }
 
 // Generation is that of the pool in an epoch.
-func (c *Config) Generation(epoch uint32) uint32 {
+func (c Config) Generation(epoch uint32) uint32 {
 	if c.Rotate == 0 {
 		return 0
 	}
@@ -69,29 +69,20 @@ func (c *Config) Generation(epoch uint32) uint32 {
 }
 
 // Direction is the one that a record measured, of the pool of its epoch's generation.
-func (c *Config) Direction(p Pool, peer, seq uint64, epoch uint32) uint32 {
+func (c Config) Direction(p Pool, peer, seq uint64, epoch uint32) uint32 {
 	if c.Common {
 		return p.AssignCommon(epoch, uint32(seq%uint64(c.PerEpoch)))
 	}
 	return p.Assign(peer, seq, epoch)
 }
 
-// Epoch is that of a peer's next record, given the run's clock (without RunClock it does not matter).
-func (c *Config) Epoch(seq uint64, clock uint32) uint32 {
-	own := uint32(seq / uint64(c.PerEpoch))
-	if c.RunClock {
-		return max(own, clock)
-	}
-	return own
-}
-
 // Coefficient is what a record adds to the accumulator of its direction.
-func (c *Config) Coefficient(epoch uint32, b byte) int64 {
+func (c Config) Coefficient(epoch uint32, b byte) int64 {
 	return int64(c.Multipliers.At(epoch)) * Value(b)
 }
 
 // Check refuses records that are not valid wherever they stand in the log of their peer. It reports the first that is not.
-func (c *Config) Check(r Run) error {
+func (c Config) Check(r Run) error {
 	if len(r.Bytes) == 0 {
 		return fmt.Errorf("a run of no records")
 	}
@@ -118,7 +109,7 @@ func (c *Config) Check(r Run) error {
 }
 
 // Validate refuses settings that no run should have, with the reason in one line.
-func (c *Config) Validate() error {
+func (c Config) Validate() error {
 	for _, r := range c.ranges() {
 		if r.is < r.least || r.is > r.most {
 			return fmt.Errorf("%s=%d: want a whole number from %d to %d", r.key, r.is, r.least, r.most)
@@ -149,7 +140,7 @@ type limit struct {
 	is, least, most int64
 }
 
-func (c *Config) ranges() []limit {
+func (c Config) ranges() []limit {
 	return []limit{
 		{"pool", int64(c.K), 1, maxPool},
 		{"rotate", int64(c.Rotate), 0, math.MaxUint32},
@@ -161,7 +152,7 @@ func (c *Config) ranges() []limit {
 }
 
 // combinable refuses combinations over peers that have too little to combine.
-func (c *Config) combinable() error {
+func (c Config) combinable() error {
 	if c.Combine.Kind != Plain && !c.Closed {
 		return fmt.Errorf("combine=%s combines the records of an epoch when it is closed: set mode=closed, or combine=none", c.Combine)
 	}
@@ -179,7 +170,7 @@ func (c *Config) combinable() error {
 }
 
 // bounded refuses settings under which a sum could leave 63 bits: what all peers could add to one parameter must stay below 2⁶².
-func (c *Config) bounded() error {
+func (c Config) bounded() error {
 	product, over := uint64(1), false
 	for _, f := range []uint64{
 		uint64(c.Multipliers.Most()), uint64(magnitudes[c.Clips.Most()]), c.Records, uint64(c.Peers), uint64(c.Family.Largest()),

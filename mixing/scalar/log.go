@@ -10,6 +10,7 @@ import (
 type log struct {
 	peer   uint64
 	from   uint64 // the records below were summed up by others
+	start  Sum    // of the hashes of those
 	bytes  []byte
 	epochs []epochStart
 	blocks []Sum // blocks[i] is the sum of hashes of the first (i+1)·block records; made when asked for
@@ -109,20 +110,24 @@ func (l *log) cut(seq uint64) {
 	l.blocks = l.blocks[:min(len(l.blocks), len(l.bytes)/block)]
 }
 
-// prefix is the sum of the hashes of the records below seq of a log that begins at 0.
+// prefix is the sum of the hashes of the records below seq, which is 0 or in what the log keeps.
 func (l *log) prefix(seq uint64) Sum {
+	if seq == 0 {
+		return Sum{}
+	}
 	for have := len(l.blocks); have < len(l.bytes)/block; have++ {
 		sum := Sum{}
 		if have > 0 {
 			sum = l.blocks[have-1]
 		}
-		l.blocks = append(l.blocks, sum.Add(l.hashes(uint64(have*block), uint64(have*block+block))))
+		first := l.from + uint64(have*block)
+		l.blocks = append(l.blocks, sum.Add(l.hashes(first, first+block)))
 	}
-	whole, sum := min(seq, l.next())/block, Sum{}
+	whole, sum := (min(seq, l.next())-l.from)/block, l.start
 	if whole > 0 {
-		sum = l.blocks[whole-1]
+		sum = sum.Add(l.blocks[whole-1])
 	}
-	return sum.Add(l.hashes(whole*block, seq))
+	return sum.Add(l.hashes(l.from+whole*block, seq))
 }
 
 func (l *log) hashes(first, end uint64) (sum Sum) {

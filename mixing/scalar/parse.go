@@ -18,7 +18,7 @@ var keys = [...]string{
 //
 //	structured:pool=4096,rotate=0,epoch=256,records=1048576,peers=256,m=1024,lr=0.001,g=-12,eps=0.001,clip=127,clock=seq,mode=open,combine=none,seeds=peer
 //
-// These are the defaults, but for seeds, which is common if something is combined. m and clip are schedules, see [ParseSchedule].
+// These are the defaults, but for clock, which is run in closed mode, and seeds, which is common if something is combined. m and clip are schedules, see [ParseSchedule].
 // lr is the learning rate in epoch 0, or under the largest m if m is 0 there; unit gives [Config.Unit] instead. Numbers may be powers of two, such as 2^-20. clock is seq or run,
 // mode is open or closed, combine is none, median, trimmed:0.2 or mom:5 (see [ParseCombine]), seeds is peer or common.
 func Parse(text string) (Config, error) {
@@ -57,6 +57,9 @@ func Parse(text string) (Config, error) {
 	if !seen["unit"] {
 		c.Unit = c.unitOf(lr)
 	}
+	if !seen["clock"] {
+		c.RunClock = c.Closed // a peer that falls behind can only go on in the epoch of others if it may say which that is
+	}
 	if !seen["seeds"] {
 		c.Common = c.Combine.Kind != Plain
 	}
@@ -67,7 +70,7 @@ func Parse(text string) (Config, error) {
 }
 
 // unitOf is the unit under which a learning rate is that of epoch 0.
-func (c *Config) unitOf(lr float64) float64 {
+func (c Config) unitOf(lr float64) float64 {
 	m := c.Multipliers.At(0)
 	if m == 0 {
 		m = max(1, c.Multipliers.Most())

@@ -2,6 +2,7 @@ package scalar
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 )
 
@@ -43,28 +44,26 @@ const (
 type Reply struct {
 	Message Message // empty if nothing is left to say
 	Give    []Range
-	// Differing are ranges in which both sides have the same records by number, and not by content: somebody equivocates. Show the
+	// Differing are ranges in which most likely both sides have the same records by number, and not by content: somebody equivocates. Show the
 	// other side the signed batches.
 	Differing []Range
 }
 
-// Begin is the first message of a reconciliation: one fingerprint of everything. The set must be [Set.Whole].
+// Begin is the first message of a reconciliation: one fingerprint of everything.
 func (s *Set) Begin() Message {
 	n, sum := s.Fingerprint()
 	return Message{{To: lastKey, Count: n, Sum: sum}}
 }
 
 // Reconcile answers a message of another replica. The two take turns until an answer has no message; records that were given may
-// be inserted at any time. It refuses messages out of order, and sets that are not [Set.Whole], for which vectors must do.
+// be inserted at any time. Ranges to give may begin with records that the set knows by their sum alone: then it cannot give them, and
+// somebody else must. It refuses messages that no replica sends.
 //
 // Logs have no gaps, so sets differ in the ends of logs: a part is split by logs, and where it has at most 16 of them their ends are
 // told. Only if those are equal, and the fingerprint is not, is it split by records. A message has at most 1024 parts: what would
 // need more is left for the next time.
 func (s *Set) Reconcile(m Message) (Reply, error) {
 	var out Reply
-	if !s.Whole() {
-		return out, fmt.Errorf("reconcile: %w", ErrForgotten)
-	}
 	if err := m.valid(); err != nil {
 		return out, err
 	}
@@ -127,6 +126,10 @@ func (s *Set) print(kind PartKind, from, to Key) Part {
 }
 
 func (s *Set) answerPrint(p Part, out *Reply) {
+	if s.cuts(p.From) || s.cuts(p.To) {
+		s.differ(p, out) // all that can be said
+		return
+	}
 	own := s.print(p.Kind, p.From, p.To)
 	if own.Count == p.Count && own.Sum == p.Sum {
 		return
@@ -158,25 +161,37 @@ func (s *Set) split(p Part, out *Reply, border func(i int) Key) {
 
 // deepen narrows a part down in which records differ by content alone.
 func (s *Set) deepen(own Part, out *Reply) {
-	if own.Count > leafSize {
+	partly := slices.ContainsFunc(s.within(own), func(l *log) bool { return l.from > 0 })
+	if own.Count > leafSize && !partly {
 		first := s.under(own.From).count
 		s.split(own, out, func(i int) Key { return s.place(first + own.Count*uint64(i)/fanout) })
 		return
 	}
-	for _, e := range s.ends(own) {
-		first, _ := own.slice(e.Peer)
+	s.differ(own, out)
+}
+
+// differ tells of a part that nobody need look into further.
+func (s *Set) differ(p Part, out *Reply) {
+	for _, e := range s.ends(p) {
+		first, _ := p.slice(e.Peer)
 		out.Differing = append(out.Differing, Range{e.Peer, first, e.Next})
 	}
+}
+
+// within is the logs that may have records in the part.
+func (s *Set) within(p Part) []*log {
+	first := sort.Search(len(s.logs), func(i int) bool { return s.logs[i].peer >= p.From.Peer })
+	end := sort.Search(len(s.logs), func(i int) bool { return s.logs[i].peer > p.To.Peer })
+	return s.logs[first:end]
 }
 
 // ends lists where the logs of the part end.
 func (s *Set) ends(p Part) Vector {
 	var out Vector
-	i := sort.Search(len(s.logs), func(i int) bool { return s.logs[i].peer >= p.From.Peer })
-	for ; i < len(s.logs) && s.logs[i].peer <= p.To.Peer; i++ {
-		first, end := p.slice(s.logs[i].peer)
-		if next := min(end, s.logs[i].next()); next > first {
-			out = append(out, Entry{s.logs[i].peer, next})
+	for _, l := range s.within(p) {
+		first, end := p.slice(l.peer)
+		if next := min(end, l.next()); next > first {
+			out = append(out, Entry{l.peer, next})
 		}
 	}
 	return out
@@ -193,7 +208,11 @@ func (s *Set) answerEnds(p Part, out *Reply) {
 		}
 		out.Message = append(out.Message, ask)
 	}
-	if len(give)+len(miss) == 0 && len(own) > 0 {
+	switch {
+	case len(give)+len(miss) > 0 || len(own) == 0:
+	case s.cuts(p.From) || s.cuts(p.To):
+		s.differ(p, out)
+	default:
 		out.Message = append(out.Message, s.print(Deep, p.From, p.To))
 	}
 }

@@ -38,6 +38,25 @@ func (r *Replica) Sums() *Accumulators { return r.sums }
 // Take lists what a [Model] must be told since the last call.
 func (r *Replica) Take() []Change { return r.sums.Take() }
 
+// A Place is where a record stands, and so which direction it measures.
+type Place struct {
+	Seq                  uint64
+	Epoch, Generation, K uint32
+}
+
+// Next is the place of a peer's next record. clock is the run's epoch now by the peer's clock; without RunClock it does not matter. There
+// is none, and it is not ok, if the peer's budget is spent, or that of the epoch, or if the peer is banned.
+func (r *Replica) Next(peer uint64, clock uint32) (p Place, ok bool) {
+	p.Seq = r.set.Next(peer)
+	p.Epoch = uint32(p.Seq / uint64(r.cfg.PerEpoch))
+	if r.cfg.RunClock {
+		p.Epoch = max(p.Epoch, clock, r.set.epoch(peer), r.Closed())
+	}
+	p.Generation = r.cfg.Generation(p.Epoch)
+	p.K = r.cfg.Direction(r.pool, peer, p.Seq, p.Epoch)
+	return p, p.Seq < r.cfg.Records && r.set.open(Run{peer, p.Seq, p.Epoch, []byte{0}})
+}
+
 // Insert adds a run whose signature and membership were checked, see [Set.Insert]. The error is [ErrFolded], and nothing was added.
 func (r *Replica) Insert(run Run) (Result, error) {
 	if r.cfg.Closed {

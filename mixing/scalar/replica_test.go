@@ -213,7 +213,7 @@ func TestASnapshotAndTheRestAreAllRecords(t *testing.T) {
 func TestSnapshotsThatMakeNoSenseAreRefused(t *testing.T) {
 	cfg := parse(t, "structured:pool=4,epoch=10")
 	good := func() *Snapshot {
-		return &Snapshot{Tails: []Tail{{1, 25, 2, 5}, {2, 10, 0, 10}}, Bans: Vector{{2, 10}, {3, 0}}, Sums: []Sums{{0, []int64{1, 2, 3, 4}}}}
+		return &Snapshot{Tails: []Tail{{1, 25, 2, 5, Sum{}}, {2, 10, 0, 10, Sum{}}}, Bans: Vector{{2, 10}, {3, 0}}, Sums: []Sums{{0, []int64{1, 2, 3, 4}}}}
 	}
 	if _, err := Restore(cfg, runSeed, good()); err != nil {
 		t.Fatal(err)

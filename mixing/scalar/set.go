@@ -181,6 +181,20 @@ func (s *Set) Next(peer uint64) uint64 {
 	return 0
 }
 
+// epoch is that of a peer's last record.
+func (s *Set) epoch(peer uint64) uint32 {
+	if i, ok := s.find(peer); ok && len(s.logs[i].epochs) > 0 {
+		return s.logs[i].epochs[len(s.logs[i].epochs)-1].epoch
+	}
+	return 0
+}
+
+// open reports whether a run may go on where the log of its peer ends.
+func (s *Set) open(r Run) bool {
+	i, ok := s.find(r.Peer)
+	return !ok || r.First < s.logs[i].ban && s.logs[i].extends(r, s.cfg.PerEpoch) == nil
+}
+
 // Runs lists the records of a range, as far as they are kept, a run for each epoch. They are valid until the set changes.
 func (s *Set) Runs(r Range) []Run {
 	if i, ok := s.find(r.Peer); ok {
@@ -206,13 +220,7 @@ type position struct {
 	sum   Sum
 }
 
-// Whole reports whether the set has all records from the start of each log, and not a snapshot's sums for some. Only then can its
-// fingerprints be compared.
-func (s *Set) Whole() bool {
-	return !slices.ContainsFunc(s.logs, func(l *log) bool { return l.from > 0 })
-}
-
-// Fingerprint is number and sum of hashes of all records. The set must be [Set.Whole].
+// Fingerprint is number and sum of hashes of all records, those of a snapshot included.
 func (s *Set) Fingerprint() (uint64, Sum) {
 	s.index()
 	all := s.below[len(s.logs)]
@@ -231,7 +239,13 @@ func (s *Set) index() {
 	s.fresh = true
 }
 
-// under is what is below a key.
+// cuts reports whether a key is among records that are known by their sum alone.
+func (s *Set) cuts(k Key) bool {
+	i, ok := s.find(k.Peer)
+	return ok && k.Seq > 0 && k.Seq < s.logs[i].from
+}
+
+// under is what is below a key that does not cut.
 func (s *Set) under(k Key) position {
 	s.index()
 	i, ok := s.find(k.Peer)

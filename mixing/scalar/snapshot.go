@@ -14,10 +14,12 @@ type Snapshot struct {
 	Sums   []Sums // in order of generations
 }
 
-// A Tail is where the log of a peer goes on: after Next records, the last InEpoch of them of epoch Epoch.
+// A Tail is where the log of a peer goes on: after Next records, the last InEpoch of them of epoch Epoch. Hashes is the sum of their
+// hashes, for [Set.Reconcile].
 type Tail struct {
 	Peer, Next     uint64
 	Epoch, InEpoch uint32
+	Hashes         Sum
 }
 
 // Vector is the version vector of the records that the sums are of.
@@ -46,7 +48,7 @@ func (r *Replica) Snapshot() (*Snapshot, error) {
 		if next == 0 {
 			continue
 		}
-		t := Tail{Peer: l.peer, Next: next}
+		t := Tail{Peer: l.peer, Next: next, Hashes: l.prefix(next)}
 		for _, e := range l.epochs {
 			if e.first < next || e.before > 0 {
 				t.Epoch, t.InEpoch = e.epoch, uint32(next-e.first)+e.before
@@ -75,7 +77,7 @@ func Restore(cfg Config, seed uint64, s *Snapshot) (*Replica, error) {
 			return nil, fmt.Errorf("snapshot: peer %016x: %w", t.Peer, err)
 		}
 		l := r.set.log(t.Peer)
-		l.from = t.Next
+		l.from, l.start = t.Next, t.Hashes
 		l.epochs = []epochStart{{t.Next, t.Epoch, t.InEpoch}}
 	}
 	for _, b := range s.Bans {
@@ -98,7 +100,7 @@ func Restore(cfg Config, seed uint64, s *Snapshot) (*Replica, error) {
 }
 
 // plausible refuses ends of logs that no valid records have.
-func (c *Config) plausible(t Tail) error {
+func (c Config) plausible(t Tail) error {
 	own := (t.Next - 1) / uint64(c.PerEpoch)
 	switch {
 	case t.Next == 0 || t.Next > c.Records:
