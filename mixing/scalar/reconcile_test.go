@@ -237,7 +237,8 @@ func FuzzMessages(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	a, b, _, _ := subsets(rand.New(philox.NewStream(3, philox.Data, 9)), cfg, 40, 100, func() float64 { return 0.5 })
+	rng := rand.New(philox.NewStream(3, philox.Data, 9))
+	a, b, _, _ := subsets(rng, cfg, 60, 100, rng.Float64)
 	for m, to := a.Begin(), b; len(m) > 0; {
 		form, _ := m.AppendBinary(nil)
 		f.Add(form)

@@ -117,7 +117,7 @@ func newModel(t testing.TB, cfg Config) *Model {
 	base := make([]float32, l.Len())
 	rng := rand.New(philox.NewStream(1, philox.Init, 0))
 	for i := range base {
-		base[i] = float32(rng.NormFloat64())
+		base[i] = 4*rng.Float32() - 2
 	}
 	m, err := NewModel(l, cfg, runSeed, base)
 	if err != nil {
