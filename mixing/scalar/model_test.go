@@ -129,6 +129,11 @@ func TestThePlaceOfTheNextRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(6, 11, 11, false)
+
+	r = NewReplica(parse(t, "structured:pool=8,epoch=4,rotate=1"), runSeed) // the place says the epoch
+	want(0, 0, 7, true)
+	insert(t, r, Run{1, 0, 0, make([]byte, 4)})
+	want(4, 1, 0, true)
 }
 
 func BenchmarkApply(b *testing.B) {

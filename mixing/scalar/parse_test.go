@@ -89,6 +89,7 @@ func TestBadSettingsAreRefusedWithTheReason(t *testing.T) {
 		"structured:combine=krum,mode=closed":                                "there are none, median",
 		"structured:m=65535,epoch=1024,records=1099511627776,peers=1000":     "sums could overflow",
 		"structured:m=65535,records=1048576,peers=80":                        "sums could overflow",
+		"structured:m=1,epoch=1048576,records=1099511627776,peers=1048576":   "sums could overflow", // of 2^64 nothing is left
 		"rademacher:m=65535,records=1048576,peers=64":                        "",
 		"binom8:m=65535,records=1048576,peers=64":                            "sums could overflow", // entries are up to 4
 		"structured:combine=median,mode=closed,seeds=peer,pool=16,epoch=256": "",
