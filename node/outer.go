@@ -306,11 +306,10 @@ func (o *outerMethod) announce(c *Core, then func(c *Core)) {
 	then(c)
 }
 
-// announced publishes a pseudo-gradient and ends the account of the local steps behind it.
-func (o *outerMethod) announced(c *Core, d *gossip.Delta) uint64 {
+// announced ends the account of the local steps behind a pseudo-gradient, which was published under a number.
+func (o *outerMethod) announced(c *Core, d *gossip.Delta, seq uint64) {
 	o.round++
 	c.observe(Stat{Kind: StatTrained, Round: o.round, Value: o.loss})
-	seq := c.publish(d)
 	c.sent.add(seq)
 	c.observe(Stat{Kind: StatPublished, Round: o.round, Value: float64(d.Size())})
 	if was := o.announcedAt; was != 0 {
@@ -320,7 +319,6 @@ func (o *outerMethod) announced(c *Core, d *gossip.Delta) uint64 {
 	o.lastLoss = o.loss
 	o.steps, o.samples, o.loss = 0, 0, 0
 	o.marks, o.refusal = nil, nil
-	return seq
 }
 
 // finished saves and evaluates after a round.

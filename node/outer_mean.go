@@ -104,19 +104,22 @@ func (sum *shardSum) weigh(f *turn, at int) (terms []Term, mixed []int, steps ui
 	return terms, mixed, total / uint64(len(mixed))
 }
 
-// mean computes, encodes and announces the mean of what is there of a shard. It is of no use a second time.
+// mean computes, encodes and announces the mean of what is there of a shard. It is of no use a second time, and without half of the
+// contributors nobody would believe it: then it waits for those that it would not wait for otherwise.
 func (t *together) mean(c *Core, f *turn, sum *shardSum) {
 	if sum.done || t.flight != f {
 		return
 	}
-	sum.done = true
 	r := t.shard(f.fragment, sum.shard)
 	n := r.To - r.From
 	terms, with, steps := sum.weigh(f, r.From-t.o.cfg.Fragments[f.fragment].From)
 	if 2*len(with) < len(f.with) {
-		sum.release(c) // nobody would believe it
+		if sum.done = c.now >= f.cut; sum.done {
+			sum.release(c)
+		}
 		return
 	}
+	sum.done = true
 	var mixed []gossip.Mark
 	for _, i := range with {
 		x := &f.with[i]
@@ -144,7 +147,7 @@ func (t *together) announceMean(c *Core, f *turn, s int, job EncodeJob, d *gossi
 	d.Part, d.Fragment, d.Round, d.Base = gossip.PartMean, uint32(f.fragment*t.o.cfg.Shards+s), f.number, t.at.lineage
 	d.Age, d.Codec = t.o.age, t.o.run.Codec
 	f.asked[s] = f.rank(s, t.o.self)
-	seq := c.publish(d)
+	seq := c.tell(d, t.o.active)
 	c.sent.credit(t.o.self, d.Mixed, nil)
 	t.settle(c, f, s, &shardMean{author: t.o.self, seq: seq, d: d, vec: job.Sent})
 }

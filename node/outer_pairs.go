@@ -156,7 +156,7 @@ func (p *pairs) announce(c *Core, sent VecRef, ev Encoded) {
 	p.anchored = p.number
 	d := &gossip.Delta{Round: p.number, Len: uint32(o.run.Len), Pieces: ev.Pieces, To: p.group}
 	o.describe(d)
-	o.announced(c, d)
+	o.announced(c, d, c.publish(d))
 	p.waiting = true
 	p.deadline = c.now
 	if len(p.group) > 0 {

@@ -173,7 +173,7 @@ func (p *pushes) announce(c *Core, sent VecRef, ev Encoded) {
 	d := &gossip.Delta{Round: o.round + 1, Base: p.started, Version: p.version, Len: uint32(o.run.Len), Pieces: ev.Pieces}
 	o.describe(d)
 	steps := o.steps
-	o.announced(c, d)
+	o.announced(c, d, c.publish(d))
 	p.grace = c.now + p.patience(c)
 	o.age += steps
 	o.dropLocal(c)

@@ -233,32 +233,28 @@ func (t *together) summers(f *turn, s int, late bool) []PeerID {
 	return order
 }
 
-// order puts those of all that are members in the order in which they are to sum up a shard; if none is, all. It depends on what
-// everybody knows alone, so that everybody can tell whether a mean comes from whom it should, and changes little from turn to turn, so
-// that who sums up keeps what its codec lost. Those that did not do it a while ago come last.
+// order puts all in the order in which they are to sum up a shard: members first. It depends on what everybody knows alone, so that
+// everybody can tell whether a mean comes from whom it should, and changes little from turn to turn, so that who sums up keeps what its
+// codec lost. Those that did not do it a while ago come after the other members; those that are no members come last, since one may
+// know of them and another not: it is their turn only when of what was tried nothing has come.
 func (t *together) order(f *turn, s int, all []PeerID) []PeerID {
 	number := uint64(f.fragment*t.o.cfg.Shards + s)
 	passed := make(map[PeerID]bool, len(t.members))
 	for _, x := range t.members {
 		passed[x.Author] = x.Seq >= f.number
 	}
-	var order []PeerID
-	for _, id := range all {
-		if _, is := passed[id]; is {
-			order = append(order, id)
-		}
-	}
-	if len(order) == 0 {
-		order = slices.Clone(all)
-	}
-	slices.SortFunc(order, func(a, b PeerID) int {
-		switch {
-		case passed[a] && !passed[b]:
+	last := func(id PeerID) int {
+		switch behind, is := passed[id]; {
+		case !is:
+			return 2
+		case behind:
 			return 1
-		case passed[b] && !passed[a]:
-			return -1
 		}
-		return cmp.Or(cmp.Compare(hashMember(number, &a), hashMember(number, &b)), comparePeers(a, b))
+		return 0
+	}
+	order := slices.Clone(all)
+	slices.SortFunc(order, func(a, b PeerID) int {
+		return cmp.Or(cmp.Compare(last(a), last(b)), cmp.Compare(hashMember(number, &a), hashMember(number, &b)), comparePeers(a, b))
 	})
 	return order
 }

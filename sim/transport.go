@@ -206,6 +206,9 @@ func (w *World) mail(h *host, e *node.Envelope) {
 			break
 		}
 		p.more, sizes = append(p.more, m), append(sizes, n)
+		if _, ok := m.Body.(*gossip.Delta); ok && m.Author == h.id && m.Seq == h.seq {
+			p.traffic = UpdateTraffic // an announcement, made to one after the other
+		}
 		if u, ok := m.Body.(*gossip.Update); ok && m.Author == h.id {
 			w.witness(h, u)
 			if b := w.blobs.find(u.Blob); u.Inline == nil && b != nil && w.cfg.pushes() {

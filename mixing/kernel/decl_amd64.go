@@ -96,6 +96,44 @@ func expsSingle512(x *float32, alpha float32, shift float32, n int)
 //go:noescape
 func gelu512(y *float32, x *float32, n int)
 
+// words512 sets dst to the words of n consecutive blocks of Philox, n a multiple of 8 and above 0. keys are those of the
+// ten rounds, two for each.
+//
+//go:noescape
+func words512(dst *uint32, keys *[20]uint32, block uint64, tensor uint32, domain uint32, n int)
+
+// poolAdd512 is PoolAdd for n elements, a multiple of 8 and above 0, with halfwords from the one after skip on. last is the number of the last bucket.
+//
+//go:noescape
+func poolAdd512(theta *int64, w *int64, halves *uint32, skip int, last uint64, n int)
+
+// poolFloats512 is PoolFloats for n elements, a multiple of 8 and above 0, with halfwords and last as for poolAdd512.
+//
+//go:noescape
+func poolFloats512(dst *float32, base *float32, w *int64, halves *uint32, skip int, last uint64, unit float64, n int)
+
+// poolPerturb512 is PoolPerturb for n elements, a multiple of 16 and above 0, with halfwords as for poolAdd512. step is added
+// where an odd number of the bits of mask is set.
+//
+//go:noescape
+func poolPerturb512(dst *float32, x *float32, halves *uint32, skip int, step float32, mask uint32, n int)
+
+// thetaFloats512 is ThetaFloats for n elements, a multiple of 8 and above 0.
+//
+//go:noescape
+func thetaFloats512(dst *float32, base *float32, theta *int64, unit float64, n int)
+
+// signsLookup512 adds to n elements, a multiple of 64 and above 0, the sums of 8 seeds or of 32, groups being 1 or 4. There are two
+// tables of 16 sums for a group. The rows of bits of seeds are stride bytes apart; skip bytes come before the first bits.
+//
+//go:noescape
+func signsLookup512(theta *int64, sums *int64, bits *uint32, skip int, stride int, groups int, n int)
+
+// signsPerturb512 is SignsPerturb for n elements, a multiple of 16 and above 0, with bits from those after skip bytes on.
+//
+//go:noescape
+func signsPerturb512(dst *float32, x *float32, bits *uint32, skip int, step float32, n int)
+
 // panel2 is panel for n up to two vectors, m, n and k above 0. Strides are in bytes. Tiles have tall rows.
 // Lines of B at the distance ahead, in bytes, are wanted next and fetched on the way.
 //
@@ -187,3 +225,41 @@ func expsSingle2(x *float32, alpha float32, shift float32, n int)
 //
 //go:noescape
 func gelu2(y *float32, x *float32, n int)
+
+// words2 sets dst to the words of n consecutive blocks of Philox, n a multiple of 4 and above 0. keys are those of the
+// ten rounds, two for each.
+//
+//go:noescape
+func words2(dst *uint32, keys *[20]uint32, block uint64, tensor uint32, domain uint32, n int)
+
+// poolAdd2 is PoolAdd for n elements, a multiple of 4 and above 0, with halfwords from the one after skip on. last is the number of the last bucket.
+//
+//go:noescape
+func poolAdd2(theta *int64, w *int64, halves *uint32, skip int, last uint64, n int)
+
+// poolFloats2 is PoolFloats for n elements, a multiple of 4 and above 0, with halfwords and last as for poolAdd2.
+//
+//go:noescape
+func poolFloats2(dst *float32, base *float32, w *int64, halves *uint32, skip int, last uint64, unit float64, n int)
+
+// poolPerturb2 is PoolPerturb for n elements, a multiple of 8 and above 0, with halfwords as for poolAdd2. step is added
+// where an odd number of the bits of mask is set.
+//
+//go:noescape
+func poolPerturb2(dst *float32, x *float32, halves *uint32, skip int, step float32, mask uint32, n int)
+
+// thetaFloats2 is ThetaFloats for n elements, a multiple of 4 and above 0.
+//
+//go:noescape
+func thetaFloats2(dst *float32, base *float32, theta *int64, unit float64, n int)
+
+// signsChoose2 adds to n elements, n a multiple of 32 and above 0, twice[s] where bit is 1 and takes off minus, for all of the
+// seeds, above 0. Their rows of bits are stride bytes apart; skip bytes come before the first bits.
+//
+//go:noescape
+func signsChoose2(theta *int64, twice *int64, bits *uint32, skip int, stride int, seeds int, minus int64, n int)
+
+// signsPerturb2 is SignsPerturb for n elements, a multiple of 8 and above 0, with bits from those after skip bytes on.
+//
+//go:noescape
+func signsPerturb2(dst *float32, x *float32, bits *uint32, skip int, step float32, n int)

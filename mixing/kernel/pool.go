@@ -10,7 +10,7 @@ import (
 
 // poolChunk is the number of parameters whose random halfwords are made at once; they stay in the first-level cache, with the
 // sums of 4096 directions.
-const poolChunk = 1024
+const poolChunk = 2048
 
 // poolHalves is the number of parameters that a block of Philox serves in a structured pool.
 const poolHalves = 8
@@ -26,23 +26,20 @@ func checkBuckets(n int) {
 	}
 }
 
-// chunks calls do for the pieces of n parameters that begin at the flat index first, each with the random halfwords of its
-// parameters, two in a word, low half first; skip halves come before those of the piece.
-func (t tier) chunks(n int, key uint64, tensor uint32, first uint64, do func(from, to, skip int, words []uint32)) {
-	var buffer [poolChunk / 2]uint32
-	for from := 0; from < n; {
-		skip := int(first % poolHalves)
-		size := min(n-from, poolChunk-skip)
-		words := buffer[:(skip+size+poolHalves-1)/poolHalves*(poolHalves/2)]
-		t.words(words, key, first/poolHalves, tensor, philox.SparseIndex)
-		do(from, from+size, skip, words)
-		from += size
-		first += uint64(size)
-	}
+// halves are the random halfwords of a chunk, two in a word, the low half first.
+type halves [poolChunk / 2]uint32
+
+// fill makes the halfwords of the first of n parameters from the flat index first on, of as many as there is room for, and
+// returns how many. skip halfwords come before theirs.
+func (h *halves) fill(t tier, n int, key uint64, tensor uint32, first uint64) (size, skip int) {
+	skip = int(first % poolHalves)
+	size = min(n, poolChunk-skip)
+	t.words(h[:wordsFor(skip+size, poolHalves)], key, first/poolHalves, tensor, philox.SparseIndex)
+	return size, skip
 }
 
-// half returns halfword i of words.
-func half(words []uint32, i int) uint32 { return words[i>>1] >> (i & 1 * 16) & 0xffff }
+// at returns halfword i.
+func (h *halves) at(i int) uint32 { return h[i>>1] >> (i & 1 * 16) & 0xffff }
 
 // PoolAdd adds to each theta[i] the value s·w[h] of the parameter with the flat index first+i in a tensor: all directions of a
 // structured pool in one pass, if w is the [Hadamard] transform of their coefficients. The bucket h and the sign s are those of
@@ -55,11 +52,14 @@ func PoolAdd(theta, w []int64, key uint64, tensor uint32, first uint64) {
 
 func (t tier) poolAddAll(theta, w []int64, key uint64, tensor uint32, first uint64) {
 	checkBuckets(len(w))
-	t.chunks(len(theta), key, tensor, first, func(from, to, skip int, words []uint32) {
-		for i := from; i < to; i++ {
-			theta[i] += signed(w, half(words, skip+i-from))
+	var h halves
+	for len(theta) > 0 {
+		size, skip := h.fill(t, len(theta), key, tensor, first)
+		for i := t.poolAdd(theta[:size], w, &h, skip); i < size; i++ {
+			theta[i] += signed(w, h.at(skip+i))
 		}
-	})
+		theta, first = theta[size:], first+uint64(size)
+	}
 }
 
 // signed returns what a halfword chooses of w. The product with the sign is by complement: negative is 0 or all ones.
@@ -77,11 +77,14 @@ func PoolFloats(dst, base []float32, w []int64, unit float64, key uint64, tensor
 func (t tier) poolFloatsAll(dst, base []float32, w []int64, unit float64, key uint64, tensor uint32, first uint64) {
 	same(len(dst), len(base))
 	checkBuckets(len(w))
-	t.chunks(len(dst), key, tensor, first, func(from, to, skip int, words []uint32) {
-		for i := from; i < to; i++ {
-			dst[i] = moved(base[i], signed(w, half(words, skip+i-from)), unit)
+	var h halves
+	for len(dst) > 0 {
+		size, skip := h.fill(t, len(dst), key, tensor, first)
+		for i := t.poolFloats(dst[:size], base, w, unit, &h, skip); i < size; i++ {
+			dst[i] = moved(base[i], signed(w, h.at(skip+i)), unit)
 		}
-	})
+		dst, base, first = dst[size:], base[size:], first+uint64(size)
+	}
 }
 
 // PoolPerturb sets dst[i] to x[i] + step·z, rounded once, with z = ±1 of direction k of a structured pool for the parameter with
@@ -99,11 +102,14 @@ func (t tier) poolPerturbAll(dst, x []float32, step float32, k, buckets uint32, 
 	}
 	// z is +1 where an odd number of these bits is set.
 	mask := k | 1<<15
-	t.chunks(len(dst), key, tensor, first, func(from, to, skip int, words []uint32) {
-		for i := from; i < to; i++ {
-			dst[i] = x[i] + flipped(step, uint32(bits.OnesCount32(half(words, skip+i-from)&mask)))
+	var h halves
+	for len(dst) > 0 {
+		size, skip := h.fill(t, len(dst), key, tensor, first)
+		for i := t.poolPerturb(dst[:size], x, step, mask, &h, skip); i < size; i++ {
+			dst[i] = x[i] + flipped(step, uint32(bits.OnesCount32(h.at(skip+i)&mask)))
 		}
-	})
+		dst, x, first = dst[size:], x[size:], first+uint64(size)
+	}
 }
 
 // flipped returns step if the lowest bit of plus is 1, else −step.

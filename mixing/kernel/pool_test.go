@@ -291,3 +291,21 @@ func TestPassesHaveTheRecordedBits(t *testing.T) {
 		t.Errorf("hash of 10000 results is %#x", h)
 	}
 }
+
+func TestPassesAllocateNothing(t *testing.T) {
+	everyTier(t, func(t *testing.T, use tier) {
+		p := drawPasses(rand.New(rand.NewPCG(41, 42)), 5000, 3)
+		for name, f := range map[string]func(){
+			"PoolAdd":      func() { use.poolAddAll(p.theta, p.w, p.key, p.tensor, p.first) },
+			"PoolFloats":   func() { use.poolFloatsAll(p.x, p.x, p.w, p.unit, p.key, p.tensor, p.first) },
+			"PoolPerturb":  func() { use.poolPerturbAll(p.x, p.x, p.step, 1, 4096, p.key, p.tensor, p.first) },
+			"SignsAdd":     func() { use.signsAddAll(p.theta, p.coef, p.keys, p.tensor, p.first) },
+			"SignsPerturb": func() { use.signsPerturbAll(p.x, p.x, p.step, p.key, p.tensor, p.first) },
+			"ThetaFloats":  func() { use.thetaFloatsAll(p.x, p.x, p.theta, p.unit) },
+		} {
+			if n := testing.AllocsPerRun(3, f); n > 0 {
+				t.Errorf("%s allocates %v times", name, n)
+			}
+		}
+	})
+}

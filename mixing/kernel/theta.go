@@ -9,8 +9,8 @@ func ThetaFloats(dst, base []float32, theta []int64, unit float64) {
 func (t tier) thetaFloatsAll(dst, base []float32, theta []int64, unit float64) {
 	same(len(dst), len(base))
 	same(len(dst), len(theta))
-	for i, v := range theta {
-		dst[i] = moved(base[i], v, unit)
+	for i := t.thetaFloats(dst, base, theta, unit); i < len(dst); i++ {
+		dst[i] = moved(base[i], theta[i], unit)
 	}
 }
 

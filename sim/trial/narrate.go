@@ -109,7 +109,11 @@ func (t teller) batch(b *node.Batch) (does []string) {
 		case *gossip.Request:
 			add("asks %s for its %s", to, partNames[b.Part])
 		case *gossip.Repair:
-			add("sends %d messages to %s", len(e.Forward), to)
+			if len(e.Forward) == 1 {
+				add("sends %s to %s", t.message(e.Forward[0]), to)
+			} else {
+				add("sends %d messages to %s", len(e.Forward), to)
+			}
 		default:
 			add("sends a digest to %s", to)
 		}

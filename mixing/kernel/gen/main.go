@@ -82,6 +82,13 @@ func main() {
 		s.exp()
 		s.adam()
 		s.activations()
+		s.words()
+		s.pool()
+		s.poolFloats()
+		s.poolPerturb()
+		s.thetaFloats()
+		s.signsAdd()
+		s.signsPerturb()
 	}
 	Generate()
 	if err := neon("../kernel_arm64.s"); err != nil {
