@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"slices"
 )
 
@@ -161,9 +162,14 @@ func (a *Accumulators) Unfold(generation uint32, sums []int64) error {
 	return nil
 }
 
-// DigestOf is the SHA-256 of integers, little-endian: of the accumulators of a generation, or of a [Model.Theta].
+// DigestOf is the SHA-256 of integers, little-endian: of the accumulators of a generation, or of a model's theta.
 func DigestOf(a []int64) [32]byte {
 	h := sha256.New()
+	write(h, a)
+	return [32]byte(h.Sum(nil))
+}
+
+func write(h hash.Hash, a []int64) {
 	var buffer [4096]byte
 	for len(a) > 0 {
 		n := min(len(a), len(buffer)/8)
@@ -173,7 +179,6 @@ func DigestOf(a []int64) [32]byte {
 		h.Write(buffer[:8*n])
 		a = a[n:]
 	}
-	return [32]byte(h.Sum(nil))
 }
 
 // Digest is the SHA-256 of the generations (u32, little-endian) that are not all zero, each with its [DigestOf], in order. Equal

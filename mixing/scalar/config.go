@@ -12,7 +12,8 @@ type Config struct {
 	K      uint32 // directions of a pool
 	Rotate uint32 // epochs after which a new pool is drawn; 0 for never
 
-	// PerEpoch (B) is the number of records that a peer may add in an epoch, Records in all; Peers is how many peers there may be.
+	// PerEpoch (B) is the number of records that a peer may add in an epoch, Records in all. Peers is how many peers there may ever
+	// be, which membership must see to.
 	PerEpoch uint32
 	Records  uint64
 	Peers    uint32
@@ -155,9 +156,6 @@ func (c Config) ranges() []limit {
 func (c Config) combinable() error {
 	if c.Combine.Kind != Plain && !c.Closed {
 		return fmt.Errorf("combine=%s combines the records of an epoch when it is closed: set mode=closed, or combine=none", c.Combine)
-	}
-	if c.Closed && c.PerEpoch < 1 {
-		return fmt.Errorf("epoch=%d: a closed epoch has records", c.PerEpoch)
 	}
 	if err := c.Combine.valid(int(c.Peers)); err != nil {
 		return err

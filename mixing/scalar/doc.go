@@ -18,8 +18,9 @@
 //   - The common direction of a step (4.11) is that of Philox(run seed, (step, 2³²-1, epoch, 3)), where step is seq mod B.
 //   - Accumulators wrap on overflow, which keeps them free of order, and say that they did. [Config.Validate] refuses settings
 //     under which they could; it counts the largest entry of a direction, too, which is 4 of binom8 and 16 of binom32.
-//   - At the leaves of range reconciliation (4.10) peers exchange the ends of their logs in the range instead of its records:
-//     logs have no gaps, so that says what is missing, and only that is sent.
+//   - Range reconciliation (4.10) splits ranges by logs, not by records, and where there are at most 16 logs peers tell their ends
+//     instead of the records: logs have no gaps, so that says what is missing, and only that is sent. If the ends are equal and
+//     the fingerprints are not, it goes on by records and finds who shows two histories.
 //   - Momentum and decay of accumulators (4.12) are left out.
 //
 // The package does no I/O, checks no signatures and knows no membership: records that it is given are from members and signed.

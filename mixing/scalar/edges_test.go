@@ -112,16 +112,25 @@ func TestCombinationsRoundDown(t *testing.T) {
 
 func TestRebuildingStartsFromNothing(t *testing.T) {
 	cfg := parse(t, "rademacher:pool=8")
-	m, want := newModel(t, cfg), newModel(t, cfg)
+	want := newModel(t, cfg)
 	sums := []Sums{{0, []int64{1, 2, 3, 4, 5, 6, 7, 8}}}
 	want.Rebuild(sums)
-	m.Queue([]Change{{0, 1, 99}})
-	m.Apply()
-	m.Queue([]Change{{0, 1, 99}})
-	m.Rebuild(sums)
-	m.Apply()
-	if m.ThetaDigest() != want.ThetaDigest() {
-		t.Error("something is left of what was before")
+	for _, light := range []bool{false, true} {
+		m := newModel(t, cfg)
+		if light {
+			m.theta = nil
+		}
+		m.Queue([]Change{{0, 1, 99}, {4, 1, 99}})
+		m.Apply()
+		if m.ThetaDigest() == want.ThetaDigest() {
+			t.Error("nothing is applied")
+		}
+		m.Queue([]Change{{0, 1, 99}})
+		m.Rebuild(sums)
+		m.Apply()
+		if m.ThetaDigest() != want.ThetaDigest() {
+			t.Errorf("light %v: something is left of what was before", light)
+		}
 	}
 }
 

@@ -14,15 +14,21 @@ import (
 // records' coefficients times the entries of their directions. The weight of a parameter is base - Unit·theta, computed in float64
 // and rounded once, so that equal sums give equal weights. Tensors that are private or statistics stay as in the base.
 //
-// Changes are queued and cost nothing until [Model.Apply] brings them in with one pass over the parameters for each generation.
+// Changes are queued and cost nothing until [Model.Apply] brings them in with one pass over the parameters for each generation. A
+// light model does not keep theta, 8 bytes for each parameter, but the accumulators: it makes theta anew, piece by piece, whenever
+// weights are asked for, with one pass for each generation that there ever was. The passes of a structured pool are fast enough.
+//
 // A Model must not be used concurrently, but for the functions that one call of a Parts method returns.
 type Model struct {
 	pool    Pool
 	unit    float64
 	base    []float32
-	theta   []int64
 	pieces  []piece // all parameters, in order
 	pending table
+
+	theta  []int64  // nil of a light model, which has these instead:
+	sums   table    // all that was applied
+	sweeps []*Sweep // and the passes that make theta of it
 }
 
 // A piece is a part of a tensor that one call of a kernel works on; it stays in the second-level cache.
@@ -38,10 +44,19 @@ const pieceLen = 1 << 14
 // NewModel makes the model of no records. layout says which parts of the vector are tensors: tensor i of directions is the one with
 // index i. base is not copied and must not change.
 func NewModel(layout *mixing.Layout, cfg Config, seed uint64, base []float32) (*Model, error) {
+	m, err := NewLightModel(layout, cfg, seed, base)
+	if err == nil {
+		m.theta = make([]int64, len(base))
+	}
+	return m, err
+}
+
+// NewLightModel is NewModel for a light one.
+func NewLightModel(layout *mixing.Layout, cfg Config, seed uint64, base []float32) (*Model, error) {
 	if layout.Len() != len(base) {
 		return nil, fmt.Errorf("the base has %d parameters, the layout %d", len(base), layout.Len())
 	}
-	m := &Model{pool: cfg.Pool(seed), unit: cfg.Unit, base: base, theta: make([]int64, len(base)), pending: table{k: cfg.K}}
+	m := &Model{pool: cfg.Pool(seed), unit: cfg.Unit, base: base, pending: table{k: cfg.K}, sums: table{k: cfg.K}}
 	for i, t := range layout.Tensors {
 		statistic := t.Kind == mixing.RunningMean || t.Kind == mixing.RunningVar || t.Kind == mixing.Counter
 		for first := 0; first < t.Len(); first += pieceLen {
@@ -74,44 +89,80 @@ func run(parts []func()) {
 }
 
 // ApplyParts is Apply as at most n functions, for a caller with several processors: they may run at the same time, and all must have
-// returned before the model is used again. It forgets the queue at once.
+// returned before the model is used again. It forgets the queue at once. For a light model there are none.
 func (m *Model) ApplyParts(n int) []func() {
-	var sweeps []*Sweep
-	for _, row := range m.pending.rows {
-		if !zero(row.A) {
-			sweeps = append(sweeps, m.pool.Sweep(row.Generation, row.A))
-		}
-	}
+	rows := m.pending.rows
 	m.pending.rows = nil
+	if m.theta == nil {
+		for _, row := range rows {
+			to := m.sums.row(row.Generation)
+			for k, by := range row.A {
+				to[k] += by
+			}
+		}
+		m.sweeps = m.sweepsOf(m.sums.rows)
+		return nil
+	}
+	sweeps := m.sweepsOf(rows)
 	if len(sweeps) == 0 {
 		return nil
 	}
-	return m.parts(n, func(p piece) {
-		if p.fixed {
-			return
-		}
-		for _, s := range sweeps {
-			s.Add(m.theta[p.from:p.to], p.tensor, p.first)
+	return m.parts(n, func(p piece, theta []int64) {
+		if !p.fixed {
+			add(theta, sweeps, p)
 		}
 	})
 }
 
-// parts splits the pieces among at most n functions.
-func (m *Model) parts(n int, do func(piece)) []func() {
+func (m *Model) sweepsOf(rows []Sums) []*Sweep {
+	var out []*Sweep
+	for _, row := range rows {
+		if !zero(row.A) {
+			out = append(out, m.pool.Sweep(row.Generation, row.A))
+		}
+	}
+	return out
+}
+
+func add(theta []int64, sweeps []*Sweep, p piece) {
+	for _, s := range sweeps {
+		s.Add(theta, p.tensor, p.first)
+	}
+}
+
+// parts splits the pieces among at most n functions, which call do for each with its part of theta.
+func (m *Model) parts(n int, do func(p piece, theta []int64)) []func() {
 	n = max(1, min(n, len(m.pieces)))
 	out := make([]func(), n)
 	for i := range out {
 		mine := m.pieces[len(m.pieces)*i/n : len(m.pieces)*(i+1)/n]
 		out[i] = func() {
+			var buffer []int64
+			if m.theta == nil {
+				buffer = make([]int64, pieceLen)
+			}
 			for _, p := range mine {
-				do(p)
+				do(p, m.integers(p, buffer))
 			}
 		}
 	}
 	return out
 }
 
-// Theta is the integers of the parameters, without what is queued. They must not be changed.
+// integers is the piece of theta, made in buffer if the model is light.
+func (m *Model) integers(p piece, buffer []int64) []int64 {
+	if m.theta != nil {
+		return m.theta[p.from:p.to]
+	}
+	theta := buffer[:p.to-p.from]
+	clear(theta)
+	if !p.fixed {
+		add(theta, m.sweeps, p)
+	}
+	return theta
+}
+
+// Theta is the integers of the parameters, without what is queued; nil of a light model. They must not be changed.
 func (m *Model) Theta() []int64 { return m.theta }
 
 // Floats sets dst to the weights, without what is queued. dst must have their number, and must not be the base.
@@ -120,7 +171,7 @@ func (m *Model) Floats(dst []float32) { run(m.FloatsParts(dst, 1)) }
 // FloatsParts is Floats as at most n functions, as with [Model.ApplyParts].
 func (m *Model) FloatsParts(dst []float32, n int) []func() {
 	m.fits(dst)
-	return m.parts(n, func(p piece) { m.floats(dst[p.from:p.to], p) })
+	return m.parts(n, func(p piece, theta []int64) { m.floats(dst[p.from:p.to], theta, p) })
 }
 
 func (m *Model) fits(dst []float32) {
@@ -129,12 +180,12 @@ func (m *Model) fits(dst []float32) {
 	}
 }
 
-func (m *Model) floats(dst []float32, p piece) {
+func (m *Model) floats(dst []float32, theta []int64, p piece) {
 	if p.fixed {
 		copy(dst, m.base[p.from:p.to])
 		return
 	}
-	kernel.ThetaFloats(dst, m.base[p.from:p.to], m.theta[p.from:p.to], m.unit)
+	kernel.ThetaFloats(dst, m.base[p.from:p.to], theta, m.unit)
 }
 
 // Perturb sets dst to the weights, moved by eps along a direction; eps is negative on the other side. What is queued is left out:
@@ -147,9 +198,9 @@ func (m *Model) Perturb(dst []float32, generation, k uint32, eps float64) {
 func (m *Model) PerturbParts(dst []float32, generation, k uint32, eps float64, n int) []func() {
 	m.fits(dst)
 	d := m.pool.Direction(generation, k)
-	return m.parts(n, func(p piece) {
+	return m.parts(n, func(p piece, theta []int64) {
 		to := dst[p.from:p.to]
-		m.floats(to, p)
+		m.floats(to, theta, p)
 		if !p.fixed {
 			d.Perturb(to, to, eps, p.tensor, p.first)
 		}
@@ -162,36 +213,41 @@ func (m *Model) Rebuild(sums []Sums) { run(m.RebuildParts(sums, 1)) }
 
 // RebuildParts is Rebuild as at most n functions, as with [Model.ApplyParts].
 func (m *Model) RebuildParts(sums []Sums, n int) []func() {
-	m.pending.rows = nil
-	sweeps := make([]*Sweep, len(sums))
-	for i, s := range sums {
-		sweeps[i] = m.pool.Sweep(s.Generation, s.A)
+	m.pending.rows, m.sums.rows = nil, nil
+	if m.theta == nil {
+		for _, s := range sums {
+			copy(m.sums.row(s.Generation), s.A)
+		}
+		m.sweeps = m.sweepsOf(m.sums.rows)
+		return nil
 	}
-	return m.parts(n, func(p piece) {
-		theta := m.theta[p.from:p.to]
+	sweeps := m.sweepsOf(sums)
+	return m.parts(n, func(p piece, theta []int64) {
 		clear(theta)
-		for _, s := range sweeps {
-			if !p.fixed {
-				s.Add(theta, p.tensor, p.first)
-			}
+		if !p.fixed {
+			add(theta, sweeps, p)
 		}
 	})
 }
 
 // ThetaDigest is the [DigestOf] theta.
-func (m *Model) ThetaDigest() [32]byte { return DigestOf(m.theta) }
+func (m *Model) ThetaDigest() [32]byte {
+	h := sha256.New()
+	run(m.parts(1, func(_ piece, theta []int64) { write(h, theta) }))
+	return [32]byte(h.Sum(nil))
+}
 
 // Digest is the SHA-256 of the weights, float32 and little-endian.
 func (m *Model) Digest() [32]byte {
 	h := sha256.New()
 	weights, form := make([]float32, pieceLen), make([]byte, 4*pieceLen)
-	for _, p := range m.pieces {
+	run(m.parts(1, func(p piece, theta []int64) {
 		n := p.to - p.from
-		m.floats(weights[:n], p)
+		m.floats(weights[:n], theta, p)
 		for i, w := range weights[:n] {
 			binary.LittleEndian.PutUint32(form[4*i:], math.Float32bits(w))
 		}
 		h.Write(form[:4*n])
-	}
+	}))
 	return [32]byte(h.Sum(nil))
 }

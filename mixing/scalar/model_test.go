@@ -58,9 +58,9 @@ func TestPartsMakeTheWhole(t *testing.T) {
 	}
 	for _, f := range families() {
 		cfg := parse(t, "%s:pool=8", f)
-		models := make([]*Model, 2)
-		for i := range models {
-			models[i], _ = NewModel(layout, cfg, runSeed, base)
+		models := make([]*Model, 3)
+		for i, make := range []func(*mixing.Layout, Config, uint64, []float32) (*Model, error){NewModel, NewModel, NewLightModel} {
+			models[i], _ = make(layout, cfg, runSeed, base)
 			models[i].Queue([]Change{{0, 1, 1 << 30}, {0, 7, -3 << 30}, {5, 2, 1 << 31}})
 		}
 		shuffled := func(parts []func()) {
@@ -74,6 +74,11 @@ func TestPartsMakeTheWhole(t *testing.T) {
 		shuffled(models[1].PerturbParts(y, 5, 3, 1e-3, 3))
 		if !slices.Equal(models[0].Theta(), models[1].Theta()) || !slices.Equal(x, y) {
 			t.Errorf("%s: parts make another model", f)
+		}
+		shuffled(models[2].ApplyParts(4))
+		shuffled(models[2].PerturbParts(y, 5, 3, 1e-3, 3))
+		if !slices.Equal(x, y) || models[2].ThetaDigest() != models[0].ThetaDigest() || models[2].Digest() != models[0].Digest() {
+			t.Errorf("%s: a light model is another", f)
 		}
 		models[0].Floats(x)
 		shuffled(models[1].FloatsParts(y, 100))

@@ -18,9 +18,10 @@ var keys = [...]string{
 //
 //	structured:pool=4096,rotate=0,epoch=256,records=1048576,peers=256,m=1024,lr=0.001,g=-12,eps=0.001,clip=127,clock=seq,mode=open,combine=none,seeds=peer
 //
-// These are the defaults, but for clock, which is run in closed mode, and seeds, which is common if something is combined. m and clip are schedules, see [ParseSchedule].
-// lr is the learning rate in epoch 0, or under the largest m if m is 0 there; unit gives [Config.Unit] instead. Numbers may be powers of two, such as 2^-20. clock is seq or run,
-// mode is open or closed, combine is none, median, trimmed:0.2 or mom:5 (see [ParseCombine]), seeds is peer or common.
+// These are the defaults, but for clock, which is run in closed mode, and seeds, which is common if something is combined. m and
+// clip are schedules, see [ParseSchedule]. lr is the learning rate in epoch 0, or under the largest m if m is 0 there; unit gives
+// [Config.Unit] instead. Numbers may be powers of two, such as 2^-20. clock is seq or run, mode is open or closed, combine is none,
+// median, trimmed:0.2 or mom:5 (see [ParseCombine]), seeds is peer or common.
 func Parse(text string) (Config, error) {
 	name, rest, _ := strings.Cut(text, ":")
 	if at := strings.IndexAny(name, ",= "); at > 0 && slices.Contains(Families(), name[:at]) {
