@@ -28,7 +28,8 @@ type Config struct {
 	Clips    Schedule // largest code that is valid in each epoch
 
 	// RunClock has the sender's clock say the epoch of a record: it may not go down along a log, and record seq needs an epoch of seq/B
-	// at least. Otherwise it is seq/B, which anybody can check alone.
+	// at least. Who receives a run of an epoch that its own clock has not come near holds it back: epochs cost memory. Otherwise the
+	// epoch is seq/B, which anybody can check alone.
 	RunClock bool
 
 	// Closed has the records of an epoch count when the epoch is closed, combined over peers by Combine. Otherwise each counts at

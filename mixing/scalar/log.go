@@ -26,11 +26,11 @@ const (
 	noBan = 1<<64 - 1
 )
 
-// An epochStart begins the records of an epoch. before is how many of its records are below the log's first.
+// An epochStart begins the records of an epoch. before is how many of its records are below the log's first; counts is how many were in
+// time, from the first one on, when the epoch was closed.
 type epochStart struct {
-	first  uint64
-	epoch  uint32
-	before uint32
+	first                 uint64
+	epoch, before, counts uint32
 }
 
 func (l *log) next() uint64 { return l.from + uint64(len(l.bytes)) }
@@ -38,6 +38,25 @@ func (l *log) next() uint64 { return l.from + uint64(len(l.bytes)) }
 // epochAt is the place in epochs of a record's epoch.
 func (l *log) epochAt(seq uint64) int {
 	return sort.Search(len(l.epochs), func(i int) bool { return l.epochs[i].first > seq }) - 1
+}
+
+// findEpoch is the place in epochs of an epoch; -1 if it has no records.
+func (l *log) findEpoch(epoch uint32) int {
+	i := sort.Search(len(l.epochs), func(i int) bool { return l.epochs[i].epoch >= epoch })
+	if i == len(l.epochs) || l.epochs[i].epoch != epoch {
+		return -1
+	}
+	return i
+}
+
+// counted lists the records of a closed epoch that were in time.
+func (l *log) counted(epoch uint32) []Run {
+	i := l.findEpoch(epoch)
+	if i < 0 {
+		return nil
+	}
+	first := l.epochs[i].first
+	return l.runs(first, first+uint64(l.epochs[i].counts))
 }
 
 func (l *log) at(seq uint64) Record {

@@ -15,7 +15,7 @@ type Replica struct {
 	pool   Pool
 	set    *Set
 	sums   *Accumulators
-	closed []Vector // of each epoch; nil for those that a snapshot brought
+	closed uint32 // epochs
 }
 
 // NewReplica makes the state of no records. The configuration was validated, as [Parse] does; seed is the run's.
@@ -117,7 +117,7 @@ func (r *Replica) Ban(peer, first uint64) error {
 	}
 	var epochs []uint32 // closed ones that lose records
 	for _, run := range void {
-		if int(run.Epoch) < len(r.closed) {
+		if run.Epoch < r.closed {
 			epochs = append(epochs, run.Epoch)
 		}
 	}
@@ -151,7 +151,7 @@ func (r *Replica) add(changes []Change) error {
 }
 
 // Closed is the number of epochs that are closed; the next one to close has this number.
-func (r *Replica) Closed() uint32 { return uint32(len(r.closed)) }
+func (r *Replica) Closed() uint32 { return r.closed }
 
 // Close closes the next epoch: of its records those below the vector count, combined over peers, and no others ever will. The set must
 // have the records; what is missing is returned, and then nothing was changed. Records that are banned are not missing.
@@ -169,7 +169,10 @@ func (r *Replica) Close(v Vector) ([]Range, error) {
 	if missing := r.set.lacks(v); len(missing) > 0 {
 		return missing, nil
 	}
-	r.closed = append(r.closed, slices.Clone(v))
+	for _, e := range v {
+		r.set.close(e, epoch)
+	}
+	r.closed++
 	return nil, r.add(r.combined(epoch))
 }
 
@@ -230,12 +233,11 @@ func (r *Replica) combine(reports []report, epoch uint32, m int64) int64 {
 // reports lists the records of a closed epoch that count, in order of directions and peers.
 func (r *Replica) reports(epoch uint32) []report {
 	var out []report
-	for _, e := range r.closed[epoch] {
-		for _, run := range r.set.epochRuns(e.Peer, epoch) {
+	for _, l := range r.set.logs {
+		for _, run := range l.counted(epoch) {
 			for i, b := range run.Bytes {
-				if seq := run.First + uint64(i); seq < e.Next {
-					out = append(out, report{r.cfg.Direction(r.pool, run.Peer, seq, epoch), run.Peer, Value(b), 1})
-				}
+				k := r.cfg.Direction(r.pool, run.Peer, run.First+uint64(i), epoch)
+				out = append(out, report{k, run.Peer, Value(b), 1})
 			}
 		}
 	}
@@ -251,23 +253,4 @@ func (r *Replica) reports(epoch uint32) []report {
 		n++
 	}
 	return out[:n]
-}
-
-// epochRuns lists the records of a peer in an epoch.
-func (s *Set) epochRuns(peer uint64, epoch uint32) []Run {
-	i, ok := s.find(peer)
-	if !ok {
-		return nil
-	}
-	l := s.logs[i]
-	for at, e := range l.epochs {
-		if e.epoch == epoch {
-			end := l.next()
-			if at+1 < len(l.epochs) {
-				end = l.epochs[at+1].first
-			}
-			return l.runs(e.first, end)
-		}
-	}
-	return nil
 }

@@ -189,6 +189,15 @@ func (s *Set) epoch(peer uint64) uint32 {
 	return 0
 }
 
+// close has the records of an epoch count that are below the end in an entry.
+func (s *Set) close(e Entry, epoch uint32) {
+	if i, ok := s.find(e.Peer); ok {
+		if at := s.logs[i].findEpoch(epoch); at >= 0 && e.Next > s.logs[i].epochs[at].first {
+			s.logs[i].epochs[at].counts = uint32(min(e.Next-s.logs[i].epochs[at].first, uint64(s.cfg.PerEpoch)))
+		}
+	}
+}
+
 // open reports whether a run may go on where the log of its peer ends.
 func (s *Set) open(r Run) bool {
 	i, ok := s.find(r.Peer)

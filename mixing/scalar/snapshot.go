@@ -68,17 +68,17 @@ func Restore(cfg Config, seed uint64, s *Snapshot) (*Replica, error) {
 	if !s.Vector().Valid() || !s.Bans.ordered() {
 		return nil, fmt.Errorf("snapshot: peers are not in order")
 	}
-	if s.Closed > 0 && !cfg.Closed || uint64(s.Closed) > cfg.Records {
+	if s.Closed > 0 && !cfg.Closed {
 		return nil, fmt.Errorf("snapshot: %d closed epochs are not possible", s.Closed)
 	}
-	r.closed = make([]Vector, s.Closed)
+	r.closed = s.Closed
 	for _, t := range s.Tails {
 		if err := cfg.plausible(t); err != nil {
 			return nil, fmt.Errorf("snapshot: peer %016x: %w", t.Peer, err)
 		}
 		l := r.set.log(t.Peer)
 		l.from, l.start = t.Next, t.Hashes
-		l.epochs = []epochStart{{t.Next, t.Epoch, t.InEpoch}}
+		l.epochs = []epochStart{{first: t.Next, epoch: t.Epoch, before: t.InEpoch}}
 	}
 	for _, b := range s.Bans {
 		l := r.set.log(b.Peer)
