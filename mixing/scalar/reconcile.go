@@ -55,6 +55,10 @@ func (s *Set) Begin() Message {
 	return Message{{To: lastKey, Count: n, Sum: sum}}
 }
 
+// MaxMessages bounds how many messages two honest replicas exchange until one has no more to say: fewer than three for each time that
+// logs, and then records, are split in 16. Whoever goes on after that plays for time.
+const MaxMessages = 64
+
 // Reconcile answers a message of another replica. The two take turns until an answer has no message; records that were given may
 // be inserted at any time. Ranges to give may begin with records that the set knows by their sum alone: then it cannot give them, and
 // somebody else must. It refuses messages that no replica sends.

@@ -17,7 +17,7 @@ func talk(t testing.TB, a, b *Set) (size, messages int, given uint64) {
 	m := a.Begin()
 	for from, to := a, b; len(m) > 0; from, to = to, from {
 		form, _ := m.AppendBinary(nil)
-		if size, messages = size+len(form), messages+1; messages > 100 {
+		if size, messages = size+len(form), messages+1; messages > MaxMessages {
 			t.Fatal("no end")
 		}
 		m = nil
@@ -129,21 +129,31 @@ func TestVeryDifferentSetsConvergeOverSomeTalks(t *testing.T) {
 	}
 }
 
+// differing is what two sets with equal vectors find to differ.
+func differing(t *testing.T, a, b *Set) (found []Range) {
+	t.Helper()
+	m := a.Begin()
+	for range 20 {
+		reply, err := b.Reconcile(m)
+		if err != nil || len(reply.Give) > 0 {
+			t.Fatal(reply, err)
+		}
+		found = append(found, reply.Differing...)
+		if m, a, b = reply.Message, b, a; len(m) == 0 {
+			return found
+		}
+	}
+	t.Fatal("no end")
+	return nil
+}
+
 func TestHiddenHistoriesAreNoticed(t *testing.T) {
 	cfg := parse(t, "structured:pool=8,epoch=64")
 	rng := rand.New(philox.NewStream(6, philox.Data, 8))
 	a, b, _, _ := subsets(rng, cfg, 20, 300, func() float64 { return 1 })
 	liar := a.Vector()[7]
 	b.logs[7].bytes[liar.Next/2] ^= 1
-	m, found := a.Begin(), []Range(nil)
-	for from, to := a, b; len(m) > 0; from, to = to, from {
-		reply, err := to.Reconcile(m)
-		if err != nil || len(reply.Give) > 0 {
-			t.Fatal(reply, err)
-		}
-		found = append(found, reply.Differing...)
-		m = reply.Message
-	}
+	found := differing(t, a, b)
 	if !slices.ContainsFunc(found, func(r Range) bool {
 		return r.Peer == liar.Peer && r.First <= liar.Next/2 && r.End > liar.Next/2 && r.Len() <= leafSize
 	}) {
@@ -193,15 +203,7 @@ func TestFalseSumsOfASnapshotAreReported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, found := joiner.Set().Begin(), []Range(nil)
-	for from, to := joiner.Set(), whole.Set(); len(m) > 0; from, to = to, from {
-		reply, err := to.Reconcile(m)
-		if err != nil || len(reply.Give) > 0 {
-			t.Fatal(reply, err)
-		}
-		found = append(found, reply.Differing...)
-		m = reply.Message
-	}
+	found := differing(t, joiner.Set(), whole.Set())
 	if !slices.ContainsFunc(found, func(r Range) bool { return r.Peer == s.Tails[20].Peer }) {
 		t.Errorf("of peer %x a false sum is told, found are %v", s.Tails[20].Peer, found)
 	}
@@ -239,18 +241,15 @@ func FuzzMessages(f *testing.F) {
 	}
 	rng := rand.New(philox.NewStream(3, philox.Data, 9))
 	a, b, _, _ := subsets(rng, cfg, 60, 100, rng.Float64)
-	for m, to := a.Begin(), b; len(m) > 0; {
+	m, from, to := a.Begin(), a, b
+	for range 20 {
 		form, _ := m.AppendBinary(nil)
 		f.Add(form)
 		reply, err := to.Reconcile(m)
 		if err != nil {
 			f.Fatal(err)
 		}
-		if m = reply.Message; to == b {
-			to = a
-		} else {
-			to = b
-		}
+		m, from, to = reply.Message, to, from
 	}
 	c, err := Restore(cfg, runSeed, &Snapshot{Tails: []Tail{{a.logs[3].peer, 70, 1, 6, Sum{1, 2}}, {a.logs[4].peer, 70, 1, 6, Sum{3, 4}}}})
 	if err != nil {
