@@ -55,8 +55,8 @@ func (s *Set) Begin() Message {
 	return Message{{To: lastKey, Count: n, Sum: sum}}
 }
 
-// MaxMessages bounds how many messages two honest replicas exchange until one has no more to say: fewer than three for each time that
-// logs, and then records, are split in 16. Whoever goes on after that plays for time.
+// MaxMessages is more than two honest replicas exchange until one has no more to say: one for each time that logs, and then records,
+// are split in 16, and a few. Whoever goes on after that plays for time.
 const MaxMessages = 64
 
 // Reconcile answers a message of another replica. The two take turns until an answer has no message; records that were given may
