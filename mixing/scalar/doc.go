@@ -8,7 +8,7 @@
 //
 // Start with [Parse], for what all peers of a run agree on, and [Replica.Insert], for records that arrived. A [Replica] keeps the
 // records as a [Set] and their sums as [Accumulators]; a [Model] keeps the weights, and may live elsewhere: [Replica.Take] lists
-// what it must be told. [Vector] and [Reconcile] find what two sets do not share.
+// what it must be told. [Vector] and [Set.Reconcile] find what two sets do not share.
 //
 // Where spec 04 leaves things open:
 //
@@ -21,6 +21,7 @@
 //   - Range reconciliation (4.10) splits ranges by logs, not by records, and where there are at most 16 logs peers tell their ends
 //     instead of the records: logs have no gaps, so that says what is missing, and only that is sent. If the ends are equal and
 //     the fingerprints are not, it goes on by records and finds who shows two histories.
+//   - The digest of all sums is over the digests of generations (4.9 has one generation, whose digest is [DigestOf]).
 //   - Momentum and decay of accumulators (4.12) are left out.
 //
 // The package does no I/O, checks no signatures and knows no membership: records that it is given are from members and signed.
