@@ -44,6 +44,7 @@ var floors = []floor{
 	{"mixing/...", []string{"mixing/..."}},
 	{"mixing/kernel/...", []string{"mixing/kernel/...", "mixing/philox"}},
 	{"mixing/outer", []string{"mixing", "mixing/kernel", "mixing/philox", "mixing/spelling", "mixing/topology"}},
+	{"mixing/scalar", []string{"mixing", "mixing/kernel", "mixing/philox", "mixing/spelling"}},
 	{"mixing/track", []string{}},
 	{"storage/...", []string{"storage/..."}},
 }
