@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/hex"
 	"flag"
+	"maps"
 	"math"
 	"os"
 	"regexp"
@@ -50,6 +51,7 @@ func examples(t testing.TB) map[string]*Message {
 		"leave":   {Run: run, Author: s.ID(), Seq: 9, Body: &Leave{}},
 		"digest":  {Run: run, Author: s.ID(), Body: &Digest{Known: []Mark{{id(2), 5}, {id(3), 6}}, Reply: true}},
 	}
+	maps.Copy(m, recordExamples(t, run, s))
 	m["repair"] = &Message{Run: run, Author: s.ID(), Body: &Repair{Messages: [][]byte{seal(t, m["leave"], s)}}}
 	return m
 }
