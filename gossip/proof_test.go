@@ -120,7 +120,7 @@ func TestAProofThatProvesNothingIsRejected(t *testing.T) {
 	}
 }
 
-func sealProof(t *testing.T, run RunID, a, b []byte) []byte {
+func sealProof(t testing.TB, run RunID, a, b []byte) []byte {
 	t.Helper()
 	body, err := encMode.Marshal(&wireProof{A: a, B: b})
 	if err != nil {

@@ -125,7 +125,7 @@ func TestPackedSumsComeBackAndHaveOneForm(t *testing.T) {
 	} {
 		var ok bool
 		n := allocated(func() { _, ok = UnpackSums(c.packed, c.n) })
-		if ok || n > 1<<12 {
+		if ok || n > 1<<16 {
 			t.Errorf("%s: ok is %v, %d bytes allocated", c.name, ok, n)
 		}
 	}

@@ -296,6 +296,9 @@ func FuzzOpen(f *testing.F) {
 	for _, m := range examples(f) {
 		f.Add(seal(f, m, signer(1)))
 	}
+	inner := seal(f, examples(f)["proof"], signer(1))
+	f.Add(sealProof(f, RunID{}, inner[:len(inner)-1], inner))
+	f.Add(seal(f, &Message{Author: signer(1).ID(), Body: &Snapshot{Whole: true, Sums: []Sums{{0, math.MaxUint32, Piece{Inline: []byte{0x80}, Size: 1}}}}}, nil))
 	f.Add([]byte{0x87, 0x01, 0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		author := signer(1).ID()
