@@ -31,6 +31,16 @@ func toWire(b Body) any {
 		return &wireDigest{Known: filled(toMarks(b.Known)), Reply: b.Reply}
 	case *Repair:
 		return &wireRepair{Messages: filled(b.Messages)}
+	case *Records:
+		return recordsToWire(b)
+	case *Known:
+		return knownToWire(b)
+	case *Fetch:
+		return fetchToWire(b)
+	case *Snapshot:
+		return snapshotToWire(b)
+	case *Proof:
+		return proofToWire(b)
 	}
 	return &wireLeave{}
 }
@@ -42,9 +52,10 @@ func filled[T any](s []T) []T {
 	return s
 }
 
-func fromWire(k Kind, raw []byte, lim Limits) (Body, Verdict) {
-	malformed := Verdict{Reject, ReasonMalformed}
-	switch k {
+// fromWire decodes a body. The verifier is for the messages in a proof.
+func fromWire(e *envelope, lim Limits, v Verifier) (Body, Verdict) {
+	malformed, raw := Verdict{Reject, ReasonMalformed}, e.Body
+	switch Kind(e.Kind) {
 	case KindUpdate:
 		return updateFromWire(raw, lim)
 	case KindDelta:
@@ -77,6 +88,16 @@ func fromWire(k Kind, raw []byte, lim Limits) (Body, Verdict) {
 			}
 		}
 		return &Repair{Messages: w.Messages}, Verdict{}
+	case KindRecords:
+		return recordsFromWire(raw, lim)
+	case KindKnown:
+		return knownFromWire(raw, lim)
+	case KindFetch:
+		return fetchFromWire(raw, lim)
+	case KindSnapshot:
+		return snapshotFromWire(raw, lim)
+	case KindProof:
+		return proofFromWire(e, lim, v)
 	}
 	return nil, Verdict{Reject, ReasonUnknownKind}
 }

@@ -162,13 +162,16 @@ func deltaSize(d *Delta) int {
 		number(d.Samples) + 5 + 5 + number(uint64(d.Degree)) + 5
 	n += peersSize(d.To) + head(len(d.Mixed)) + marksSize(d.Mixed) + refusalsSize(d.Refused)
 	n += head(len(d.Codec)) + len(d.Codec) + number(uint64(d.Len)) + head(len(d.Pieces))
-	for _, p := range d.Pieces {
-		n += 1 + number(p.Size)
-		if p.Inline != nil {
-			n += head(len(p.Inline)) + len(p.Inline) + 1
-		} else {
-			n += 1 + bytes32
-		}
+	for i := range d.Pieces {
+		n += 1 + pieceSize(&d.Pieces[i])
 	}
 	return n
+}
+
+// pieceSize is the length of a piece's size, its inline bytes and its blob.
+func pieceSize(p *Piece) int {
+	if p.Inline != nil {
+		return number(p.Size) + head(len(p.Inline)) + len(p.Inline) + 1
+	}
+	return number(p.Size) + 1 + bytes32
 }

@@ -42,7 +42,8 @@ type Message struct {
 	Raw []byte
 }
 
-// A Body is one of *Update, *Delta, *Leave (broadcast), *Digest, *Repair, *Request (direct).
+// A Body is one of *Update, *Delta, *Records, *Proof, *Leave (broadcast), *Digest, *Repair, *Request, *Known, *Fetch, *Snapshot
+// (direct).
 type Body interface{ kind() Kind }
 
 // Kind tells the bodies apart on the wire.
@@ -50,12 +51,17 @@ type Kind uint8
 
 // The kinds of messages. The numbers are part of the wire format and are never reused.
 const (
-	KindUpdate  Kind = 1
-	KindLeave   Kind = 2
-	KindDigest  Kind = 3
-	KindRepair  Kind = 4
-	KindDelta   Kind = 5
-	KindRequest Kind = 6
+	KindUpdate   Kind = 1
+	KindLeave    Kind = 2
+	KindDigest   Kind = 3
+	KindRepair   Kind = 4
+	KindDelta    Kind = 5
+	KindRequest  Kind = 6
+	KindRecords  Kind = 7
+	KindKnown    Kind = 8
+	KindFetch    Kind = 9
+	KindSnapshot Kind = 10
+	KindProof    Kind = 11
 )
 
 // An Update announces what a node's round produced: a vector, small ones inline, larger ones as a blob to be pulled.

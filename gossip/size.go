@@ -14,6 +14,16 @@ func SealedSize(m *Message, inline bool, forward ...int) int {
 		body = 1 + number(uint64(b.Part)) + number(uint64(b.Fragment)) + number(b.Since)
 	case *Leave:
 		body, signature = 1, 2+64
+	case *Records:
+		body, signature = recordsSize(b), 2+64
+	case *Proof:
+		body, signature = proofSize(b), 2+64
+	case *Known:
+		body = knownSize(b)
+	case *Fetch:
+		body = fetchSize(b)
+	case *Snapshot:
+		body = snapshotSize(b)
 	case *Digest:
 		body = 1 + head(len(b.Known)) + marksSize(b.Known) + 1
 	case *Repair:

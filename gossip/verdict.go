@@ -50,12 +50,13 @@ const (
 	ReasonBanned             // its author has lost all trust
 	ReasonAuthor             // a direct message whose author is not the peer it came from
 	ReasonCell               // its author belongs to another cell of the run
+	ReasonProof              // a proof that proves nothing
 	reasons
 )
 
 var reasonNames = [reasons]string{
 	"none", "oversized", "malformed", "other version", "bad signature", "wrong run", "unknown kind", "not finite", "wrong codec",
-	"wrong length", "replayed", "banned author", "wrong author", "other cell",
+	"wrong length", "replayed", "banned author", "wrong author", "other cell", "no proof",
 }
 
 // String returns the reason's text.

@@ -20,15 +20,24 @@ type Limits struct {
 	MaxDirect  int // bytes of a sealed direct message
 	MaxStats   int // tensor statistics in an update
 	MaxPeers   int // peers named in an update, in each of its lists
-	MaxKnown   int // marks in a digest
+	MaxKnown   int // marks in a digest; logs, or bans, in a list of what is known, and in a snapshot
 	MaxRepair  int // messages in a repair
 	MaxPieces  int // pieces of a delta
+
+	MaxRecords     int // records in a batch
+	MaxRanges      int // bytes of a turn of range reconciliation
+	MaxFetch       int // ranges of records in a fetch
+	MaxGenerations int // pool generations in a snapshot
+	MaxSums        int // accumulators of each
 }
 
 // DefaultLimits returns the limits of every run: a broadcast is small enough for gossipsub, a digest can name a roster of
-// 4096 members.
+// 4096 members, a proof can show any two batches of records.
 func DefaultLimits() Limits {
-	return Limits{MaxMessage: 64 << 10, MaxDirect: 256 << 10, MaxStats: 1024, MaxPeers: 64, MaxKnown: 4097, MaxRepair: 64, MaxPieces: 256}
+	return Limits{
+		MaxMessage: 64 << 10, MaxDirect: 256 << 10, MaxStats: 1024, MaxPeers: 64, MaxKnown: 4097, MaxRepair: 64, MaxPieces: 256,
+		MaxRecords: 4096, MaxRanges: 64 << 10, MaxFetch: 256, MaxGenerations: 256, MaxSums: 1 << 16,
+	}
 }
 
 // A Signer signs as one node.
@@ -161,11 +170,29 @@ func (e *envelope) signedBytes() []byte {
 }
 
 // broadcast reports whether messages of a kind are signed and passed on.
-func (k Kind) broadcast() bool { return k == KindUpdate || k == KindDelta || k == KindLeave }
+func (k Kind) broadcast() bool {
+	switch k {
+	case KindUpdate, KindDelta, KindLeave, KindRecords, KindProof:
+		return true
+	}
+	return false
+}
+
+// direct reports whether messages of a kind go to one peer, unsigned.
+func (k Kind) direct() bool {
+	switch k {
+	case KindDigest, KindRepair, KindRequest, KindKnown, KindFetch, KindSnapshot:
+		return true
+	}
+	return false
+}
 
 // Seal encodes a message, and signs it if it is a broadcast one; s may be nil for direct ones. It returns a copy with Raw
 // set.
 func Seal(m *Message, s Signer) (*Message, error) {
+	if p, ok := m.Body.(*Proof); ok && !p.sealed() {
+		return nil, errors.New("seal message: a proof is of two sealed messages")
+	}
 	body, err := encMode.Marshal(toWire(m.Body))
 	if err != nil {
 		return nil, fmt.Errorf("seal message: %w", err)
@@ -188,6 +215,11 @@ func Seal(m *Message, s Signer) (*Message, error) {
 // ranges, finite numbers, signature. With a nil verifier the signature is not checked: for bytes that were opened before.
 // The message refers to raw, which must not change afterwards.
 func Open(raw []byte, lim Limits, v Verifier) (*Message, Verdict) {
+	return openSigned(raw, lim, v, Kind.broadcast)
+}
+
+// openSigned opens a broadcast message if its kind is welcome.
+func openSigned(raw []byte, lim Limits, v Verifier, welcome func(Kind) bool) (*Message, Verdict) {
 	if len(raw) > lim.MaxMessage {
 		return nil, Verdict{Reject, ReasonOversized}
 	}
@@ -195,7 +227,7 @@ func Open(raw []byte, lim Limits, v Verifier) (*Message, Verdict) {
 	if verdict.Decision != Accept {
 		return nil, verdict
 	}
-	if !Kind(e.Kind).broadcast() {
+	if !welcome(Kind(e.Kind)) {
 		return nil, Verdict{Reject, ReasonUnknownKind}
 	}
 	if e.Seq == 0 {
@@ -204,7 +236,7 @@ func Open(raw []byte, lim Limits, v Verifier) (*Message, Verdict) {
 	if v != nil && !v.Verify(e.Author, e.signedBytes(), e.Signature) {
 		return nil, Verdict{Reject, ReasonSignature}
 	}
-	return finish(raw, e, lim)
+	return finish(raw, e, lim, v)
 }
 
 // OpenDirect decodes a direct message, which must name the peer it came from as its author.
@@ -216,14 +248,14 @@ func OpenDirect(raw []byte, from PeerID, lim Limits) (*Message, Verdict) {
 	switch {
 	case verdict.Decision != Accept:
 		return nil, verdict
-	case Kind(e.Kind) != KindDigest && Kind(e.Kind) != KindRepair && Kind(e.Kind) != KindRequest:
+	case !Kind(e.Kind).direct():
 		return nil, Verdict{Reject, ReasonUnknownKind}
 	case e.Author != from:
 		return nil, Verdict{Reject, ReasonAuthor}
 	case e.Seq != 0 || len(e.Signature) != 0:
 		return nil, Verdict{Reject, ReasonMalformed}
 	}
-	return finish(raw, e, lim)
+	return finish(raw, e, lim, nil)
 }
 
 func openEnvelope(raw []byte) (*envelope, Verdict) {
@@ -260,8 +292,8 @@ func peekVersion(raw []byte) (uint64, bool) {
 	return v, true
 }
 
-func finish(raw []byte, e *envelope, lim Limits) (*Message, Verdict) {
-	body, verdict := fromWire(Kind(e.Kind), e.Body, lim)
+func finish(raw []byte, e *envelope, lim Limits, v Verifier) (*Message, Verdict) {
+	body, verdict := fromWire(e, lim, v)
 	if verdict.Decision != Accept {
 		return nil, verdict
 	}

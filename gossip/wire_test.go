@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/hex"
 	"flag"
+	"maps"
 	"math"
 	"os"
 	"regexp"
@@ -50,6 +51,7 @@ func examples(t testing.TB) map[string]*Message {
 		"leave":   {Run: run, Author: s.ID(), Seq: 9, Body: &Leave{}},
 		"digest":  {Run: run, Author: s.ID(), Body: &Digest{Known: []Mark{{id(2), 5}, {id(3), 6}}, Reply: true}},
 	}
+	maps.Copy(m, recordExamples(t, run, s))
 	m["repair"] = &Message{Run: run, Author: s.ID(), Body: &Repair{Messages: [][]byte{seal(t, m["leave"], s)}}}
 	return m
 }
@@ -294,6 +296,9 @@ func FuzzOpen(f *testing.F) {
 	for _, m := range examples(f) {
 		f.Add(seal(f, m, signer(1)))
 	}
+	inner := seal(f, examples(f)["proof"], signer(1))
+	f.Add(sealProof(f, RunID{}, inner[:len(inner)-1], inner))
+	f.Add(seal(f, &Message{Author: signer(1).ID(), Body: &Snapshot{Whole: true, Sums: []Sums{{0, math.MaxUint32, Piece{Inline: []byte{0x80}, Size: 1}}}}}, nil))
 	f.Add([]byte{0x87, 0x01, 0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		author := signer(1).ID()

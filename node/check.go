@@ -49,6 +49,8 @@ func (c *Core) Check(m *gossip.Message) gossip.Verdict {
 			return v
 		}
 	case *gossip.Leave:
+	case *gossip.Records, *gossip.Proof, *gossip.Known, *gossip.Fetch, *gossip.Snapshot:
+		return reject(gossip.ReasonUnknownKind) // no method of this build has records
 	default:
 		return reject(gossip.ReasonUnknownKind)
 	}
