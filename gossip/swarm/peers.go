@@ -134,10 +134,13 @@ func (s *Swarm) up(p peer.ID, agent string, rtt time.Duration, outbound bool) bo
 	if outbound {
 		s.toMeet[p] = struct{}{}
 	}
+	untold := m.announced != m.ups
 	s.mu.Unlock()
 	if first {
 		s.metrics.peersGreeted.Inc()
 		s.cfg.Logger.Debug("peer up", "peer", short(p), "agent", agent, "rtt", rtt)
+	}
+	if untold {
 		wake(s.changed)
 	}
 	wake(s.exchangeNow)
@@ -158,6 +161,9 @@ func (s *Swarm) renewed(p peer.ID, life uint64) bool {
 	}
 	first := m.life == 0
 	m.life = life
+	if !first && m.up {
+		m.ups++ // announced as gone and come back, even if the next connection is there before the last one is closed
+	}
 	s.mu.Unlock()
 	if first {
 		return false
