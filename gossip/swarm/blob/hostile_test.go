@@ -172,7 +172,10 @@ func TestHostileHolderDoesNotSpoilTheFetch(t *testing.T) {
 			rogue(t, liar, tt.script)
 			serve(t, honest, holder(t, data), ServerOptions{})
 			ids := meet(me, liar, honest)
-			opt := FetcherOptions{Stall: 300 * time.Millisecond, InFlight: 1 << 20}
+			opt := FetcherOptions{Stall: time.Second, InFlight: 1 << 20}
+			if tt.bad != "" {
+				opt.Stall = time.Minute // wrong bytes are found out by looking at them, however long they take
+			}
 
 			res := fetch(t, NewFetcher(me, NewMemory(0), opt), data, request(data, ids...))
 			if tt.bad == "" && len(res.Bad) != 0 && tt.alone != nil {
