@@ -1,0 +1,294 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+
+	"starling/gossip"
+	"starling/mixing/scalar"
+)
+
+// ScalarConfig sets the method scalar. All nodes of a run agree on everything above the line.
+type ScalarConfig struct {
+	scalar.Config
+
+	RunSeed      uint64   // of directions
+	BaseDigest   [32]byte // of the model that the records change
+	ConfigDigest [32]byte // of the text of Config
+
+	// ---- what may differ from node to node ----
+
+	// Batch is how many records are sent together; default [gossip.DefaultBatch]. What there is after BatchEvery, default 1 s, is sent then.
+	Batch      int
+	BatchEvery Instant
+
+	// ExchangeEvery is the mean interval between two looks at what a random peer has; default [Config.RepairEvery].
+	ExchangeEvery Instant
+
+	// SaveEvery and EvaluateEvery are in own batches, as in [AverageConfig] in rounds. A crash between two checkpoints loses no record of
+	// the node's own; those of others are fetched again.
+	SaveEvery     uint64
+	EvaluateEvery uint64
+
+	// Log is the node's own batches as they were persisted: all Records whose keys begin with [ScalarKey], in order of keys.
+	Log []Record
+}
+
+// ScalarKey begins the keys of the Records that hold the node's own batches. A driver reads them back into [ScalarConfig.Log].
+const ScalarKey = "scalar/"
+
+func (s *ScalarConfig) setDefaults(run *Config) {
+	if s.Batch == 0 {
+		s.Batch = gossip.DefaultBatch
+	}
+	if s.BatchEvery == 0 {
+		s.BatchEvery = Second
+	}
+	if s.ExchangeEvery == 0 {
+		s.ExchangeEvery = run.RepairEvery
+	}
+}
+
+func (s *ScalarConfig) validate(run *Config) error {
+	errs := []error{s.Config.Validate()}
+	bad := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	most := gossip.DefaultLimits().MaxRecords
+	bad(s.Closed, "mode=closed: this build closes no epochs; use mode=open")
+	bad(s.RunClock, "clock=run: this build has no clock of the run; use clock=seq")
+	bad(s.Batch < 1 || s.Batch > most, "batches of %d records: must be 1 to %d", s.Batch, most)
+	bad(s.BatchEvery < 0, "a batch every %d ns: must be positive", s.BatchEvery)
+	bad(s.ExchangeEvery < 2, "an exchange every %d ns: must be positive", s.ExchangeEvery)
+	bad(s.SaveEvery == 0, "save every 0 batches: must be at least 1")
+	bad(run.Cells > 1, "%d cells: records have to come to all nodes; use one cell", run.Cells)
+	return errors.Join(errs...)
+}
+
+// scalarMethod is training with one byte per gradient (spec 04). A node measures the slope of its loss along a direction that the place
+// of its next record decides, sends the records in batches, and adds up those of all. The driver keeps the vectors, as one integer
+// model; this keeps the set of records and their sums, which are integers: nodes that have heard the same records have the same model.
+//
+// Records come by gossip. What gossip loses comes with exchanges between random peers, as the sealed batches; what nobody keeps any more, and
+// all of it for a node that comes late, as a snapshot of the sums, which two others have to confirm. A snapshot travels in a message:
+// one that would take more than 256 KiB is not sent, and records are fetched instead.
+type scalarMethod struct {
+	cfg  ScalarConfig
+	run  *Config
+	tag  uint64 // of the own log
+	base State  // whose vectors the driver holds
+
+	replica *scalar.Replica
+	origin  *scalar.Snapshot // what the replica was restored from; nil if from nothing
+	changes []scalar.Change  // for the driver's model, before those of the replica
+
+	phase    scalarPhase
+	probe    ProbeJob // under way if its Job is not 0
+	step     uint64   // minibatches
+	round    uint64   // own batches
+	loss     float64
+	own      ownLog
+	retryAt  Instant // end of waiting after divergence; 0 is none
+	saveAt   Instant // next try to save; 0 is none
+	saving   uint64  // own records in the checkpoint under way
+	joinedBy Instant // when a node that has just begun goes on alone; 0: it has been heard of
+
+	kept     keptBatches
+	proofs   map[uint64]*gossip.Proof // by tag of whom they are against
+	accused  []accusation
+	exchange exchange
+	join     joining
+
+	upkeep
+}
+
+type scalarPhase uint8
+
+const (
+	scalarJoining scalarPhase = iota // not yet sure what others have
+	scalarProbing
+	scalarIdle // paused
+	scalarDiverged
+	scalarSpent // the budget is spent, or the log is banned
+	scalarClosing
+)
+
+var scalarPhases = [...]string{"joining", "training", "paused", "waiting", "spent", "leaving"}
+
+var _ Method = (*scalarMethod)(nil)
+
+// joinWait is how long a node that has no records waits to be told what the others have.
+const joinWait = 3 * Second
+
+func newScalar(run *Config, from State) (*scalarMethod, error) {
+	run.Scalar.setDefaults(run)
+	cfg := run.Scalar
+	if err := cfg.validate(run); err != nil {
+		return nil, err
+	}
+	s := &scalarMethod{
+		cfg: cfg, run: run, tag: gossip.Tag(run.Run, run.Self), base: State{Params: from.Params, Opt: from.Opt},
+		step: from.Step, round: from.Round, kept: newKept(), proofs: make(map[uint64]*gossip.Proof),
+		upkeep: upkeep{saveEvery: cfg.SaveEvery, evaluateEvery: cfg.EvaluateEvery},
+	}
+	if err := s.restore(from.Opaque); err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	if err := s.replay(cfg.Log); err != nil {
+		return nil, fmt.Errorf("own records: %w", err)
+	}
+	return s, nil
+}
+
+func (s *scalarMethod) Name() string { return "scalar" }
+
+// Check and CheckDelta reject vectors: the method sends none.
+func (s *scalarMethod) Check(*gossip.Update) gossip.Verdict {
+	return reject(gossip.ReasonUnknownKind)
+}
+
+func (s *scalarMethod) CheckDelta(*gossip.Delta) gossip.Verdict {
+	return reject(gossip.ReasonUnknownKind)
+}
+
+func (s *scalarMethod) heard(*Core, *member)                        {}
+func (s *scalarMethod) delta(*Core, *member, uint64, *gossip.Delta) {}
+func (s *scalarMethod) asked(*Core, PeerID, *gossip.Request)        {}
+
+func (s *scalarMethod) start(c *Core) {
+	s.schedule(c)
+	if s.replica.Set().Next(s.tag) == 0 {
+		s.joinedBy = c.now + joinWait
+	}
+	s.republish(c)
+	s.goOn(c)
+}
+
+func (s *scalarMethod) done(c *Core, ev Event) {
+	switch ev := ev.(type) {
+	case Probed:
+		if ev.Job == s.probe.Job {
+			s.probed(c, ev)
+		}
+	case Evaluated:
+		s.seen(c, ev)
+	case Saved:
+		if s.saved(c, ev, s.round) {
+			s.endSave(c)
+		}
+	}
+	s.rearm(c)
+}
+
+// goOn begins the next probe, if it is time for one.
+func (s *scalarMethod) goOn(c *Core) {
+	defer s.rearm(c)
+	if s.phase == scalarClosing || s.probe.Job != 0 || s.retryAt != 0 {
+		return
+	}
+	if s.joinedBy != 0 || s.join.busy() || s.own.behind(s) {
+		s.phase = scalarJoining
+		return
+	}
+	if c.mode != running {
+		s.phase = scalarIdle
+		return
+	}
+	place, ok := s.replica.Next(s.tag, 0)
+	if !ok {
+		s.phase = scalarSpent
+		return
+	}
+	s.phase = scalarProbing
+	s.probe = ProbeJob{Job: c.newJob(), Place: place, Step: s.step, Eps: s.cfg.Eps}
+	s.tell(c)
+	c.out.Probe = append(c.out.Probe, s.probe)
+}
+
+// tell has the driver's model follow the sums.
+func (s *scalarMethod) tell(c *Core) {
+	c.out.Apply = append(append(c.out.Apply, s.changes...), s.replica.Take()...)
+	s.changes = s.changes[:0]
+}
+
+func (s *scalarMethod) wake(c *Core) {
+	due := func(at *Instant) bool {
+		if *at == 0 || c.now < *at {
+			return false
+		}
+		*at = 0
+		return true
+	}
+	if s.phase == scalarClosing {
+		return
+	}
+	if due(&s.own.sealAt) {
+		s.seal(c)
+	}
+	if due(&s.saveAt) {
+		s.saveAgain(c, s.state())
+	}
+	if due(&s.retryAt) {
+		s.diverged = 0
+	}
+	if due(&s.exchange.gapAt) {
+		s.fetchGaps(c)
+	}
+	due(&s.joinedBy)
+	s.accuse(c)
+	if due(&s.join.until) {
+		s.joinLate(c)
+	}
+	if due(&s.exchange.at) {
+		s.beginExchange(c)
+		s.schedule(c)
+	}
+	s.goOn(c)
+}
+
+// rearm sets the alarm to what is due first.
+func (s *scalarMethod) rearm(c *Core) {
+	if s.phase == scalarClosing {
+		return
+	}
+	at := s.exchange.at
+	times := [...]Instant{s.own.sealAt, s.saveAt, s.retryAt, s.exchange.gapAt, s.joinedBy, s.join.until}
+	for _, t := range times {
+		if t != 0 && t < at {
+			at = t
+		}
+	}
+	for _, a := range s.accused {
+		at = min(at, a.at)
+	}
+	c.alarm(at)
+}
+
+func (s *scalarMethod) paused(c *Core) {
+	if c.mode != leaving {
+		s.goOn(c)
+		return
+	}
+	// The probe under way is given up: it is less than a record.
+	s.seal(c)
+	s.phase = scalarClosing
+	if s.upkeep.close(c, s.state()) {
+		c.finish()
+	}
+}
+
+func (s *scalarMethod) endSave(c *Core) {
+	switch failed := s.saveErr != ""; {
+	case failed && s.phase == scalarClosing:
+		c.finish()
+	case failed:
+		s.saveAt = c.now + retrySave
+	default:
+		s.forgetLogged(c)
+		if s.phase == scalarClosing && s.upkeep.close(c, s.state()) {
+			c.finish()
+		}
+	}
+}

@@ -1,0 +1,309 @@
+package node
+
+import (
+	"cmp"
+	"slices"
+
+	"starling/gossip"
+	"starling/mixing/scalar"
+)
+
+// exchange is how two nodes find out what records they do not share.
+type exchange struct {
+	at       Instant // when the next one begins
+	gapAt    Instant // when batches that wait for others give cause to ask for these; 0 is never
+	count    int     // of those that this node has begun
+	turns    map[PeerID]int
+	vectors  map[PeerID]scalar.Vector // what peers have said since the last one that they have: what they may want a digest of
+	offered  map[PeerID]bool          // who was told since then that there is a snapshot
+	given    map[PeerID]bool          // who was given one
+	missing  uint64                   // records that another node had and this one did not, when that was last heard
+	snapshot bool                     // records that others undo are known here by their sum alone
+}
+
+const (
+	// In every so many exchanges fingerprints of the records are compared in place of their number: only that finds out that somebody shows
+	// different records of the same number to different nodes.
+	fingerprintEvery = 4
+	// Runs of more logs than this do not list them all.
+	maxListed = 64
+	// maxGiven is how many repairs a question gets as an answer.
+	maxGiven = 4
+	// maxFetched is how many ranges a fetch asks for.
+	maxFetched = 256
+)
+
+// admit reports whether a peer is to be answered: it has not asked too often since the node's last exchange.
+func (e *exchange) admit(from PeerID) bool {
+	if e.turns == nil {
+		e.turns = make(map[PeerID]int)
+	}
+	e.turns[from]++
+	return e.turns[from] <= scalar.MaxMessages
+}
+
+// schedule sets the time of the next exchange, such that nodes do not fall into step.
+func (s *scalarMethod) schedule(c *Core) {
+	half := int64(s.cfg.ExchangeEvery / 2)
+	s.exchange.at = c.now + Instant(half+c.cfg.Rand.Int64N(2*half+1))
+}
+
+// met greets a peer that came up: a newcomer learns at once what there is.
+func (s *scalarMethod) met(c *Core, id PeerID) {
+	if c.greeted < maxGreeted {
+		c.greeted++
+		s.tellDigest(c, id)
+	}
+}
+
+// connected picks up to n members at random to which the node is connected, and none of those to be left out.
+func connected(c *Core, n int, without ...PeerID) []PeerID {
+	var up []PeerID
+	for _, m := range c.roster.sorted() {
+		if m.up && !slices.Contains(without, m.id) {
+			up = append(up, m.id)
+		}
+	}
+	c.cfg.Rand.Shuffle(len(up), func(i, j int) { up[i], up[j] = up[j], up[i] })
+	return up[:min(n, len(up))]
+}
+
+func (s *scalarMethod) beginExchange(c *Core) {
+	e := &s.exchange
+	clear(e.turns)
+	clear(e.vectors)
+	clear(e.offered)
+	clear(e.given)
+	c.greeted = 0
+	to := connected(c, 1)
+	if len(to) == 0 {
+		return
+	}
+	e.count++
+	switch {
+	case s.join.busy():
+	case e.snapshot:
+		s.begin(c, to[0])
+	case e.count%fingerprintEvery == 0:
+		s.tellRanges(c, to[0], s.replica.Set().Begin(), false)
+	default:
+		s.tellDigest(c, to[0])
+	}
+	if next := s.replica.Set().Next(s.tag); s.own.behind(s) && next > 0 {
+		s.fetch(c, to[0], []scalar.Range{{Peer: s.tag, First: next - 1, End: max(next, s.own.elsewhere)}})
+	}
+}
+
+func (s *scalarMethod) tellDigest(c *Core, to PeerID) {
+	v := s.replica.Set().Vector()
+	c.send(to, &gossip.Known{
+		Form: gossip.FormDigest, VectorDigest: v.Digest(), BansDigest: s.replica.Set().Bans().Digest(), Count: v.Count(),
+	}, nil)
+}
+
+func (s *scalarMethod) tellRanges(c *Core, to PeerID, m scalar.Message, reply bool) {
+	form, _ := m.AppendBinary(nil)
+	c.send(to, &gossip.Known{Form: gossip.FormRanges, Reply: reply, Ranges: form}, nil)
+}
+
+func (s *scalarMethod) tellPlaces(c *Core, to PeerID, form gossip.KnownForm, v scalar.Vector, reply bool) {
+	k := &gossip.Known{Form: form, Reply: reply}
+	for _, e := range v[:min(len(v), gossip.DefaultLimits().MaxKnown)] {
+		k.Places = append(k.Places, gossip.Place{Tag: e.Peer, Seq: e.Next})
+	}
+	c.send(to, k, nil)
+}
+
+func vectorOf(places []gossip.Place) scalar.Vector {
+	v := make(scalar.Vector, len(places))
+	for i, p := range places {
+		v[i] = scalar.Entry{Peer: p.Tag, Next: p.Seq}
+	}
+	return v
+}
+
+// told answers what a peer says it has, see the wire format.
+func (s *scalarMethod) told(c *Core, from PeerID, k *gossip.Known) {
+	switch k.Form {
+	case gossip.FormDigest:
+		s.toldDigest(c, from, k)
+	case gossip.FormVector:
+		s.toldVector(c, from, vectorOf(k.Places), k.Reply)
+	case gossip.FormRanges:
+		m, err := scalar.ParseMessage(k.Ranges)
+		if err != nil {
+			return
+		}
+		answer, err := s.replica.Set().Reconcile(m)
+		if err != nil {
+			return
+		}
+		if len(answer.Message) > 0 {
+			s.tellRanges(c, from, answer.Message, true)
+		}
+		s.give(c, from, append(answer.Give, answer.Differing...), len(answer.Give) > 0)
+	case gossip.FormBans:
+		s.toldBans(c, from, vectorOf(k.Places), k.Reply)
+	}
+}
+
+func (s *scalarMethod) toldDigest(c *Core, from PeerID, k *gossip.Known) {
+	set := s.replica.Set()
+	v := set.Vector()
+	if k.BansDigest != set.Bans().Digest() {
+		s.tellPlaces(c, from, gossip.FormBans, set.Bans(), false)
+	}
+	switch own := v.Count(); {
+	case k.VectorDigest == v.Digest():
+		s.exchange.missing = 0
+		if !s.join.busy() {
+			s.joinedBy = 0
+		}
+		s.goOn(c)
+	case s.join.busy():
+	case s.farBehind(own, k.Count):
+		s.exchange.missing = k.Count - own
+		s.begin(c, from)
+	case len(v) <= maxListed:
+		s.tellPlaces(c, from, gossip.FormVector, v, false)
+	default:
+		s.tellRanges(c, from, set.Begin(), false)
+	}
+}
+
+func (s *scalarMethod) toldVector(c *Core, from PeerID, theirs scalar.Vector, reply bool) {
+	if s.exchange.vectors == nil {
+		s.exchange.vectors = make(map[PeerID]scalar.Vector)
+	}
+	s.exchange.vectors[from] = theirs
+	s.own.elsewhere = max(s.own.elsewhere, min(theirs.Next(s.tag), s.cfg.Records))
+	own := s.replica.Set().Vector()
+	s.give(c, from, theirs.Missing(own), true)
+	s.exchange.missing = 0
+	for _, r := range own.Missing(theirs) {
+		if s.banOf(r.Peer) > r.First {
+			s.exchange.missing += r.Len()
+		}
+	}
+	if s.exchange.missing > 0 && !reply && !s.join.busy() {
+		s.tellPlaces(c, from, gossip.FormVector, own, true)
+	}
+}
+
+func (s *scalarMethod) toldBans(c *Core, from PeerID, theirs scalar.Vector, reply bool) {
+	own := s.replica.Set().Bans()
+	var give []*gossip.Message
+	for _, b := range own {
+		if at, there := findEntry(theirs, b.Peer); (!there || theirs[at].Next > b.Next) && s.proofs[b.Peer] != nil && len(give) < maxRepair {
+			give = append(give, &gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Seq: c.number(), Body: s.proofs[b.Peer]})
+		}
+	}
+	if len(give) > 0 {
+		c.send(from, &gossip.Repair{}, give)
+	}
+	lacks := slices.ContainsFunc(theirs, func(b scalar.Entry) bool { return s.banOf(b.Peer) > b.Next })
+	if lacks && !reply {
+		s.tellPlaces(c, from, gossip.FormBans, own, true)
+	}
+}
+
+func findEntry(v scalar.Vector, peer uint64) (int, bool) {
+	return slices.BinarySearchFunc(v, peer, func(e scalar.Entry, peer uint64) int { return cmp.Compare(e.Peer, peer) })
+}
+
+// give sends a peer the batches that have the records of ranges, and if they are not all kept and it needs them, the news that there is a
+// snapshot.
+func (s *scalarMethod) give(c *Core, to PeerID, ranges []scalar.Range, needed bool) {
+	var out []*gossip.Message
+	offer := false
+	for _, r := range ranges {
+		r.End = min(r.End, s.replica.Set().Next(r.Peer))
+		if r.First >= r.End {
+			continue
+		}
+		if open := s.own.open; r.Peer == s.tag && open != nil && r.End > open.First {
+			s.seal(c)
+		}
+		batches, whole := s.kept.overlapping(r)
+		offer = offer || !whole
+		for _, m := range batches {
+			if m.Author != to {
+				out = append(out, m)
+			} else if recordsOf(m).First >= r.First {
+				out = append(out, m) // of a home that is an old copy
+			}
+		}
+	}
+	out = out[:min(len(out), maxGiven*maxRepair)]
+	if len(out) > 0 {
+		c.observe(Stat{Kind: StatRepaired, Peer: to, Value: float64(len(out))})
+	}
+	for part := range slices.Chunk(out, maxRepair) {
+		c.send(to, &gossip.Repair{}, slices.Clone(part))
+	}
+	if offer && needed && once(&s.exchange.offered, to) {
+		c.send(to, s.digest(s.replica.Set().Vector(), s.replica.Sums().Digest()), nil)
+	}
+}
+
+// once reports whether a peer is not in a set, and puts it there.
+func once(set *map[PeerID]bool, id PeerID) bool {
+	if *set == nil {
+		*set = make(map[PeerID]bool)
+	}
+	was := (*set)[id]
+	(*set)[id] = true
+	return !was
+}
+
+// noteGap takes care that records are asked for that others wait for, unless they come soon.
+func (s *scalarMethod) noteGap(c *Core) {
+	if s.exchange.gapAt == 0 {
+		s.exchange.gapAt = c.now + s.cfg.BatchEvery
+	}
+}
+
+func (s *scalarMethod) fetchGaps(c *Core) {
+	if s.join.busy() || s.joinedBy != 0 {
+		return // all that is missing will come
+	}
+	var missing []scalar.Range
+	for _, tag := range s.kept.order {
+		next := s.replica.Set().Next(tag)
+		for _, m := range s.kept.of(tag) {
+			if b := recordsOf(m); b.End() > next {
+				if b.First > next && s.banOf(tag) > next && len(missing) < maxFetched {
+					missing = append(missing, scalar.Range{Peer: tag, First: next, End: b.First})
+				}
+				break
+			}
+		}
+	}
+	if to := connected(c, 1); len(to) > 0 && len(missing) > 0 {
+		s.fetch(c, to[0], missing)
+	}
+}
+
+func (s *scalarMethod) fetch(c *Core, from PeerID, ranges []scalar.Range) {
+	f := &gossip.Fetch{Want: gossip.WantRecords}
+	for _, r := range ranges {
+		f.Ranges = append(f.Ranges, gossip.Range{Tag: r.Peer, First: r.First, End: r.End})
+	}
+	c.send(from, f, nil)
+}
+
+// wanted answers a fetch, or not.
+func (s *scalarMethod) wanted(c *Core, from PeerID, f *gossip.Fetch) {
+	switch f.Want {
+	case gossip.WantRecords:
+		var ranges []scalar.Range
+		for _, r := range f.Ranges {
+			ranges = append(ranges, scalar.Range{Peer: r.Tag, First: r.First, End: r.End})
+		}
+		s.give(c, from, ranges, true)
+	case gossip.WantSnapshot:
+		s.giveSnapshot(c, from)
+	case gossip.WantDigest:
+		s.giveDigest(c, from, f.VectorDigest)
+	}
+}

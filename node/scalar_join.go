@@ -1,0 +1,319 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"starling/gossip"
+	"starling/mixing/scalar"
+)
+
+// joining is how a node that comes late gets a snapshot, and has others confirm it.
+type joining struct {
+	from  PeerID  // who was asked
+	until Instant // when that is given up; 0 if nobody was
+	tries int
+
+	snap   *scalar.Snapshot // what came; nil until then
+	digest [32]byte         // of its sums
+	vector [32]byte         // digests of its vector and bans
+	bans   [32]byte
+	asked  []PeerID // whether they have the same
+	agreed []PeerID
+
+	restAt Instant // no other snapshot is asked for before
+}
+
+const (
+	joinTimeout = 5 * Second
+	// maxTries is how many peers are asked in a row; a snapshot of the last one is taken although nobody has confirmed it.
+	maxTries = 3
+	// confirmations is how many others are asked for the digest of a snapshot.
+	confirmations = 2
+	// behindFactor is how many times as many records others must have before a node that has some takes a snapshot.
+	behindFactor = 8
+)
+
+func (j *joining) busy() bool { return j.until != 0 }
+
+// farBehind reports whether a snapshot is less to send than the records that are missing.
+func (s *scalarMethod) farBehind(own, theirs uint64) bool {
+	const bytesOfSum, bytesOfRecord = 4, 3
+	return theirs/behindFactor >= own && (theirs-own)*bytesOfRecord > uint64(s.cfg.K)*bytesOfSum
+}
+
+// begin asks a peer for a snapshot.
+func (s *scalarMethod) begin(c *Core, from PeerID) {
+	j := &s.join
+	if j.busy() || c.now < j.restAt || s.phase == scalarClosing {
+		return
+	}
+	*j = joining{from: from, until: c.now + joinTimeout, tries: j.tries + 1}
+	c.send(from, &gossip.Fetch{Want: gossip.WantSnapshot}, nil)
+}
+
+// joinLate gives up waiting: takes what has come if enough have confirmed it, or asks somebody else.
+func (s *scalarMethod) joinLate(c *Core) {
+	j := &s.join
+	switch {
+	case j.snap != nil && (len(j.agreed) > 0 || j.tries >= maxTries):
+		s.adopt(c)
+	case j.tries >= maxTries:
+		// Nobody gives one. Records will do, if somebody has them.
+		*j = joining{restAt: c.now + 10*joinTimeout}
+		s.joinedBy = c.now + joinWait
+	default:
+		s.again(c)
+	}
+}
+
+// again asks another peer than the last one, if there is one.
+func (s *scalarMethod) again(c *Core) {
+	last := s.join.from
+	s.join = joining{tries: s.join.tries}
+	to := connected(c, 1, last)
+	if len(to) == 0 {
+		to = connected(c, 1)
+	}
+	if len(to) > 0 {
+		s.begin(c, to[0])
+	}
+}
+
+// snapshot takes what a peer says of a sum: all of it, whether it has the same one, or that there is one.
+func (s *scalarMethod) snapshot(c *Core, from PeerID, w *gossip.Snapshot) {
+	j := &s.join
+	switch {
+	case w.Whole && j.busy() && from == j.from && j.snap == nil:
+		s.wholeSnapshot(c, from, w)
+	case w.Whole:
+	case j.snap != nil && w.VectorDigest == j.vector && slices.Contains(j.asked, from):
+		if w.Digest != j.digest || w.BansDigest != j.bans {
+			c.observe(Stat{Kind: StatUnconfirmed, Peer: j.from, Text: "another node has other sums"})
+			if j.tries >= maxTries {
+				*j = joining{restAt: c.now + 10*joinTimeout}
+				return
+			}
+			s.again(c)
+			return
+		}
+		if !slices.Contains(j.agreed, from) {
+			j.agreed = append(j.agreed, from)
+		}
+		if len(j.agreed) == len(j.asked) {
+			s.adopt(c)
+		}
+	case !j.busy() && w.VectorDigest != s.replica.Set().Vector().Digest():
+		s.begin(c, from)
+	}
+}
+
+// wholeSnapshot checks a snapshot that was asked for, and asks others whether it is true.
+func (s *scalarMethod) wholeSnapshot(c *Core, from PeerID, w *gossip.Snapshot) {
+	j := &s.join
+	snap, ok := fromWire(w)
+	var sums *scalar.Replica
+	var err error
+	if ok {
+		sums, err = scalar.Restore(s.cfg.Config, s.cfg.RunSeed, snap)
+	}
+	if !ok || err != nil || sums.Sums().Digest() != w.Digest {
+		if m := c.roster.find(from); m != nil {
+			c.mark(m, scoreCorrupt, "its snapshot makes no sense")
+		}
+		s.again(c)
+		return
+	}
+	j.snap, j.digest, j.vector, j.bans = snap, w.Digest, snap.Vector().Digest(), snap.Bans.Digest()
+	j.asked = connected(c, confirmations, from)
+	j.until = c.now + joinTimeout
+	if len(j.asked) == 0 {
+		s.adopt(c)
+		return
+	}
+	for _, id := range j.asked {
+		// Told what the vector is they can tell what the sum of just these records is, and they send what comes after them.
+		s.tellPlaces(c, id, gossip.FormVector, snap.Vector(), true)
+		c.send(id, &gossip.Fetch{Want: gossip.WantDigest, VectorDigest: j.vector}, nil)
+	}
+}
+
+// adopt goes over to the snapshot that has come, with what this node has beyond it.
+func (s *scalarMethod) adopt(c *Core) {
+	j := s.join
+	s.join = joining{}
+	next, err := s.merged(j.snap)
+	if err != nil {
+		s.join.restAt = c.now + 10*joinTimeout
+		c.observe(Stat{Kind: StatUnconfirmed, Peer: j.from, Text: err.Error()})
+		s.goOn(c)
+		return
+	}
+	s.changes = append(s.changes, s.replica.Take()...)
+	for _, row := range s.replica.Sums().Generations() {
+		for k, a := range row.A {
+			if a != 0 {
+				s.changes = append(s.changes, scalar.Change{Generation: row.Generation, K: uint32(k), By: -a})
+			}
+		}
+	}
+	s.replica, s.origin = next, j.snap
+	for _, tag := range s.kept.order { // what came before what it follows
+		for _, m := range s.kept.of(tag) {
+			if _, err := next.Insert(s.runOf(tag, recordsOf(m))); err != nil {
+				return
+			}
+		}
+	}
+	s.joinedBy, s.dirty = 0, true
+	s.exchange.snapshot, s.exchange.missing = false, 0
+	var agreed []string
+	for _, id := range j.agreed {
+		agreed = append(agreed, id.Short())
+	}
+	c.observe(Stat{Kind: StatCaughtUp, Peer: j.from, Value: float64(j.snap.Vector().Count()), Text: strings.Join(agreed, " ")})
+	s.goOn(c)
+}
+
+// merged is the replica of a snapshot with the records and bans that this node has and it has not.
+func (s *scalarMethod) merged(snap *scalar.Snapshot) (*scalar.Replica, error) {
+	r, err := scalar.Restore(s.cfg.Config, s.cfg.RunSeed, snap)
+	if err != nil {
+		return nil, err
+	}
+	old := s.replica.Set()
+	for _, b := range old.Bans() {
+		if err := r.Ban(b.Peer, b.Next); err != nil {
+			return nil, err
+		}
+	}
+	theirs, bans := snap.Vector(), r.Set().Bans()
+	for _, missing := range theirs.Missing(old.Vector()) {
+		if at, ok := findEntry(bans, missing.Peer); ok {
+			missing.End = min(missing.End, bans[at].Next)
+		}
+		if missing.First >= missing.End {
+			continue
+		}
+		runs := old.Runs(missing)
+		if len(runs) == 0 || runs[0].First != missing.First {
+			return nil, fmt.Errorf("the snapshot lacks records %d to %d of log %016x, which this node knows by their sum alone", missing.First, missing.End-1, missing.Peer)
+		}
+		for _, run := range runs {
+			if _, err := r.Insert(run); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return r, nil
+}
+
+// giveSnapshot answers a peer that wants one, not too often. One that does not fit into a message is not sent.
+func (s *scalarMethod) giveSnapshot(c *Core, to PeerID) {
+	if s.join.busy() || len(s.replica.Set().Vector()) == 0 || !once(&s.exchange.given, to) {
+		return
+	}
+	s.seal(c) // or nobody could confirm it
+	snap, err := s.replica.Snapshot()
+	if err != nil {
+		return
+	}
+	w := s.toWire(snap)
+	msg := &gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Body: w}
+	if len(w.Tails) > gossip.DefaultLimits().MaxKnown || gossip.SealedSize(msg, false) > gossip.DefaultLimits().MaxDirect {
+		return
+	}
+	c.send(to, w, nil)
+}
+
+// giveDigest answers a peer that wants to know whether a sum is right, if this node has all the records of it.
+func (s *scalarMethod) giveDigest(c *Core, to PeerID, of [32]byte) {
+	own := s.replica.Set().Vector()
+	if own.Digest() == of {
+		c.send(to, s.digest(own, s.replica.Sums().Digest()), nil)
+		return
+	}
+	v, ok := s.exchange.vectors[to]
+	if !ok || v.Digest() != of {
+		return
+	}
+	if sum, ok := s.sumOf(v); ok {
+		c.send(to, s.digest(v, sum), nil)
+	}
+}
+
+// sumOf is the digest of the sums of a part of the set, if what is beyond it is known record by record.
+func (s *scalarMethod) sumOf(v scalar.Vector) ([32]byte, bool) {
+	own := s.replica.Set().Vector()
+	if len(own.Missing(v)) > 0 {
+		return [32]byte{}, false
+	}
+	sums := scalar.NewAccumulators(s.cfg.K)
+	for _, row := range s.replica.Sums().Generations() {
+		for k, a := range row.A {
+			if sums.Add(row.Generation, uint32(k), a) != nil {
+				return [32]byte{}, false
+			}
+		}
+	}
+	for _, beyond := range v.Missing(own) {
+		n := uint64(0)
+		for _, run := range s.replica.Set().Runs(beyond) {
+			n += uint64(len(run.Bytes))
+			for i, b := range run.Bytes {
+				k := s.cfg.Direction(s.replica.Pool(), run.Peer, run.First+uint64(i), run.Epoch)
+				if sums.Subtract(s.cfg.Generation(run.Epoch), k, s.cfg.Coefficient(run.Epoch, b)) != nil {
+					return [32]byte{}, false
+				}
+			}
+		}
+		if n != beyond.Len() {
+			return [32]byte{}, false
+		}
+	}
+	return sums.Digest(), true
+}
+
+// digest names the sum of a set.
+func (s *scalarMethod) digest(v scalar.Vector, sums [32]byte) *gossip.Snapshot {
+	return &gossip.Snapshot{
+		Config: s.cfg.ConfigDigest, Base: s.cfg.BaseDigest, Digest: sums,
+		VectorDigest: v.Digest(), BansDigest: s.replica.Set().Bans().Digest(),
+	}
+}
+
+func (s *scalarMethod) toWire(snap *scalar.Snapshot) *gossip.Snapshot {
+	w := &gossip.Snapshot{
+		Config: s.cfg.ConfigDigest, Base: s.cfg.BaseDigest, Digest: s.replica.Sums().Digest(), Whole: true, Closed: snap.Closed,
+	}
+	for _, t := range snap.Tails {
+		w.Tails = append(w.Tails, gossip.Tail{Tag: t.Peer, Next: t.Next, Epoch: t.Epoch, InEpoch: t.InEpoch, Hashes: t.Hashes})
+	}
+	for _, b := range snap.Bans {
+		w.Bans = append(w.Bans, gossip.Place{Tag: b.Peer, Seq: b.Next})
+	}
+	for _, row := range snap.Sums {
+		packed := gossip.PackSums(row.A)
+		w.Sums = append(w.Sums, gossip.Sums{
+			Generation: row.Generation, Len: uint32(len(row.A)), Packed: gossip.Piece{Inline: packed, Size: uint64(len(packed))},
+		})
+	}
+	return w
+}
+
+// fromWire is not ok if sums are not in the message.
+func fromWire(w *gossip.Snapshot) (*scalar.Snapshot, bool) {
+	s := &scalar.Snapshot{Closed: w.Closed, Bans: vectorOf(w.Bans)}
+	for _, t := range w.Tails {
+		s.Tails = append(s.Tails, scalar.Tail{Peer: t.Tag, Next: t.Next, Epoch: t.Epoch, InEpoch: t.InEpoch, Hashes: t.Hashes})
+	}
+	for i := range w.Sums {
+		row, ok := gossip.UnpackSums(w.Sums[i].Packed.Inline, int(w.Sums[i].Len))
+		if !ok {
+			return nil, false
+		}
+		s.Sums = append(s.Sums, scalar.Sums{Generation: w.Sums[i].Generation, A: row})
+	}
+	return s, true
+}

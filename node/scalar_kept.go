@@ -1,0 +1,111 @@
+package node
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"starling/gossip"
+	"starling/mixing/scalar"
+)
+
+// keptBatches are the newest sealed batches of each author: what others are given who miss them, and what proves equivocation.
+type keptBatches struct {
+	logs  map[uint64]*keptLog // by tag
+	order []uint64            // the tags, ascending
+	total int
+}
+
+type keptLog struct {
+	author PeerID
+	batch  []*gossip.Message // ascending by first record
+}
+
+// How many batches are kept, of each author and in all. Full batches of the default size are 32,768 records of an author, and
+// 16,384 batches take some 8 MiB.
+const (
+	maxKeptOfAuthor = 256
+	maxKept         = 1 << 14
+)
+
+func newKept() keptBatches { return keptBatches{logs: make(map[uint64]*keptLog)} }
+
+func recordsOf(m *gossip.Message) *gossip.Records { return m.Body.(*gossip.Records) }
+
+// of lists the batches that are kept of an author.
+func (k *keptBatches) of(tag uint64) []*gossip.Message {
+	if l := k.logs[tag]; l != nil {
+		return l.batch
+	}
+	return nil
+}
+
+// first is the first record of an author that is kept.
+func (k *keptBatches) first(tag uint64) uint64 {
+	if b := k.of(tag); len(b) > 0 {
+		return recordsOf(b[0]).First
+	}
+	return math.MaxUint64
+}
+
+// add keeps a batch, unless it is there. The oldest ones of an author give way, those of the author with the most if all together are too many.
+func (k *keptBatches) add(tag uint64, msg *gossip.Message) {
+	l := k.logs[tag]
+	if l == nil {
+		l = &keptLog{author: msg.Author}
+		k.logs[tag] = l
+		at, _ := slices.BinarySearch(k.order, tag)
+		k.order = slices.Insert(k.order, at, tag)
+	}
+	at, there := slices.BinarySearchFunc(l.batch, msg, func(a, b *gossip.Message) int {
+		x, y := recordsOf(a), recordsOf(b)
+		return cmp.Or(cmp.Compare(x.First, y.First), cmp.Compare(len(x.Bytes), len(y.Bytes)))
+	})
+	if there {
+		return
+	}
+	l.batch = slices.Insert(l.batch, at, msg)
+	k.total++
+	if len(l.batch) > maxKeptOfAuthor {
+		k.drop(l)
+	}
+	if k.total > maxKept {
+		for _, t := range k.order {
+			if most := k.logs[t]; len(most.batch) > len(l.batch) {
+				l = most
+			}
+		}
+		k.drop(l)
+	}
+}
+
+func (k *keptBatches) drop(l *keptLog) {
+	l.batch = slices.Delete(l.batch, 0, 1)
+	k.total--
+}
+
+// overlapping lists the batches of a log that have records of the range. whole reports whether they have all of it.
+func (k *keptBatches) overlapping(r scalar.Range) (out []*gossip.Message, whole bool) {
+	next := r.First
+	for _, m := range k.of(r.Peer) {
+		b := recordsOf(m)
+		if b.End() <= r.First || b.First >= r.End {
+			continue
+		}
+		out = append(out, m)
+		if b.First <= next {
+			next = max(next, b.End())
+		}
+	}
+	return out, next >= r.End
+}
+
+// against finds a batch that, with the given one, proves equivocation.
+func (k *keptBatches) against(tag uint64, msg *gossip.Message) (other *gossip.Message, first uint64) {
+	for _, m := range k.of(tag) {
+		if at, ok := gossip.Equivocation(m, msg); ok && (other == nil || at < first) {
+			other, first = m, at
+		}
+	}
+	return other, first
+}

@@ -1,0 +1,226 @@
+package node
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"starling/gossip"
+	"starling/mixing/scalar"
+)
+
+// An ownLog is what a node knows of its own records beside the set: the batch that is still open, and the chain of those that are not.
+type ownLog struct {
+	open      *gossip.Records // nil if there is none
+	sealAt    Instant         // when it is sent at the latest; 0 is never
+	previous  [32]byte        // digest of the newest closed batch
+	logged    []*gossip.Message
+	elsewhere uint64 // own records that another node says it has
+	broken    bool   // another node has other records of the same places
+}
+
+// behind reports whether others have more of the own log than this node, or only its sum is known here: its home is an old copy. It must
+// not add to the log before it knows what is there, for that would be equivocation.
+func (o *ownLog) behind(s *scalarMethod) bool {
+	next := s.replica.Set().Next(s.tag)
+	return o.broken || o.elsewhere > next || next > 0 && o.open == nil && o.previous == [32]byte{}
+}
+
+// probed makes a record of a slope.
+func (s *scalarMethod) probed(c *Core, ev Probed) {
+	job := s.probe
+	s.probe = ProbeJob{}
+	s.step++
+	if s.phase == scalarClosing {
+		return
+	}
+	defer s.goOn(c)
+	place, ok := s.replica.Next(s.tag, 0)
+	if !ok || place != job.Place {
+		return // the log has changed under it
+	}
+	if undo, rest := s.diverges(c, ev.Slope, s.round); undo {
+		if rest {
+			s.phase, s.retryAt = scalarDiverged, c.now+retryTrain
+		}
+		return
+	}
+	b, ok := scalar.Encode(ev.Slope, s.cfg.GUnit(), c.cfg.Rand.Float64())
+	if !ok {
+		return
+	}
+	s.loss = ev.Loss
+	c.observe(Stat{Kind: StatTrained, Round: s.round, Value: ev.Loss})
+	s.produce(c, place, scalar.Clip(b, byte(s.cfg.Clips.At(place.Epoch))))
+}
+
+// produce adds a record to the own log, durably before anything can depend on it.
+func (s *scalarMethod) produce(c *Core, place scalar.Place, b byte) {
+	o := &s.own
+	if o.open != nil && o.open.Epoch != place.Epoch {
+		s.seal(c)
+	}
+	if o.open == nil {
+		o.open = &gossip.Records{Epoch: place.Epoch, First: place.Seq, Previous: o.previous}
+		o.sealAt = c.now + s.cfg.BatchEvery
+	}
+	o.open.Bytes = append(o.open.Bytes, b)
+	s.persist(c, &gossip.Message{Body: o.open})
+	if _, err := s.replica.Insert(scalar.Run{Peer: s.tag, First: place.Seq, Epoch: place.Epoch, Bytes: []byte{b}}); err != nil {
+		panic("node: internal error: own record: " + err.Error()) // nothing is ever folded here
+	}
+	s.dirty = true
+	if end := o.open.End(); len(o.open.Bytes) >= s.cfg.Batch || end%uint64(s.cfg.PerEpoch) == 0 {
+		s.seal(c)
+	}
+}
+
+// seal closes the open batch and sends it. From then on it stays as it is, also if the node dies before it is sent.
+func (s *scalarMethod) seal(c *Core) {
+	o := &s.own
+	o.sealAt = 0
+	if o.open == nil {
+		return
+	}
+	o.open.Base, _ = s.replica.Set().Fingerprint()
+	msg := &gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Seq: c.number(), Body: o.open}
+	s.persist(c, msg)
+	s.closed(msg)
+	c.out.Publish = append(c.out.Publish, msg)
+	c.sent.published++
+	s.round++
+	c.observe(Stat{Kind: StatPublished, Round: s.round, Value: float64(len(msg.Body.(*gossip.Records).Bytes))})
+	s.upkeep.round(c, s.state())
+	if len(c.out.Evaluate) > 0 {
+		s.tell(c)
+	}
+	if len(c.out.Save) > 0 {
+		s.saving = s.replica.Set().Next(s.tag)
+	}
+}
+
+// closed takes note of an own batch that is closed.
+func (s *scalarMethod) closed(msg *gossip.Message) {
+	o := &s.own
+	b := recordsOf(msg)
+	at, there := slices.BinarySearchFunc(o.logged, b.First, func(m *gossip.Message, first uint64) int {
+		return cmp.Compare(recordsOf(m).First, first)
+	})
+	if there {
+		return
+	}
+	o.logged = slices.Insert(o.logged, at, msg)
+	s.kept.add(s.tag, msg)
+	for _, m := range o.logged[at:] {
+		if recordsOf(m).End() == s.replica.Set().Next(s.tag) {
+			o.open, o.previous = nil, recordsOf(m).Digest(m.Author)
+		}
+	}
+}
+
+// ownElsewhere takes a batch of the own log that came from others: nothing new, or what an older copy of the node's home did not have.
+func (s *scalarMethod) ownElsewhere(c *Core, msg *gossip.Message, b *gossip.Records) {
+	if slices.ContainsFunc(s.own.logged, func(m *gossip.Message) bool {
+		return recordsOf(m).First == b.First && bytes.Equal(recordsOf(m).Bytes, b.Bytes)
+	}) {
+		return
+	}
+	res, err := s.replica.Insert(s.runOf(s.tag, b))
+	switch {
+	case err != nil:
+		return
+	case res.Conflict || res.Verdict == scalar.Banned:
+		s.own.broken = true
+		c.observe(Stat{Kind: StatForgotten, Value: float64(b.First), Text: "another node with this key has other records"})
+		return
+	case s.own.open != nil && b.End() > s.own.open.First:
+		return // the same records, to be cut by this node alone
+	}
+	s.dirty = true
+	s.persist(c, msg)
+	s.closed(msg)
+	s.goOn(c)
+}
+
+// republish sends the newest batch again at the start: the node may have died after it was closed and before it was sent.
+func (s *scalarMethod) republish(c *Core) {
+	if n := len(s.own.logged); n > 0 {
+		c.out.Publish = append(c.out.Publish, s.own.logged[n-1])
+	}
+	if s.own.open != nil {
+		s.own.sealAt = c.now + s.cfg.BatchEvery
+	}
+}
+
+// The form of a persisted batch: the number of its message (8 bytes, big-endian; 0 if it is open), epoch (4), first (8), base (8), previous
+// (32) and the records.
+const loggedHead = 8 + 4 + 8 + 8 + 32
+
+func (s *scalarMethod) persist(c *Core, msg *gossip.Message) {
+	b := msg.Body.(*gossip.Records)
+	from := len(c.out.values)
+	v := binary.BigEndian.AppendUint64(c.out.values, msg.Seq)
+	v = binary.BigEndian.AppendUint32(v, b.Epoch)
+	v = binary.BigEndian.AppendUint64(v, b.First)
+	v = binary.BigEndian.AppendUint64(v, b.Base)
+	v = append(append(v, b.Previous[:]...), b.Bytes...)
+	c.out.values = v
+	c.out.Persist = append(c.out.Persist, Record{Key: loggedKey(b.First), Value: v[from:]})
+}
+
+func loggedKey(first uint64) string { return fmt.Sprintf("%s%016x", ScalarKey, first) }
+
+// replay goes on with the own log as it was persisted.
+func (s *scalarMethod) replay(log []Record) error {
+	for i, r := range log {
+		if !strings.HasPrefix(r.Key, ScalarKey) || len(r.Value) <= loggedHead {
+			return fmt.Errorf("record %s: not a batch of records", r.Key)
+		}
+		v := r.Value
+		b := &gossip.Records{
+			Epoch: binary.BigEndian.Uint32(v[8:]), First: binary.BigEndian.Uint64(v[12:]), Base: binary.BigEndian.Uint64(v[20:]),
+			Previous: [32]byte(v[28:]), Bytes: slices.Clone(v[loggedHead:]),
+		}
+		switch res, err := s.replica.Insert(s.runOf(s.tag, b)); {
+		case err != nil:
+			return err
+		case res.Err != nil:
+			return fmt.Errorf("record %s: %w", r.Key, res.Err)
+		case res.Verdict == scalar.Added:
+			s.dirty = true
+		}
+		seq := binary.BigEndian.Uint64(v)
+		if seq == 0 {
+			if i < len(log)-1 {
+				return fmt.Errorf("record %s: a batch before the last one is open", r.Key)
+			}
+			if b.End() != s.replica.Set().Next(s.tag) {
+				return fmt.Errorf("record %s: what was before it is missing", r.Key)
+			}
+			s.own.open = b
+			return nil
+		}
+		s.closed(&gossip.Message{Run: s.run.Run, Author: s.run.Self, Seq: seq, Body: b})
+	}
+	return nil
+}
+
+// forgetLogged takes away persisted batches that are in a checkpoint, and that nobody will be given any more.
+func (s *scalarMethod) forgetLogged(c *Core) {
+	oldest := s.kept.first(s.tag)
+	for len(s.own.logged) > 1 {
+		b := s.own.logged[0].Body.(*gossip.Records)
+		if b.First >= oldest || b.End() > s.saving {
+			return
+		}
+		c.out.Persist = append(c.out.Persist, Record{Key: loggedKey(b.First)})
+		s.own.logged = slices.Delete(s.own.logged, 0, 1)
+	}
+}
+
+func (s *scalarMethod) runOf(tag uint64, b *gossip.Records) scalar.Run {
+	return scalar.Run{Peer: tag, First: b.First, Epoch: b.Epoch, Bytes: b.Bytes}
+}
