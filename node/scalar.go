@@ -188,7 +188,7 @@ func (s *scalarMethod) goOn(c *Core) {
 	if s.phase == scalarClosing || s.probe.Job != 0 || s.retryAt != 0 {
 		return
 	}
-	if s.joinedBy != 0 || s.join.busy() || s.own.behind(s) {
+	if s.joinedBy != 0 || s.own.behind(s) || s.join.busy() && s.replica.Set().Next(s.tag) == 0 {
 		s.phase = scalarJoining
 		return
 	}
@@ -250,6 +250,9 @@ func (s *scalarMethod) wake(c *Core) {
 
 // rearm sets the alarm to what is due first.
 func (s *scalarMethod) rearm(c *Core) {
+	if len(c.out.Save) > 0 {
+		s.saving = s.replica.Set().Next(s.tag) // as of this step
+	}
 	if s.phase == scalarClosing {
 		return
 	}

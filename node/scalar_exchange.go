@@ -94,8 +94,22 @@ func (s *scalarMethod) beginExchange(c *Core) {
 	}
 }
 
-func (s *scalarMethod) tellDigest(c *Core, to PeerID) {
+// shared is the version vector of the records that others can have: without the batch that is still open.
+func (s *scalarMethod) shared() scalar.Vector {
 	v := s.replica.Set().Vector()
+	if s.own.open == nil {
+		return v
+	}
+	if at, ok := findEntry(v, s.tag); ok && v[at].Next > s.own.open.First {
+		if v[at].Next = s.own.open.First; v[at].Next == 0 {
+			v = slices.Delete(v, at, at+1)
+		}
+	}
+	return v
+}
+
+func (s *scalarMethod) tellDigest(c *Core, to PeerID) {
+	v := s.shared()
 	c.send(to, &gossip.Known{
 		Form: gossip.FormDigest, VectorDigest: v.Digest(), BansDigest: s.replica.Set().Bans().Digest(), Count: v.Count(),
 	}, nil)
@@ -149,7 +163,7 @@ func (s *scalarMethod) told(c *Core, from PeerID, k *gossip.Known) {
 
 func (s *scalarMethod) toldDigest(c *Core, from PeerID, k *gossip.Known) {
 	set := s.replica.Set()
-	v := set.Vector()
+	v := s.shared()
 	if k.BansDigest != set.Bans().Digest() {
 		s.tellPlaces(c, from, gossip.FormBans, set.Bans(), false)
 	}
@@ -177,7 +191,7 @@ func (s *scalarMethod) toldVector(c *Core, from PeerID, theirs scalar.Vector, re
 	}
 	s.exchange.vectors[from] = theirs
 	s.own.elsewhere = max(s.own.elsewhere, min(theirs.Next(s.tag), s.cfg.Records))
-	own := s.replica.Set().Vector()
+	own := s.shared()
 	s.give(c, from, theirs.Missing(own), true)
 	s.exchange.missing = 0
 	for _, r := range own.Missing(theirs) {
@@ -242,7 +256,10 @@ func (s *scalarMethod) give(c *Core, to PeerID, ranges []scalar.Range, needed bo
 		c.send(to, &gossip.Repair{}, slices.Clone(part))
 	}
 	if offer && needed && once(&s.exchange.offered, to) {
-		c.send(to, s.digest(s.replica.Set().Vector(), s.replica.Sums().Digest()), nil)
+		v := s.shared()
+		if sum, ok := s.sumOf(v); ok {
+			c.send(to, s.digest(v, sum), nil)
+		}
 	}
 }
 

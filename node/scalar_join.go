@@ -19,6 +19,7 @@ type joining struct {
 	digest [32]byte         // of its sums
 	vector [32]byte         // digests of its vector and bans
 	bans   [32]byte
+	asks   int
 	asked  []PeerID // whether they have the same
 	agreed []PeerID
 
@@ -26,7 +27,8 @@ type joining struct {
 }
 
 const (
-	joinTimeout = 5 * Second
+	joinTimeout    = 5 * Second
+	confirmTimeout = 2 * Second
 	// maxTries is how many peers are asked in a row; a snapshot of the last one is taken although nobody has confirmed it.
 	maxTries = 3
 	// confirmations is how many others are asked for the digest of a snapshot.
@@ -57,8 +59,10 @@ func (s *scalarMethod) begin(c *Core, from PeerID) {
 func (s *scalarMethod) joinLate(c *Core) {
 	j := &s.join
 	switch {
-	case j.snap != nil && (len(j.agreed) > 0 || j.tries >= maxTries):
+	case j.snap != nil && (len(j.agreed) > 0 || j.tries >= maxTries && j.asks >= maxTries):
 		s.adopt(c)
+	case j.snap != nil && j.asks < maxTries:
+		s.confirm(c)
 	case j.tries >= maxTries:
 		// Nobody gives one. Records will do, if somebody has them.
 		*j = joining{restAt: c.now + 10*joinTimeout}
@@ -104,7 +108,7 @@ func (s *scalarMethod) snapshot(c *Core, from PeerID, w *gossip.Snapshot) {
 		if len(j.agreed) == len(j.asked) {
 			s.adopt(c)
 		}
-	case !j.busy() && w.VectorDigest != s.replica.Set().Vector().Digest():
+	case !j.busy() && w.VectorDigest != s.shared().Digest():
 		s.begin(c, from)
 	}
 }
@@ -127,14 +131,21 @@ func (s *scalarMethod) wholeSnapshot(c *Core, from PeerID, w *gossip.Snapshot) {
 	}
 	j.snap, j.digest, j.vector, j.bans = snap, w.Digest, snap.Vector().Digest(), snap.Bans.Digest()
 	j.asked = connected(c, confirmations, from)
-	j.until = c.now + joinTimeout
 	if len(j.asked) == 0 {
 		s.adopt(c)
 		return
 	}
+	s.confirm(c)
+}
+
+// confirm asks others whether they have the same sum. Who does not have all of its records yet is silent, and is asked again.
+func (s *scalarMethod) confirm(c *Core) {
+	j := &s.join
+	j.asks++
+	j.until = c.now + confirmTimeout
 	for _, id := range j.asked {
 		// Told what the vector is they can tell what the sum of just these records is, and they send what comes after them.
-		s.tellPlaces(c, id, gossip.FormVector, snap.Vector(), true)
+		s.tellPlaces(c, id, gossip.FormVector, j.snap.Vector(), true)
 		c.send(id, &gossip.Fetch{Want: gossip.WantDigest, VectorDigest: j.vector}, nil)
 	}
 }
@@ -229,14 +240,11 @@ func (s *scalarMethod) giveSnapshot(c *Core, to PeerID) {
 
 // giveDigest answers a peer that wants to know whether a sum is right, if this node has all the records of it.
 func (s *scalarMethod) giveDigest(c *Core, to PeerID, of [32]byte) {
-	own := s.replica.Set().Vector()
-	if own.Digest() == of {
-		c.send(to, s.digest(own, s.replica.Sums().Digest()), nil)
-		return
-	}
-	v, ok := s.exchange.vectors[to]
-	if !ok || v.Digest() != of {
-		return
+	v := s.shared()
+	if v.Digest() != of {
+		if v = s.exchange.vectors[to]; v.Digest() != of {
+			return
+		}
 	}
 	if sum, ok := s.sumOf(v); ok {
 		c.send(to, s.digest(v, sum), nil)

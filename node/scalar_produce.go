@@ -85,7 +85,7 @@ func (s *scalarMethod) seal(c *Core) {
 	if o.open == nil {
 		return
 	}
-	o.open.Base, _ = s.replica.Set().Fingerprint()
+	o.open.Base = s.replica.Set().Vector().Count()
 	msg := &gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Seq: c.number(), Body: o.open}
 	s.persist(c, msg)
 	s.closed(msg)
@@ -93,12 +93,12 @@ func (s *scalarMethod) seal(c *Core) {
 	c.sent.published++
 	s.round++
 	c.observe(Stat{Kind: StatPublished, Round: s.round, Value: float64(len(msg.Body.(*gossip.Records).Bytes))})
+	if s.round%s.saveEvery != 0 && (s.evaluateEvery == 0 || s.round%s.evaluateEvery != 0) {
+		return
+	}
 	s.upkeep.round(c, s.state())
 	if len(c.out.Evaluate) > 0 {
 		s.tell(c)
-	}
-	if len(c.out.Save) > 0 {
-		s.saving = s.replica.Set().Next(s.tag)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 func (s *scalarMethod) checkShared(m *gossip.Message) gossip.Verdict {
 	switch b := m.Body.(type) {
 	case *gossip.Records:
-		if s.cfg.Check(scalar.Run{First: b.First, Epoch: b.Epoch, Bytes: b.Bytes}) != nil {
+		if (b.First == 0) != (b.Previous == [32]byte{}) || s.cfg.Check(scalar.Run{First: b.First, Epoch: b.Epoch, Bytes: b.Bytes}) != nil {
 			return reject(gossip.ReasonMalformed)
 		}
 	case *gossip.Proof:
