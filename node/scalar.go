@@ -128,9 +128,10 @@ func newScalar(run *Config, from State) (*scalarMethod, error) {
 	if err := cfg.validate(run); err != nil {
 		return nil, err
 	}
+	tag := gossip.Tag(run.Run, run.Self)
 	s := &scalarMethod{
-		cfg: cfg, run: run, tag: gossip.Tag(run.Run, run.Self), base: State{Params: from.Params, Opt: from.Opt},
-		step: from.Step, round: from.Round, kept: newKept(), proofs: make(map[uint64]*gossip.Proof),
+		cfg: cfg, run: run, tag: tag, base: State{Params: from.Params, Opt: from.Opt},
+		step: from.Step, round: from.Round, kept: newKept(tag), proofs: make(map[uint64]*gossip.Proof),
 		upkeep: upkeep{saveEvery: cfg.SaveEvery, evaluateEvery: cfg.EvaluateEvery},
 	}
 	if err := s.restore(from.Opaque); err != nil {

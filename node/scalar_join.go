@@ -65,7 +65,7 @@ func (s *scalarMethod) joinLate(c *Core) {
 		s.confirm(c)
 	case j.tries >= maxTries:
 		// Nobody gives one. Records will do, if somebody has them.
-		*j = joining{restAt: c.now + 10*joinTimeout}
+		*j = joining{restAt: c.now + 2*joinTimeout}
 		s.joinedBy = c.now + joinWait
 	default:
 		s.again(c)
@@ -96,7 +96,7 @@ func (s *scalarMethod) snapshot(c *Core, from PeerID, w *gossip.Snapshot) {
 		if w.Digest != j.digest || w.BansDigest != j.bans {
 			c.observe(Stat{Kind: StatUnconfirmed, Peer: j.from, Text: "another node has other sums"})
 			if j.tries >= maxTries {
-				*j = joining{restAt: c.now + 10*joinTimeout}
+				*j = joining{restAt: c.now + 2*joinTimeout}
 				return
 			}
 			s.again(c)
@@ -156,7 +156,7 @@ func (s *scalarMethod) adopt(c *Core) {
 	s.join = joining{}
 	next, err := s.merged(j.snap)
 	if err != nil {
-		s.join.restAt = c.now + 10*joinTimeout
+		s.join.restAt = c.now + 2*joinTimeout
 		c.observe(Stat{Kind: StatUnconfirmed, Peer: j.from, Text: err.Error()})
 		s.goOn(c)
 		return

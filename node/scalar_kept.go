@@ -14,6 +14,9 @@ type keptBatches struct {
 	logs  map[uint64]*keptLog // by tag
 	order []uint64            // the tags, ascending
 	total int
+
+	own                    uint64 // tag of the node's own log
+	ofOwn, ofAuthor, inAll int    // bounds
 }
 
 type keptLog struct {
@@ -22,13 +25,16 @@ type keptLog struct {
 }
 
 // How many batches are kept, of each author and in all. Full batches of the default size are 32,768 records of an author, and
-// 16,384 batches take some 8 MiB.
+// 16,384 batches take some 8 MiB. Of its own each node keeps more, a million records: somebody has to be able to show them.
 const (
+	maxKeptOwn      = 1 << 13
 	maxKeptOfAuthor = 256
 	maxKept         = 1 << 14
 )
 
-func newKept() keptBatches { return keptBatches{logs: make(map[uint64]*keptLog)} }
+func newKept(own uint64) keptBatches {
+	return keptBatches{logs: make(map[uint64]*keptLog), own: own, ofOwn: maxKeptOwn, ofAuthor: maxKeptOfAuthor, inAll: maxKept}
+}
 
 func recordsOf(m *gossip.Message) *gossip.Records { return m.Body.(*gossip.Records) }
 
@@ -66,17 +72,27 @@ func (k *keptBatches) add(tag uint64, msg *gossip.Message) {
 	}
 	l.batch = slices.Insert(l.batch, at, msg)
 	k.total++
-	if len(l.batch) > maxKeptOfAuthor {
+	most := k.ofAuthor
+	if tag == k.own {
+		most = k.ofOwn
+	}
+	for len(l.batch) > most {
 		k.drop(l)
 	}
-	if k.total > maxKept {
-		for _, t := range k.order {
-			if most := k.logs[t]; len(most.batch) > len(l.batch) {
-				l = most
-			}
+	if k.total > k.inAll {
+		k.drop(k.longest())
+	}
+}
+
+// longest is the log of another author of which most is kept.
+func (k *keptBatches) longest() *keptLog {
+	var out *keptLog
+	for _, tag := range k.order {
+		if l := k.logs[tag]; tag != k.own && (out == nil || len(l.batch) > len(out.batch)) {
+			out = l
 		}
-		k.drop(l)
 	}
+	return out
 }
 
 func (k *keptBatches) drop(l *keptLog) {
