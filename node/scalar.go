@@ -140,6 +140,7 @@ func newScalar(run *Config, from State) (*scalarMethod, error) {
 	if err := s.replay(cfg.Log); err != nil {
 		return nil, fmt.Errorf("own records: %w", err)
 	}
+	s.step = max(s.step, s.replica.Set().Next(s.tag)) // each has taken a minibatch at least
 	return s, nil
 }
 
@@ -170,7 +171,7 @@ func (s *scalarMethod) start(c *Core) {
 func (s *scalarMethod) done(c *Core, ev Event) {
 	switch ev := ev.(type) {
 	case Probed:
-		if ev.Job == s.probe.Job {
+		if s.probe.Job != 0 && ev.Job == s.probe.Job {
 			s.probed(c, ev)
 		}
 	case Evaluated:
@@ -189,7 +190,7 @@ func (s *scalarMethod) goOn(c *Core) {
 	if s.phase == scalarClosing || s.probe.Job != 0 || s.retryAt != 0 {
 		return
 	}
-	if s.joinedBy != 0 || s.own.behind(s) || s.join.busy() && s.replica.Set().Next(s.tag) == 0 {
+	if s.joinedBy != 0 || s.behind(c) || s.join.busy() && s.replica.Set().Next(s.tag) == 0 {
 		s.phase = scalarJoining
 		return
 	}

@@ -89,8 +89,9 @@ func (s *scalarMethod) beginExchange(c *Core) {
 	default:
 		s.tellDigest(c, to[0])
 	}
-	if next := s.replica.Set().Next(s.tag); s.own.behind(s) && next > 0 {
-		s.fetch(c, to[0], []scalar.Range{{Peer: s.tag, First: next - 1, End: max(next, s.own.elsewhere)}})
+	if next := s.replica.Set().Next(s.tag); s.behind(c) {
+		first := max(next, 1) - 1
+		s.fetch(c, to[0], []scalar.Range{{Peer: s.tag, First: first, End: max(next, s.own.elsewhere, 1)}})
 	}
 }
 
@@ -190,12 +191,13 @@ func (s *scalarMethod) toldVector(c *Core, from PeerID, theirs scalar.Vector, re
 		s.exchange.vectors = make(map[PeerID]scalar.Vector)
 	}
 	s.exchange.vectors[from] = theirs
-	s.own.elsewhere = max(s.own.elsewhere, min(theirs.Next(s.tag), s.cfg.Records))
+	s.claimed(c, theirs.Next(s.tag))
 	own := s.shared()
 	s.give(c, from, theirs.Missing(own), true)
 	s.exchange.missing = 0
+	bans := s.replica.Set().Bans()
 	for _, r := range own.Missing(theirs) {
-		if s.banOf(r.Peer) > r.First {
+		if voidFrom(bans, r.Peer) > r.First {
 			s.exchange.missing += r.Len()
 		}
 	}
@@ -215,7 +217,7 @@ func (s *scalarMethod) toldBans(c *Core, from PeerID, theirs scalar.Vector, repl
 	if len(give) > 0 {
 		c.send(from, &gossip.Repair{}, give)
 	}
-	lacks := slices.ContainsFunc(theirs, func(b scalar.Entry) bool { return s.banOf(b.Peer) > b.Next })
+	lacks := slices.ContainsFunc(theirs, func(b scalar.Entry) bool { return voidFrom(own, b.Peer) > b.Next })
 	if lacks && !reply {
 		s.tellPlaces(c, from, gossip.FormBans, own, true)
 	}
@@ -285,11 +287,12 @@ func (s *scalarMethod) fetchGaps(c *Core) {
 		return // all that is missing will come
 	}
 	var missing []scalar.Range
+	bans := s.replica.Set().Bans()
 	for _, tag := range s.kept.order {
 		next := s.replica.Set().Next(tag)
 		for _, m := range s.kept.of(tag) {
 			if b := recordsOf(m); b.End() > next {
-				if b.First > next && s.banOf(tag) > next && len(missing) < maxFetched {
+				if b.First > next && voidFrom(bans, tag) > next && len(missing) < maxFetched {
 					missing = append(missing, scalar.Range{Peer: tag, First: next, End: b.First})
 				}
 				break

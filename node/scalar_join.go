@@ -117,6 +117,7 @@ func (s *scalarMethod) snapshot(c *Core, from PeerID, w *gossip.Snapshot) {
 func (s *scalarMethod) wholeSnapshot(c *Core, from PeerID, w *gossip.Snapshot) {
 	j := &s.join
 	snap, ok := fromWire(w)
+	ok = ok && len(w.Tails) <= int(s.cfg.Peers)
 	var sums *scalar.Replica
 	var err error
 	if ok {
@@ -161,15 +162,8 @@ func (s *scalarMethod) adopt(c *Core) {
 		s.goOn(c)
 		return
 	}
-	s.changes = append(s.changes, s.replica.Take()...)
-	for _, row := range s.replica.Sums().Generations() {
-		for k, a := range row.A {
-			if a != 0 {
-				s.changes = append(s.changes, scalar.Change{Generation: row.Generation, K: uint32(k), By: -a})
-			}
-		}
-	}
-	s.replica, s.origin = next, j.snap
+	s.origin = j.snap
+	s.replace(next)
 	for _, tag := range s.kept.order { // what came before what it follows
 		for _, m := range s.kept.of(tag) {
 			if _, err := next.Insert(s.runOf(tag, recordsOf(m))); err != nil {
@@ -187,6 +181,19 @@ func (s *scalarMethod) adopt(c *Core) {
 	s.goOn(c)
 }
 
+// replace goes over to other sums, and has the driver's model follow.
+func (s *scalarMethod) replace(next *scalar.Replica) {
+	s.changes = append(s.changes, s.replica.Take()...)
+	for _, row := range s.replica.Sums().Generations() {
+		for k, a := range row.A {
+			if a != 0 {
+				s.changes = append(s.changes, scalar.Change{Generation: row.Generation, K: uint32(k), By: -a})
+			}
+		}
+	}
+	s.replica = next
+}
+
 // merged is the replica of a snapshot with the records and bans that this node has and it has not.
 func (s *scalarMethod) merged(snap *scalar.Snapshot) (*scalar.Replica, error) {
 	r, err := scalar.Restore(s.cfg.Config, s.cfg.RunSeed, snap)
@@ -201,9 +208,7 @@ func (s *scalarMethod) merged(snap *scalar.Snapshot) (*scalar.Replica, error) {
 	}
 	theirs, bans := snap.Vector(), r.Set().Bans()
 	for _, missing := range theirs.Missing(old.Vector()) {
-		if at, ok := findEntry(bans, missing.Peer); ok {
-			missing.End = min(missing.End, bans[at].Next)
-		}
+		missing.End = min(missing.End, voidFrom(bans, missing.Peer))
 		if missing.First >= missing.End {
 			continue
 		}

@@ -18,16 +18,35 @@ type ownLog struct {
 	sealAt    Instant         // when it is sent at the latest; 0 is never
 	previous  [32]byte        // digest of the newest closed batch
 	logged    []*gossip.Message
-	elsewhere uint64 // own records that another node says it has
-	broken    bool   // another node has other records of the same places
+	elsewhere uint64  // own records that another node says it has
+	believed  Instant // until then; 0: nobody has said so yet
+	broken    bool    // another node has other records of the same places
 }
 
 // behind reports whether others have more of the own log than this node, or only its sum is known here: its home is an old copy. It must
-// not add to the log before it knows what is there, for that would be equivocation.
-func (o *ownLog) behind(s *scalarMethod) bool {
-	next := s.replica.Set().Next(s.tag)
-	return o.broken || o.elsewhere > next || next > 0 && o.open == nil && o.previous == [32]byte{}
+// not add to the log before it knows what is there, for that would be equivocation. But who says so and has nothing to show is
+// believed for a while only.
+func (s *scalarMethod) behind(c *Core) bool {
+	o, next := &s.own, s.replica.Set().Next(s.tag)
+	if o.elsewhere > next && c.now < o.believed {
+		return true
+	}
+	return o.broken || next > 0 && o.open == nil && o.previous == [32]byte{}
 }
+
+// claimed takes note that a peer says to have so many own records.
+func (s *scalarMethod) claimed(c *Core, records uint64) {
+	if records <= max(s.own.elsewhere, s.replica.Set().Next(s.tag)) || records > s.cfg.Records {
+		return
+	}
+	s.own.elsewhere = records
+	if s.own.believed == 0 {
+		s.own.believed = c.now + believeFor*s.cfg.ExchangeEvery
+	}
+}
+
+// believeFor is how many intervals between exchanges a node looks for records that it is said to have written, once in its life.
+const believeFor = 4
 
 // probed makes a record of a slope.
 func (s *scalarMethod) probed(c *Core, ev Probed) {
@@ -39,7 +58,7 @@ func (s *scalarMethod) probed(c *Core, ev Probed) {
 	}
 	defer s.goOn(c)
 	place, ok := s.replica.Next(s.tag, 0)
-	if !ok || place != job.Place {
+	if !ok || place != job.Place || s.behind(c) {
 		return // the log has changed under it
 	}
 	if undo, rest := s.diverges(c, ev.Slope, s.round); undo {
@@ -57,7 +76,7 @@ func (s *scalarMethod) probed(c *Core, ev Probed) {
 	s.produce(c, place, scalar.Clip(b, byte(s.cfg.Clips.At(place.Epoch))))
 }
 
-// produce adds a record to the own log, durably before anything can depend on it.
+// produce adds a record to the own log. It is durable before anything that this step asks for can depend on it.
 func (s *scalarMethod) produce(c *Core, place scalar.Place, b byte) {
 	o := &s.own
 	if o.open != nil && o.open.Epoch != place.Epoch {
@@ -68,14 +87,15 @@ func (s *scalarMethod) produce(c *Core, place scalar.Place, b byte) {
 		o.sealAt = c.now + s.cfg.BatchEvery
 	}
 	o.open.Bytes = append(o.open.Bytes, b)
-	s.persist(c, &gossip.Message{Body: o.open})
 	if _, err := s.replica.Insert(scalar.Run{Peer: s.tag, First: place.Seq, Epoch: place.Epoch, Bytes: []byte{b}}); err != nil {
 		panic("node: internal error: own record: " + err.Error()) // nothing is ever folded here
 	}
 	s.dirty = true
 	if end := o.open.End(); len(o.open.Bytes) >= s.cfg.Batch || end%uint64(s.cfg.PerEpoch) == 0 {
 		s.seal(c)
+		return
 	}
+	s.persist(c, &gossip.Message{Body: o.open})
 }
 
 // seal closes the open batch and sends it. From then on it stays as it is, also if the node dies before it is sent.
@@ -134,7 +154,10 @@ func (s *scalarMethod) ownElsewhere(c *Core, msg *gossip.Message, b *gossip.Reco
 		return
 	case res.Conflict || res.Verdict == scalar.Banned:
 		s.own.broken = true
-		c.observe(Stat{Kind: StatForgotten, Value: float64(b.First), Text: "another node with this key has other records"})
+		s.disown(c)
+		s.kept.add(s.tag, msg)
+		_, _ = s.replica.Insert(s.runOf(s.tag, b))
+		c.observe(Stat{Kind: StatForgotten, Value: float64(b.First), Text: "another node with this key has other records: stop one of them"})
 		return
 	case s.own.open != nil && b.End() > s.own.open.First:
 		return // the same records, to be cut by this node alone
@@ -143,6 +166,41 @@ func (s *scalarMethod) ownElsewhere(c *Core, msg *gossip.Message, b *gossip.Reco
 	s.persist(c, msg)
 	s.closed(msg)
 	s.goOn(c)
+}
+
+// disown takes back the records that were not sent yet. Others have different ones at their places, and must never see these.
+func (s *scalarMethod) disown(c *Core) {
+	o := &s.own
+	if o.open == nil {
+		return
+	}
+	first := o.open.First
+	c.out.Persist = append(c.out.Persist, Record{Key: loggedKey(first)})
+	o.open, o.sealAt = nil, 0
+	r := scalar.NewReplica(s.cfg.Config, s.cfg.RunSeed)
+	if s.origin != nil {
+		var err error
+		if r, err = scalar.Restore(s.cfg.Config, s.cfg.RunSeed, s.origin); err != nil {
+			return
+		}
+	}
+	set := s.replica.Set()
+	for _, e := range set.Vector() {
+		if e.Peer == s.tag {
+			e.Next = first
+		}
+		for _, run := range set.Runs(scalar.Range{Peer: e.Peer, End: e.Next}) {
+			if _, err := r.Insert(run); err != nil {
+				return
+			}
+		}
+	}
+	for _, b := range set.Bans() {
+		if r.Ban(b.Peer, b.Next) != nil {
+			return
+		}
+	}
+	s.replace(r)
 }
 
 // republish sends the newest batch again at the start: the node may have died after it was closed and before it was sent.
@@ -204,6 +262,7 @@ func (s *scalarMethod) replay(log []Record) error {
 			return nil
 		}
 		s.closed(&gossip.Message{Run: s.run.Run, Author: s.run.Self, Seq: seq, Body: b})
+		s.round = max(s.round, uint64(len(s.own.logged)))
 	}
 	return nil
 }

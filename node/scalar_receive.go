@@ -108,15 +108,15 @@ func (s *scalarMethod) records(c *Core, msg *gossip.Message, b *gossip.Records) 
 	}
 }
 
-// banOf is the first record of a log that is void; the largest number if none is.
-func (s *scalarMethod) banOf(tag uint64) uint64 {
-	for _, b := range s.replica.Set().Bans() {
-		if b.Peer == tag {
-			return b.Next
-		}
+// voidFrom is the first record of a log that bans make void; the largest number if they do not.
+func voidFrom(bans scalar.Vector, tag uint64) uint64 {
+	if at, ok := findEntry(bans, tag); ok {
+		return bans[at].Next
 	}
 	return math.MaxUint64
 }
+
+func (s *scalarMethod) banOf(tag uint64) uint64 { return voidFrom(s.replica.Set().Bans(), tag) }
 
 // convict bans an author on proof, and undoes what it has added from there on. It reports whether that was news.
 func (s *scalarMethod) convict(c *Core, author PeerID, proof *gossip.Proof, first uint64) bool {

@@ -74,7 +74,9 @@ func (s *script) scalarCommand(cmd, word string, names []string, args map[string
 	case "probed":
 		return s.step(Probed{Job: s.jobs["probe"], Slope: num("slope", 1), Loss: num("loss", 0.5), Samples: 32})
 	case "durable":
-		k.saved = k.saving
+		if k.saving.Params != 0 {
+			k.saved = k.saving
+		}
 		return s.step(Saved{Job: s.jobs["save"]})
 	case "restart":
 		cfg := k.cfg
@@ -93,6 +95,10 @@ func (s *script) scalarCommand(cmd, word string, names []string, args map[string
 		}
 		s.core, s.jobs = core, make(map[string]JobID)
 		return s.step(Tick{})
+	case "forget": // all that was durable
+		clear(k.store)
+		k.saved = State{Params: 1, Opt: 2}
+		return ""
 	case "records": // heard by the node, and by others
 		return s.receive(names[0], uint64(num("seq", 1)), k.batch(names[0], args, num))
 	case "others": // heard by others
@@ -142,11 +148,11 @@ func (k *scalarScript) batch(from string, args map[string]string, num func(strin
 	}
 	if b.First > 0 {
 		b.Previous = k.chain[from][b.First]
-		if b.Previous == [32]byte{} {
-			b.Previous[0] = 1
+		if b.Previous == [32]byte{} || num("astray", 0) != 0 {
+			b.Previous[0] ^= 1
 		}
 	}
-	if num("fork", 0) == 0 {
+	if num("fork", 0)+num("astray", 0) == 0 {
 		k.chain[from][b.End()] = b.Digest(peer(from))
 		_, _ = k.replica.Insert(scalar.Run{Peer: gossip.Tag(gossip.RunID{1}, peer(from)), First: b.First, Epoch: b.Epoch, Bytes: b.Bytes})
 	}
