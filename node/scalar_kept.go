@@ -20,8 +20,7 @@ type keptBatches struct {
 }
 
 type keptLog struct {
-	author PeerID
-	batch  []*gossip.Message // ascending by first record
+	batch []*gossip.Message // ascending by first record
 }
 
 // How many batches are kept, of each author and in all. Full batches of the default size are 32,768 records of an author, and
@@ -33,7 +32,26 @@ const (
 )
 
 func newKept(own uint64) keptBatches {
-	return keptBatches{logs: make(map[uint64]*keptLog), own: own, ofOwn: maxKeptOwn, ofAuthor: maxKeptOfAuthor, inAll: maxKept}
+	k := keptBatches{logs: make(map[uint64]*keptLog), own: own, ofOwn: maxKeptOwn, ofAuthor: maxKeptOfAuthor, inAll: maxKept}
+	k.log(own)
+	return k
+}
+
+// log is that of an author, made anew if it has to be.
+func (k *keptBatches) log(tag uint64) *keptLog {
+	l := k.logs[tag]
+	if l == nil {
+		l = &keptLog{}
+		k.logs[tag] = l
+		at, _ := slices.BinarySearch(k.order, tag)
+		k.order = slices.Insert(k.order, at, tag)
+	}
+	return l
+}
+
+// admits reports whether an author is known, or there is room for one more.
+func (k *keptBatches) admits(tag uint64, peers uint32) bool {
+	return k.logs[tag] != nil || len(k.logs) < int(peers)
 }
 
 func recordsOf(m *gossip.Message) *gossip.Records { return m.Body.(*gossip.Records) }
@@ -56,13 +74,7 @@ func (k *keptBatches) first(tag uint64) uint64 {
 
 // add keeps a batch, unless it is there. The oldest ones of an author give way, those of the author with the most if all together are too many.
 func (k *keptBatches) add(tag uint64, msg *gossip.Message) {
-	l := k.logs[tag]
-	if l == nil {
-		l = &keptLog{author: msg.Author}
-		k.logs[tag] = l
-		at, _ := slices.BinarySearch(k.order, tag)
-		k.order = slices.Insert(k.order, at, tag)
-	}
+	l := k.log(tag)
 	at, there := slices.BinarySearchFunc(l.batch, msg, func(a, b *gossip.Message) int {
 		x, y := recordsOf(a), recordsOf(b)
 		return cmp.Or(cmp.Compare(x.First, y.First), cmp.Compare(len(x.Bytes), len(y.Bytes)))

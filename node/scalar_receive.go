@@ -80,7 +80,7 @@ func (s *scalarMethod) records(c *Core, msg *gossip.Message, b *gossip.Records) 
 	c.admit(msg, true)
 	m := c.member(msg.Author)
 	tag := gossip.Tag(c.cfg.Run, msg.Author)
-	if s.kept.logs[tag] == nil && len(s.kept.logs) >= int(s.cfg.Peers) {
+	if !s.kept.admits(tag, s.cfg.Peers) {
 		c.observe(Stat{Kind: StatCrowded, Peer: m.id})
 		return
 	}
@@ -121,6 +121,10 @@ func (s *scalarMethod) banOf(tag uint64) uint64 { return voidFrom(s.replica.Set(
 // convict bans an author on proof, and undoes what it has added from there on. It reports whether that was news.
 func (s *scalarMethod) convict(c *Core, author PeerID, proof *gossip.Proof, first uint64) bool {
 	tag := gossip.Tag(c.cfg.Run, author)
+	if !s.kept.admits(tag, s.cfg.Peers) {
+		return false // strangers could fill the memory with proofs against themselves
+	}
+	s.kept.log(tag)
 	if s.banOf(tag) <= first {
 		if s.proofs[tag] == nil { // the ban was known from a snapshot
 			s.proofs[tag] = proof
