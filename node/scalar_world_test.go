@@ -28,9 +28,15 @@ type scalarWorld struct {
 	count int
 	nodes []*worldNode
 	loss  float64
-	cut   bool // between nodes of even and odd number
-	keep  int  // batches of an author; 0 is as many as usual
+	spec  string  // of the run
+	batch int     // records
+	pace  Instant // of a probe, at most
+	every Instant // between exchanges
+	lag   Instant // of a message, at most
+	cut   bool    // between nodes of even and odd number
+	keep  int     // batches of an author; 0 is as many as usual
 	bytes int
+	lists int // vectors that were sent
 	notes map[StatKind]int
 }
 
@@ -69,6 +75,7 @@ func (q *worldQueue) Pop() any {
 
 func newScalarWorld(t *testing.T, seed uint64, nodes int) *scalarWorld {
 	w := &scalarWorld{t: t, rand: rand.New(rand.NewPCG(seed, 5)), loss: 0.3, notes: make(map[StatKind]int)}
+	w.spec, w.batch, w.pace, w.every, w.lag = "structured:pool=64,epoch=32,rotate=4,records=4096", 8, Second/5, Second, 2*Second
 	for range nodes {
 		var s [ed25519.SeedSize]byte
 		binary.LittleEndian.PutUint64(s[:], w.rand.Uint64())
@@ -111,8 +118,7 @@ func (w *scalarWorld) boot(n *worldNode) {
 	cfg := testConfig(n.id)
 	cfg.Method, cfg.Rand = "scalar", rand.New(rand.NewPCG(w.rand.Uint64(), 1))
 	cfg.Scalar = ScalarConfig{
-		Config: scalarTestConfig(w.t, "structured:pool=64,epoch=32,rotate=4,records=4096,peers=16"), RunSeed: 7,
-		Batch: 8, ExchangeEvery: Second, SaveEvery: 5,
+		Config: scalarTestConfig(w.t, w.spec), RunSeed: 7, Batch: w.batch, ExchangeEvery: w.every, SaveEvery: 5,
 	}
 	for _, key := range slices.Sorted(maps.Keys(n.store)) {
 		if strings.HasPrefix(key, ScalarKey) {
@@ -179,6 +185,9 @@ func (w *scalarWorld) step(n *worldNode, ev Event) {
 	}
 	for _, e := range b.Send {
 		msg := *e.Msg
+		if k, ok := msg.Body.(*gossip.Known); ok && k.Form == gossip.FormVector {
+			w.lists++
+		}
 		if _, ok := msg.Body.(*gossip.Repair); ok {
 			r := &gossip.Repair{}
 			for _, m := range e.Forward {
@@ -207,7 +216,7 @@ func (w *scalarWorld) step(n *worldNode, ev Event) {
 		if w.rand.IntN(50) == 0 {
 			slope = math.NaN()
 		}
-		w.later(n, w.delay(Second/5), Probed{Job: j.Job, Slope: slope, Loss: 1, Samples: 8})
+		w.later(n, w.delay(w.pace), Probed{Job: j.Job, Slope: slope, Loss: 1, Samples: 8})
 	}
 	for _, j := range b.Save {
 		life := n.life
@@ -250,7 +259,7 @@ func (w *scalarWorld) carry(from, to *worldNode, raw []byte, direct bool) {
 	w.bytes += len(raw)
 	for w.rand.Float64() >= w.loss {
 		life := to.life
-		w.after(w.delay(2*Second), func() {
+		w.after(w.delay(w.lag), func() {
 			if to.life == life && to.core != nil {
 				w.arrive(from, to, raw, direct)
 			}
@@ -397,6 +406,71 @@ func endsEqual(t *testing.T, seed uint64) map[StatKind]int {
 	}
 	t.Logf("%d records, %d bytes carried: %v", count, w.bytes, w.notes)
 	return w.notes
+}
+
+// TestRecordsCostLittleOnTheWire measures what 1,000 records take, with all that keeps nodes together, and what a node gets that comes when
+// there are 10,000.
+func TestRecordsCostLittleOnTheWire(t *testing.T) {
+	w := newScalarWorld(t, 3, 3)
+	w.loss = 0
+	w.spec, w.batch, w.pace, w.every, w.lag = "structured", gossip.DefaultBatch, Second/100, 10*Second, Second/5
+	w.boot(w.nodes[0])
+	w.boot(w.nodes[1])
+	w.step(w.nodes[1], Command{Pause})
+	w.until(65 * Second)
+	count := w.nodes[0].method().replica.Set().Next(w.nodes[0].method().tag)
+	if per := float64(w.bytes) * 1000 / float64(count); count < 10000 || per > 4<<10 {
+		t.Errorf("%d records, %.0f bytes for 1000 of them, want at most 4096", count, per)
+	} else {
+		t.Logf("%.0f bytes for 1000 records", per)
+	}
+	w.step(w.nodes[0], Command{Pause})
+	w.until(68 * Second)
+	w.bytes = 0
+	late := w.nodes[2]
+	w.boot(late)
+	w.step(late, Command{Pause})
+	w.until(78 * Second)
+	if a, b := w.nodes[0].method(), late.method(); a.replica.Sums().Digest() != b.replica.Sums().Digest() || w.bytes > 64<<10 || w.notes[StatCaughtUp] != 1 {
+		t.Errorf("%d bytes, want at most 65536; %v", w.bytes, w.notes)
+	}
+	t.Logf("%d bytes to catch up with %d records", w.bytes, count)
+}
+
+// TestManyLogsAreReconciledByRanges gives two nodes different parts of 200 logs: they find out what is missing without listing all.
+func TestManyLogsAreReconciledByRanges(t *testing.T) {
+	w := newScalarWorld(t, 1, 2)
+	w.loss = 0
+	for _, n := range w.nodes {
+		w.boot(n)
+		w.step(n, Command{Pause})
+	}
+	w.until(w.now + Second/2)
+	w.loss = 1
+	for i := range 200 {
+		author := &worldNode{key: ed25519.NewKeyFromSeed(binary.LittleEndian.AppendUint64(make([]byte, 24), uint64(i+1)))}
+		author.id = gossip.Ed25519Signer(author.key).ID()
+		previous := [32]byte{}
+		for batch := range uint64(3) {
+			b := &gossip.Records{First: 4 * batch, Previous: previous, Bytes: []byte{1, 2, 3, byte(i % 100)}}
+			previous = b.Digest(author.id)
+			raw := w.seal(author, &gossip.Message{Run: gossip.RunID{1}, Author: author.id, Seq: batch + 1, Body: b})
+			for j, n := range w.nodes {
+				if (i+j)%2 == 0 || batch == 0 || i%10 == 0 { // one of them ends earlier
+					w.arrive(author, n, raw, false)
+				}
+			}
+		}
+	}
+	w.loss = 0
+	w.until(w.now + 15*Second)
+	a, b := w.nodes[0].method().replica, w.nodes[1].method().replica
+	if n, _ := a.Set().Fingerprint(); n != 200*12 || a.Sums().Digest() != b.Sums().Digest() {
+		t.Errorf("%d records, and sums %x and %x", n, a.Sums().Digest(), b.Sums().Digest())
+	}
+	if w.notes[StatCaughtUp] > 0 || w.lists > 0 {
+		t.Errorf("%d snapshots, %d lists", w.notes[StatCaughtUp], w.lists)
+	}
 }
 
 // lie has somebody who is no node of ours send two versions of a log, each to some.
