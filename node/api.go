@@ -154,7 +154,7 @@ type Batch struct {
 	Train    []TrainJob        // 3.
 	Mix      []MixJob          // 3.
 	Encode   []EncodeJob       // 3.
-	Apply    []scalar.Change   // 3. method scalar: what the node's integer model must be told before the jobs that follow
+	Apply    []scalar.Change   // 3. method scalar: what the node's integer model is told before the jobs below; see ProbeJob
 	Probe    []ProbeJob        // 3.
 	Evaluate []EvaluateJob     // 3.
 	Save     []SaveJob         // 3. a checkpoint; large, so it is a job
@@ -255,7 +255,9 @@ type EncodeJob struct {
 }
 
 // A ProbeJob asks for the slope of the loss along a direction, of the node's integer model as Batch.Apply has left it: what
-// [scalar.Slope] makes of two losses on the same examples. The model itself stays as it is.
+// [scalar.Slope] makes of two losses on the same examples. The model itself stays as it is. A driver has one such model for the node,
+// made of the weights that the run starts from. It need not stop an evaluation that is under way when the next batch has changes for the
+// model, as long as what is evaluated is one of its states.
 type ProbeJob struct {
 	Job   JobID
 	Place scalar.Place // of the record that comes of it: Generation and K say which direction

@@ -137,6 +137,19 @@ func vectorOf(places []gossip.Place) scalar.Vector {
 	return v
 }
 
+// upTo is what a list of another node can be compared with: if it is as long as lists may be, it says nothing of what is behind its end.
+func upTo(own, theirs scalar.Vector) scalar.Vector {
+	if len(theirs) < gossip.DefaultLimits().MaxKnown {
+		return own
+	}
+	last := theirs[len(theirs)-1].Peer
+	at, there := findEntry(own, last)
+	if there {
+		at++
+	}
+	return own[:at]
+}
+
 // told answers what a peer says it has, see the wire format.
 func (s *scalarMethod) told(c *Core, from PeerID, k *gossip.Known) {
 	switch k.Form {
@@ -192,7 +205,7 @@ func (s *scalarMethod) toldVector(c *Core, from PeerID, theirs scalar.Vector, re
 	}
 	s.exchange.vectors[from] = theirs
 	s.claimed(c, theirs.Next(s.tag))
-	own := s.shared()
+	own := upTo(s.shared(), theirs)
 	s.give(c, from, theirs.Missing(own), true)
 	s.exchange.missing = 0
 	bans := s.replica.Set().Bans()
@@ -207,7 +220,7 @@ func (s *scalarMethod) toldVector(c *Core, from PeerID, theirs scalar.Vector, re
 }
 
 func (s *scalarMethod) toldBans(c *Core, from PeerID, theirs scalar.Vector, reply bool) {
-	own := s.replica.Set().Bans()
+	own := upTo(s.replica.Set().Bans(), theirs)
 	var give []*gossip.Message
 	for _, b := range own {
 		if at, there := findEntry(theirs, b.Peer); (!there || theirs[at].Next > b.Next) && s.proofs[b.Peer] != nil && len(give) < maxRepair {

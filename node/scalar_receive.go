@@ -131,6 +131,9 @@ func (s *scalarMethod) convict(c *Core, author PeerID, proof *gossip.Proof, firs
 		}
 		return false
 	}
+	if author != c.cfg.Self {
+		c.mark(c.member(author), scoreBanned-scoreBest, "equivocates")
+	}
 	if err := s.replica.Ban(tag, first); err != nil {
 		// The records are part of sums whose source had not heard of this. Somebody who has will give others.
 		s.exchange.snapshot = s.exchange.snapshot || errors.Is(err, scalar.ErrForgotten)
@@ -139,9 +142,6 @@ func (s *scalarMethod) convict(c *Core, author PeerID, proof *gossip.Proof, firs
 	s.proofs[tag] = proof
 	s.dirty = true
 	c.observe(Stat{Kind: StatBanned, Peer: author, Value: float64(first)})
-	if author != c.cfg.Self {
-		c.mark(c.member(author), scoreBanned-scoreBest, "equivocates")
-	}
 	return true
 }
 

@@ -99,6 +99,16 @@ func (s *script) scalarCommand(cmd, word string, names []string, args map[string
 		clear(k.store)
 		k.saved = State{Params: 1, Opt: 2}
 		return ""
+	case "proof": // of others, who have banned the author
+		p := &gossip.Proof{}
+		for i, at := range []**gossip.Message{&p.A, &p.B} {
+			b := &gossip.Records{First: uint64(num("first", 0)), Previous: [32]byte{1}, Bytes: []byte{byte(1 + i)}}
+			*at = &gossip.Message{Run: gossip.RunID{1}, Author: peer(args["against"]), Seq: 1, Body: b}
+		}
+		if err := k.replica.Ban(gossip.Tag(gossip.RunID{1}, peer(args["against"])), uint64(num("first", 0))); err != nil {
+			return fmt.Sprintf("error: %v\n", err)
+		}
+		return s.receive(names[0], uint64(num("seq", 1)), p)
 	case "records": // heard by the node, and by others
 		return s.receive(names[0], uint64(num("seq", 1)), k.batch(names[0], args, num))
 	case "others": // heard by others
