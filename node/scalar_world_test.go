@@ -18,7 +18,7 @@ import (
 
 var (
 	scalarSeed  = flag.Uint64("scalar.seed", 0, "run TestNodesEndWithEqualSums with this seed alone")
-	scalarSeeds = flag.Uint64("scalar.seeds", 20, "run it with so many seeds")
+	scalarSeeds = flag.Uint64("scalar.seeds", 12, "run it with so many seeds")
 )
 
 // A scalarWorld is several cores and what lies between them: messages are sealed and opened, get lost, come late and twice.
