@@ -71,7 +71,7 @@ func newScalar(run *Config, from State) (*scalarMethod, error) {
 	tag := gossip.Tag(run.Run, run.Self)
 	s := &scalarMethod{
 		cfg: cfg, run: run, tag: tag, base: State{Params: from.Params, Opt: from.Opt},
-		step: from.Step, round: from.Round, kept: newKept(tag), proofs: make(map[uint64]*gossip.Proof),
+		step: from.Step, round: from.Round, kept: newKept(tag, cfg.Keep), proofs: make(map[uint64]*gossip.Proof),
 		upkeep: upkeep{saveEvery: cfg.SaveEvery, evaluateEvery: cfg.EvaluateEvery},
 	}
 	if err := s.restore(from.Opaque); err != nil {

@@ -12,8 +12,7 @@ import (
 // encodeSealed appends the batches of others that are kept and the proofs. Without them a node that was restarted could not show what
 // somebody has signed, and equivocation that comes to light later could not be proven.
 func (s *scalarMethod) encodeSealed(to []byte) []byte {
-	n := s.kept.total - len(s.kept.of(s.tag)) // own ones are persisted one by one
-	to = binary.AppendUvarint(to, uint64(n))
+	to = binary.AppendUvarint(to, uint64(s.kept.total)) // own ones are persisted one by one
 	for _, tag := range s.kept.order {
 		if tag != s.tag {
 			for _, m := range s.kept.of(tag) {

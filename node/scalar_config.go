@@ -22,6 +22,10 @@ type ScalarConfig struct {
 	Batch      int
 	BatchEvery Instant
 
+	// Keep is how many sealed batches of others a node keeps at the most, to pass them on and to prove equivocation; default 16,384, which
+	// take some 8 MiB. What is kept no more can be had as a part of the sum.
+	Keep int
+
 	// ExchangeEvery is the mean interval between two looks at what a random peer has; default [Config.RepairEvery].
 	ExchangeEvery Instant
 
@@ -44,6 +48,9 @@ func (s *ScalarConfig) setDefaults(run *Config) {
 	if s.BatchEvery == 0 {
 		s.BatchEvery = Second
 	}
+	if s.Keep == 0 {
+		s.Keep = 1 << 14
+	}
 	if s.ExchangeEvery == 0 {
 		s.ExchangeEvery = run.RepairEvery
 	}
@@ -60,6 +67,7 @@ func (s *ScalarConfig) validate(run *Config) error {
 	bad(s.Closed, "mode=closed: this build closes no epochs; use mode=open")
 	bad(s.RunClock, "clock=run: this build has no clock of the run; use clock=seq")
 	bad(s.Batch < 1 || s.Batch > most, "batches of %d records: must be 1 to %d", s.Batch, most)
+	bad(s.Keep < 0, "%d batches to keep: must be positive", s.Keep)
 	bad(s.BatchEvery < 0, "a batch every %d ns: must be positive", s.BatchEvery)
 	bad(s.ExchangeEvery < 2, "an exchange every %d ns: must be positive", s.ExchangeEvery)
 	bad(s.SaveEvery == 0, "save every 0 batches: must be at least 1")

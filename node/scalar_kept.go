@@ -13,7 +13,7 @@ import (
 type keptBatches struct {
 	logs  map[uint64]*keptLog // by tag
 	order []uint64            // the tags, ascending
-	total int
+	total int                 // of others
 
 	own                    uint64 // tag of the node's own log
 	ofOwn, ofAuthor, inAll int    // bounds
@@ -23,16 +23,15 @@ type keptLog struct {
 	batch []*gossip.Message // ascending by first record
 }
 
-// How many batches are kept, of each author and in all. Full batches of the default size are 32,768 records of an author, and
-// 16,384 batches take some 8 MiB. Of its own each node keeps more, a million records: somebody has to be able to show them.
+// How many batches are kept of each author. Full batches of the default size are 32,768 records. Of its own each node keeps more, a
+// million records: somebody has to be able to show them.
 const (
 	maxKeptOwn      = 1 << 13
 	maxKeptOfAuthor = 256
-	maxKept         = 1 << 14
 )
 
-func newKept(own uint64) keptBatches {
-	k := keptBatches{logs: make(map[uint64]*keptLog), own: own, ofOwn: maxKeptOwn, ofAuthor: maxKeptOfAuthor, inAll: maxKept}
+func newKept(own uint64, most int) keptBatches {
+	k := keptBatches{logs: make(map[uint64]*keptLog), own: own, ofOwn: maxKeptOwn, ofAuthor: maxKeptOfAuthor, inAll: most}
 	k.log(own)
 	return k
 }
@@ -83,16 +82,14 @@ func (k *keptBatches) add(tag uint64, msg *gossip.Message) {
 		return
 	}
 	l.batch = slices.Insert(l.batch, at, msg)
-	k.total++
-	most := k.ofAuthor
 	if tag == k.own {
-		most = k.ofOwn
+		l.drop(k.ofOwn)
+		return
 	}
-	for len(l.batch) > most {
-		k.drop(l)
-	}
-	if k.total > k.inAll {
-		k.drop(k.longest())
+	k.total += 1 - l.drop(k.ofAuthor)
+	for k.total > k.inAll {
+		most := k.longest()
+		k.total -= most.drop(len(most.batch) - 1)
 	}
 }
 
@@ -107,9 +104,11 @@ func (k *keptBatches) longest() *keptLog {
 	return out
 }
 
-func (k *keptBatches) drop(l *keptLog) {
-	l.batch = slices.Delete(l.batch, 0, 1)
-	k.total--
+// drop leaves the newest batches, and returns how many went.
+func (l *keptLog) drop(most int) int {
+	n := max(0, len(l.batch)-most)
+	l.batch = slices.Delete(l.batch, 0, n)
+	return n
 }
 
 // overlapping lists the batches of a log that have records of the range. whole reports whether they have all of it.

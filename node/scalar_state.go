@@ -26,7 +26,7 @@ func (s *scalarMethod) status() MethodStatus {
 		Phase: scalarPhases[s.phase], Round: s.round, Announced: s.round, Age: v.Count(), Step: s.step, Loss: s.loss,
 		Scalar: &ScalarStatus{
 			Records: v.Count(), Missing: s.exchange.missing, Next: set.Next(s.tag), Logs: len(v), Banned: len(set.Bans()),
-			Kept: s.kept.total, Digest: s.replica.Sums().Digest(),
+			Kept: s.kept.total + len(s.kept.of(s.tag)), Digest: s.replica.Sums().Digest(),
 		},
 	}
 	s.report(&st)
