@@ -3,6 +3,7 @@ package node
 import (
 	"starling/gossip"
 	"starling/mixing"
+	"starling/mixing/scalar"
 )
 
 // An Instant is a point in time in nanoseconds since an epoch that the driver chooses; it is never wall-clock time.
@@ -75,6 +76,14 @@ type (
 		Report mixing.Report
 	}
 
+	// Probed ends a ProbeJob. If Slope is not finite there is nothing to record, and the node looks at other examples.
+	Probed struct {
+		Job     JobID
+		Slope   float64
+		Loss    float64 // between both sides
+		Samples uint64  // examples seen
+	}
+
 	// Evaluated ends an EvaluateJob.
 	Evaluated struct {
 		Job      JobID
@@ -105,6 +114,7 @@ func (Fetched) event()   {}
 func (Trained) event()   {}
 func (Encoded) event()   {}
 func (Mixed) event()     {}
+func (Probed) event()    {}
 func (Evaluated) event() {}
 func (Saved) event()     {}
 func (Epoch) event()     {}
@@ -144,6 +154,8 @@ type Batch struct {
 	Train    []TrainJob        // 3.
 	Mix      []MixJob          // 3.
 	Encode   []EncodeJob       // 3.
+	Apply    []scalar.Change   // 3. method scalar: what the node's integer model is told before the jobs below; see ProbeJob
+	Probe    []ProbeJob        // 3.
 	Evaluate []EvaluateJob     // 3.
 	Save     []SaveJob         // 3. a checkpoint; large, so it is a job
 	Release  []VecRef          // 4. no later job names these
@@ -154,7 +166,7 @@ type Batch struct {
 	scratch
 }
 
-// A Record is a small value that must be durable.
+// A Record is a small value that must be durable. An empty value takes the record away.
 type Record struct {
 	Key   string
 	Value []byte
@@ -242,7 +254,19 @@ type EncodeJob struct {
 	Lost VecRef
 }
 
-// An EvaluateJob asks for accuracy and loss on the held-out data.
+// A ProbeJob asks for the slope of the loss along a direction, of the node's integer model as Batch.Apply has left it: what
+// [scalar.Slope] makes of two losses on the same examples. The model itself stays as it is. A driver has one such model for the node,
+// made of the weights that the run starts from. It need not stop an evaluation that is under way when the next batch has changes for the
+// model, as long as what is evaluated is one of its states.
+type ProbeJob struct {
+	Job   JobID
+	Place scalar.Place // of the record that comes of it: Generation and K say which direction
+	Step  uint64       // number of the minibatch: the position in the node's data
+	Eps   float64      // how far to go to each side, as [scalar.Model.Perturb] takes it
+}
+
+// An EvaluateJob asks for accuracy and loss on the held-out data. With the method scalar it is the integer model that is
+// looked at, and Params names what the model started from.
 type EvaluateJob struct {
 	Job    JobID
 	Params VecRef
@@ -266,6 +290,7 @@ type State struct {
 	// What the method keeps beside the model, in its own words. A fresh node has none of it.
 	Numbers []uint64
 	Vectors []NamedVector
+	Opaque  []byte
 }
 
 // A NamedVector is a vector of a checkpoint.
@@ -321,6 +346,12 @@ const (
 	StatJoined    StatKind = "member joined"
 	StatLeft      StatKind = "member left"
 	StatCell      StatKind = "cell entered" // Value: its number
+
+	StatBanned      StatKind = "log banned"            // Peer: whose; Value: the first record that is void
+	StatConflict    StatKind = "conflict not proven"   // Peer: whose record; Value: its number; the batch that had the other one is forgotten
+	StatCaughtUp    StatKind = "snapshot taken"        // Peer: from whom; Value: records in it; Text: who else has the same sums
+	StatUnconfirmed StatKind = "snapshot not taken"    // Peer: from whom; Text: why
+	StatCrowded     StatKind = "more peers than meant" // Peer: whose records are not taken: the run is for fewer
 )
 
 // A Method is a way of training together. The Core calls it with everything that concerns learning; it answers by asking

@@ -21,6 +21,12 @@ func (c *Core) Check(m *gossip.Message) gossip.Verdict {
 	if m.Run != c.cfg.Run {
 		return reject(gossip.ReasonWrongRun)
 	}
+	switch m.Body.(type) {
+	case *gossip.Records, *gossip.Proof: // whatever their number, and whoever lost trust: all nodes have to end with the same set
+		if s, ok := c.method.(*scalarMethod); ok {
+			return s.checkShared(m)
+		}
+	}
 	if m.Author == c.cfg.Self && m.Seq <= c.ownSeq.Load() {
 		return ignore(gossip.ReasonReplayed)
 	}
@@ -49,8 +55,11 @@ func (c *Core) Check(m *gossip.Message) gossip.Verdict {
 			return v
 		}
 	case *gossip.Leave:
-	case *gossip.Records, *gossip.Proof, *gossip.Known, *gossip.Fetch, *gossip.Snapshot:
-		return reject(gossip.ReasonUnknownKind) // no method of this build has records
+	case *gossip.Known, *gossip.Fetch, *gossip.Snapshot:
+		if s, ok := c.method.(*scalarMethod); ok {
+			return s.checkDirect(body)
+		}
+		return reject(gossip.ReasonUnknownKind) // no other method has records
 	default:
 		return reject(gossip.ReasonUnknownKind)
 	}

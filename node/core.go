@@ -17,9 +17,10 @@ const SeqKey = "seq"
 // Config is what a Core is built from. All nodes of a run agree on everything above the line.
 type Config struct {
 	Run     gossip.RunID
-	Method  string        // "average" or "outer"
+	Method  string        // "average", "outer" or "scalar"
 	Average AverageConfig // for the method average
 	Outer   OuterConfig   // for the method outer
+	Scalar  ScalarConfig  // for the method scalar
 
 	Codec      string // canonical name of the run's codec; updates in another one are rejected
 	Len        int    // length of the run's vectors in floats
@@ -146,7 +147,7 @@ func New(cfg Config, from State) (*Core, error) {
 		c.mode = pausing
 	}
 	c.ownSeq.Store(c.seq)
-	c.repairs = cfg.Average.Exchange != Push && cfg.Average.Exchange != Copies
+	c.repairs = cfg.Average.Exchange != Push && cfg.Average.Exchange != Copies && cfg.Method != "scalar"
 	c.roster.seed = cfg.Rand.Uint64()
 	c.roster.rebuild(0, nil)
 	c.cell.Store(uint64(gossip.Cell(cfg.Self, 0, cfg.Cells)))
@@ -169,8 +170,14 @@ func New(cfg Config, from State) (*Core, error) {
 			return nil, fmt.Errorf("method outer: %w", err)
 		}
 		c.method = m
+	case cfg.Method == "scalar":
+		m, err := newScalar(&c.cfg, from)
+		if err != nil {
+			return nil, fmt.Errorf("method scalar: %w", err)
+		}
+		c.method = m
 	default:
-		return nil, fmt.Errorf("node config: unknown method %q; this build has average and outer", cfg.Method)
+		return nil, fmt.Errorf("node config: unknown method %q; this build has average, outer and scalar", cfg.Method)
 	}
 	return c, nil
 }
@@ -242,6 +249,8 @@ func (c *Core) resetBatch() {
 	b.Train = b.Train[:0]
 	b.Mix = b.Mix[:0]
 	b.Encode = b.Encode[:0]
+	b.Apply = b.Apply[:0]
+	b.Probe = b.Probe[:0]
 	b.Evaluate = b.Evaluate[:0]
 	b.Save = b.Save[:0]
 	b.Release = b.Release[:0]
@@ -254,6 +263,11 @@ func (c *Core) resetBatch() {
 func (c *Core) received(from PeerID, msg *gossip.Message) {
 	if msg.Author == c.cfg.Self {
 		c.meetSelf(msg)
+		if r, ok := msg.Body.(*gossip.Records); ok {
+			if s, ok := c.method.(*scalarMethod); ok {
+				s.records(c, msg, r)
+			}
+		}
 		return
 	}
 	switch body := msg.Body.(type) {
@@ -287,6 +301,10 @@ func (c *Core) received(from PeerID, msg *gossip.Message) {
 		c.method.delta(c, m, msg.Seq, body)
 	case *gossip.Request:
 		c.method.asked(c, from, body)
+	case *gossip.Records, *gossip.Proof, *gossip.Known, *gossip.Fetch, *gossip.Snapshot:
+		if s, ok := c.method.(*scalarMethod); ok {
+			s.received(c, from, msg)
+		}
 	case *gossip.Leave:
 		if m := c.admit(msg, false); m != nil {
 			m.update, m.gone = nil, true
@@ -348,6 +366,9 @@ func (c *Core) peerUp(id PeerID) {
 		// everybody at once, at the start or in a new cell, needs to be told only once or twice.
 		c.greeted++
 		c.sendDigest(id, false)
+	}
+	if s, ok := c.method.(*scalarMethod); ok {
+		s.met(c, id)
 	}
 }
 

@@ -28,6 +28,7 @@ type MethodStatus struct {
 	SaveError     string // why the newest checkpoint could not be written; empty if it could
 	InFlight      int    // vectors being fetched or waiting to be mixed in
 	PushSumWeight float64
+	Scalar        *ScalarStatus // of the method scalar; else nil
 }
 
 // MemberStatus is what the node knows of another member.

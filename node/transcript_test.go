@@ -58,6 +58,8 @@ type script struct {
 	outer          bool               // the method is outer: mixing and encoding end at once, as often as it takes
 	pulls          map[string][]JobID // under way, by author, oldest first
 	blobs          int                // made
+
+	scalar scalarScript
 }
 
 func newScript(t *testing.T) *script { return &script{t: t, jobs: make(map[string]JobID)} }
@@ -109,6 +111,9 @@ func (s *script) command(cmd string) string {
 	case "node":
 		if args["outer"] != "" {
 			return s.outerNode(args, num)
+		}
+		if args["scalar"] != "" {
+			return s.scalarNode(args, num)
 		}
 		cfg := testConfig(peer(cmp.Or(args["self"], "A")))
 		cfg.Average.Mix = "mean"
@@ -231,6 +236,9 @@ func (s *script) command(cmd string) string {
 		}
 		return b.String()
 	}
+	if s.scalar.replica != nil {
+		return s.scalarCommand(cmd, words[0], names, args, num)
+	}
 	return s.copiesCommand(cmd, words[0], names, num)
 }
 
@@ -279,6 +287,7 @@ func (s *script) step(ev Event) string {
 	for _, j := range b.Save {
 		s.jobs["save"] = j.Job
 	}
+	s.scalar.keep(s, b)
 	if s.outer {
 		return s.goOn(b)
 	}
@@ -293,6 +302,10 @@ func describe(b *Batch) string {
 		line("join cell %d", *b.Cell)
 	}
 	for _, r := range b.Persist {
+		if strings.HasPrefix(r.Key, ScalarKey) {
+			line("persist %s", loggedText(r))
+			continue
+		}
 		line("persist %s=%x", r.Key, r.Value)
 	}
 	for _, m := range b.Publish {
@@ -304,10 +317,14 @@ func describe(b *Batch) string {
 			line("publish #%d %s", m.Seq, outerText(u))
 		case *gossip.Leave:
 			line("publish #%d leave", m.Seq)
+		case *gossip.Records, *gossip.Proof:
+			line("publish #%d %s", m.Seq, scalarText(m.Body))
 		}
 	}
 	for _, e := range b.Send {
 		switch d := e.Msg.Body.(type) {
+		case *gossip.Known, *gossip.Fetch, *gossip.Snapshot:
+			line("send %s %s", name(e.To), scalarText(d))
 		case *gossip.Digest:
 			line("send %s digest %s reply=%v", name(e.To), marks(d.Known), d.Reply)
 		case *gossip.Request:
@@ -364,6 +381,12 @@ func describe(b *Batch) string {
 	}
 	for _, j := range b.Encode {
 		line("encode v%d%s", j.Vec, piecesText(j))
+	}
+	for _, a := range b.Apply {
+		line("apply %+d to direction %d of pool %d", a.By, a.K, a.Generation)
+	}
+	for _, j := range b.Probe {
+		line("probe record %d of epoch %d: direction %d of pool %d, minibatch %d", j.Place.Seq, j.Place.Epoch, j.Place.K, j.Place.Generation, j.Step)
 	}
 	for _, j := range b.Evaluate {
 		line("evaluate v%d", j.Params)

@@ -1,0 +1,182 @@
+package node
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+
+	"starling/gossip"
+	"starling/mixing/scalar"
+)
+
+// encodeSealed appends the batches of others that are kept and the proofs. Without them a node that was restarted could not show what
+// somebody has signed, and equivocation that comes to light later could not be proven.
+func (s *scalarMethod) encodeSealed(to []byte) []byte {
+	to = binary.AppendUvarint(to, uint64(s.kept.total)) // own ones are persisted one by one
+	for _, tag := range s.kept.order {
+		if tag != s.tag {
+			for _, m := range s.kept.of(tag) {
+				to = appendBatch(to, m)
+			}
+		}
+	}
+	to = binary.AppendUvarint(to, uint64(len(s.proofs)))
+	for _, tag := range slices.Sorted(maps.Keys(s.proofs)) {
+		to = appendBatch(appendBatch(to, s.proofs[tag].A), s.proofs[tag].B)
+	}
+	return to
+}
+
+func (s *scalarMethod) decodeSealed(d *decoder) {
+	for n := d.number(); n > 0 && !d.bad; n-- {
+		if m := d.batch(s.run.Run); m != nil {
+			s.kept.add(gossip.Tag(s.run.Run, m.Author), m)
+		}
+	}
+	for n := d.number(); n > 0 && !d.bad; n-- {
+		a, b := d.batch(s.run.Run), d.batch(s.run.Run)
+		if a != nil && b != nil {
+			s.proofs[gossip.Tag(s.run.Run, a.Author)] = &gossip.Proof{A: a, B: b}
+		}
+	}
+}
+
+// appendBatch appends the sealed form of a batch; or, of one that was never sealed as in a simulation, 0 and what it says.
+func appendBatch(to []byte, m *gossip.Message) []byte {
+	to = binary.AppendUvarint(to, uint64(len(m.Raw)))
+	if len(m.Raw) > 0 {
+		return append(to, m.Raw...)
+	}
+	b := recordsOf(m)
+	to = appendNumbers(append(to, m.Author[:]...), m.Seq, uint64(b.Epoch), b.First, b.Base)
+	to = binary.AppendUvarint(append(to, b.Previous[:]...), uint64(len(b.Bytes)))
+	return append(to, b.Bytes...)
+}
+
+// trusting takes the signatures of messages that were verified when they came.
+type trusting struct{}
+
+func (trusting) Verify(PeerID, []byte, []byte) bool { return true }
+
+func (d *decoder) batch(run gossip.RunID) *gossip.Message {
+	if n := d.number(); n > 0 {
+		m, v := gossip.Open(slices.Clone(d.bytes(n)), gossip.DefaultLimits(), trusting{})
+		if v.Decision != gossip.Accept {
+			d.bad = true
+			return nil
+		}
+		if _, ok := m.Body.(*gossip.Records); !ok {
+			d.bad = true
+			return nil
+		}
+		return m
+	}
+	m := &gossip.Message{Run: run}
+	copy(m.Author[:], d.bytes(uint64(len(m.Author))))
+	m.Seq = d.number()
+	b := &gossip.Records{Epoch: uint32(d.number()), First: d.number(), Base: d.number()}
+	copy(b.Previous[:], d.bytes(uint64(len(b.Previous))))
+	b.Bytes = slices.Clone(d.bytes(d.number()))
+	m.Body = b
+	if d.bad {
+		return nil
+	}
+	return m
+}
+
+// A decoder takes numbers off bytes until they are bad; then it gives zeros.
+type decoder struct {
+	rest []byte
+	bad  bool
+}
+
+func (d *decoder) bytes(n uint64) []byte {
+	if n > uint64(len(d.rest)) {
+		d.rest, d.bad = nil, true
+		return make([]byte, min(n, 8))
+	}
+	out := d.rest[:n]
+	d.rest = d.rest[n:]
+	return out
+}
+
+func (d *decoder) word() uint64 { return binary.LittleEndian.Uint64(d.bytes(8)) }
+
+func (d *decoder) number() uint64 {
+	x, n := binary.Uvarint(d.rest)
+	d.skip(n)
+	return x
+}
+
+func (d *decoder) signed() int64 {
+	x, n := binary.Varint(d.rest)
+	d.skip(n)
+	return x
+}
+
+func (d *decoder) skip(n int) {
+	if n <= 0 {
+		d.rest, d.bad = nil, true
+		return
+	}
+	d.rest = d.rest[n:]
+}
+
+func (d *decoder) vector() (v scalar.Vector) {
+	for n := d.number(); n > 0 && !d.bad; n-- {
+		v = append(v, scalar.Entry{Peer: d.word(), Next: d.number()})
+	}
+	return v
+}
+
+func (d *decoder) snapshot(k int) *scalar.Snapshot {
+	s := &scalar.Snapshot{Closed: uint32(d.number())}
+	for n := d.number(); n > 0 && !d.bad; n-- {
+		t := scalar.Tail{Peer: d.word(), Next: d.number(), Epoch: uint32(d.number()), InEpoch: uint32(d.number())}
+		t.Hashes = scalar.Sum{d.word(), d.word()}
+		s.Tails = append(s.Tails, t)
+	}
+	s.Bans = d.vector()
+	for n := d.number(); n > 0 && !d.bad; n-- {
+		row := scalar.Sums{Generation: uint32(d.number()), A: make([]int64, k)}
+		for i := range row.A {
+			row.A[i] = d.signed()
+		}
+		s.Sums = append(s.Sums, row)
+	}
+	return s
+}
+
+func appendNumbers(to []byte, numbers ...uint64) []byte {
+	for _, n := range numbers {
+		to = binary.AppendUvarint(to, n)
+	}
+	return to
+}
+
+func appendVector(to []byte, v scalar.Vector) []byte {
+	to = binary.AppendUvarint(to, uint64(len(v)))
+	for _, e := range v {
+		to = binary.AppendUvarint(binary.LittleEndian.AppendUint64(to, e.Peer), e.Next)
+	}
+	return to
+}
+
+func appendSnapshot(to []byte, s *scalar.Snapshot) []byte {
+	to = appendNumbers(to, uint64(s.Closed), uint64(len(s.Tails)))
+	for _, t := range s.Tails {
+		to = binary.LittleEndian.AppendUint64(to, t.Peer)
+		to = appendNumbers(to, t.Next, uint64(t.Epoch), uint64(t.InEpoch))
+		to = binary.LittleEndian.AppendUint64(to, t.Hashes[0])
+		to = binary.LittleEndian.AppendUint64(to, t.Hashes[1])
+	}
+	to = appendVector(to, s.Bans)
+	to = binary.AppendUvarint(to, uint64(len(s.Sums)))
+	for _, row := range s.Sums {
+		to = binary.AppendUvarint(to, uint64(row.Generation))
+		for _, a := range row.A {
+			to = binary.AppendVarint(to, a)
+		}
+	}
+	return to
+}

@@ -1,0 +1,80 @@
+package node
+
+import (
+	"starling/gossip"
+	"starling/mixing/scalar"
+)
+
+// probed makes a record of a slope.
+func (s *scalarMethod) probed(c *Core, ev Probed) {
+	job := s.probe
+	s.probe = ProbeJob{}
+	s.step++
+	if s.phase == scalarClosing {
+		return
+	}
+	defer s.goOn(c)
+	place, ok := s.replica.Next(s.tag, 0)
+	if !ok || place != job.Place || s.behind(c) {
+		return // the log has changed under it
+	}
+	if undo, rest := s.diverges(c, ev.Slope, s.round); undo {
+		if rest {
+			s.phase, s.retryAt = scalarDiverged, c.now+retryTrain
+		}
+		return
+	}
+	b, ok := scalar.Encode(ev.Slope, s.cfg.GUnit(), c.cfg.Rand.Float64())
+	if !ok {
+		return
+	}
+	s.loss = ev.Loss
+	c.observe(Stat{Kind: StatTrained, Round: s.round, Value: ev.Loss})
+	s.produce(c, place, scalar.Clip(b, byte(s.cfg.Clips.At(place.Epoch))))
+}
+
+// produce adds a record to the own log. It is durable before anything that this step asks for can depend on it.
+func (s *scalarMethod) produce(c *Core, place scalar.Place, b byte) {
+	o := &s.own
+	if o.open != nil && o.open.Epoch != place.Epoch {
+		s.seal(c)
+	}
+	if o.open == nil {
+		o.open = &gossip.Records{Epoch: place.Epoch, First: place.Seq, Previous: o.previous}
+		o.sealAt = c.now + s.cfg.BatchEvery
+	}
+	o.open.Bytes = append(o.open.Bytes, b)
+	if _, err := s.replica.Insert(scalar.Run{Peer: s.tag, First: place.Seq, Epoch: place.Epoch, Bytes: []byte{b}}); err != nil {
+		panic("node: internal error: own record: " + err.Error()) // nothing is ever folded here
+	}
+	s.dirty = true
+	if end := o.open.End(); len(o.open.Bytes) >= s.cfg.Batch || end%uint64(s.cfg.PerEpoch) == 0 {
+		s.seal(c)
+		return
+	}
+	s.persist(c, &gossip.Message{Body: o.open})
+}
+
+// seal closes the open batch and sends it. From then on it stays as it is, also if the node dies before it is sent.
+func (s *scalarMethod) seal(c *Core) {
+	o := &s.own
+	o.sealAt = 0
+	if o.open == nil {
+		return
+	}
+	o.open.Base = s.replica.Set().Vector().Count()
+	msg := &gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Seq: c.number(), Body: o.open}
+	s.persist(c, msg)
+	s.closed(msg)
+	c.out.Publish = append(c.out.Publish, msg)
+	c.sent.published++
+	s.round++
+	c.observe(Stat{Kind: StatPublished, Round: s.round, Value: float64(len(msg.Body.(*gossip.Records).Bytes))})
+	if s.round%s.saveEvery != 0 && (s.evaluateEvery == 0 || s.round%s.evaluateEvery != 0) {
+		return
+	}
+	s.upkeep.round(c, s.state())
+	if len(c.out.Evaluate) > 0 {
+		s.tell(c)
+	}
+}
