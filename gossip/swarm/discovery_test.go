@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strings"
@@ -12,15 +13,19 @@ import (
 	"starling/gossip"
 )
 
-// reserve returns a TCP port of loopback that is free now, so that a node can be named before it starts.
+// reserve returns a TCP port of loopback that is free now, so that a node can be named before it starts: not one of those that systems give
+// to outgoing connections, from 32768 on.
 func reserve(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := 10000 + rand.IntN(22768)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close()
+			return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port)
+		}
 	}
-	defer l.Close()
-	return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", l.Addr().(*net.TCPAddr).Port)
+	t.Fatal("no free port")
+	return ""
 }
 
 func at(addr string) func(*Config) { return func(c *Config) { c.Listen = []string{addr} } }

@@ -11,11 +11,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -140,14 +142,16 @@ func Prepare(cfg Config, bootstraps int) (*Swarm, error) {
 // sitePort is the port of the first nodes of a swarm that has sites.
 const sitePort = 4150
 
-// freePort finds a port of loopback that nobody uses for TCP or UDP.
+// freePort finds a port of loopback that nobody uses for TCP or UDP. It may be used a while later only, so it is not one of those
+// that systems give to outgoing connections, from 32768 on.
 func freePort() (uint16, error) {
+	const from, to = 10000, 32768
 	for range 100 {
-		t, err := net.Listen("tcp", "127.0.0.1:0")
+		port := from + rand.IntN(to-from)
+		t, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
-			return 0, err
+			continue
 		}
-		port := t.Addr().(*net.TCPAddr).Port
 		u, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
 		t.Close()
 		if err == nil {
