@@ -381,3 +381,14 @@ type Method interface {
 	state() State
 	status() MethodStatus
 }
+
+// A sharer is a Method under which nodes share records instead of vectors. What is said of Check and of Step holds for it, too.
+type sharer interface {
+	// checkShared judges records and proofs, which spread to all; checkDirect what one peer tells this node about them.
+	checkShared(m *gossip.Message) gossip.Verdict
+	checkDirect(body gossip.Body) gossip.Verdict
+	// received is called with every message of these kinds that comes, and with the node's own records if others have them.
+	received(c *Core, from PeerID, msg *gossip.Message)
+	// met is called when a peer comes up.
+	met(c *Core, id PeerID)
+}

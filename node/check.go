@@ -23,8 +23,8 @@ func (c *Core) Check(m *gossip.Message) gossip.Verdict {
 	}
 	switch m.Body.(type) {
 	case *gossip.Records, *gossip.Proof: // whatever their number, and whoever lost trust: all nodes have to end with the same set
-		if s, ok := c.method.(*scalarMethod); ok {
-			return s.checkShared(m)
+		if c.shares != nil {
+			return c.shares.checkShared(m)
 		}
 	}
 	if m.Author == c.cfg.Self && m.Seq <= c.ownSeq.Load() {
@@ -56,8 +56,8 @@ func (c *Core) Check(m *gossip.Message) gossip.Verdict {
 		}
 	case *gossip.Leave:
 	case *gossip.Known, *gossip.Fetch, *gossip.Snapshot:
-		if s, ok := c.method.(*scalarMethod); ok {
-			return s.checkDirect(body)
+		if c.shares != nil {
+			return c.shares.checkDirect(body)
 		}
 		return reject(gossip.ReasonUnknownKind) // no other method has records
 	default:

@@ -91,6 +91,7 @@ type Core struct {
 	now    Instant
 	seq    uint64
 	method Method
+	shares sharer // method, if it has nodes share records; else nil
 
 	roster roster
 	ownSeq atomic.Uint64 // seq, for Check
@@ -175,7 +176,7 @@ func New(cfg Config, from State) (*Core, error) {
 		if err != nil {
 			return nil, fmt.Errorf("method scalar: %w", err)
 		}
-		c.method = m
+		c.method, c.shares = m, m
 	default:
 		return nil, fmt.Errorf("node config: unknown method %q; this build has average, outer and scalar", cfg.Method)
 	}
@@ -263,10 +264,8 @@ func (c *Core) resetBatch() {
 func (c *Core) received(from PeerID, msg *gossip.Message) {
 	if msg.Author == c.cfg.Self {
 		c.meetSelf(msg)
-		if r, ok := msg.Body.(*gossip.Records); ok {
-			if s, ok := c.method.(*scalarMethod); ok {
-				s.records(c, msg, r)
-			}
+		if _, ok := msg.Body.(*gossip.Records); ok && c.shares != nil {
+			c.shares.received(c, from, msg)
 		}
 		return
 	}
@@ -302,8 +301,8 @@ func (c *Core) received(from PeerID, msg *gossip.Message) {
 	case *gossip.Request:
 		c.method.asked(c, from, body)
 	case *gossip.Records, *gossip.Proof, *gossip.Known, *gossip.Fetch, *gossip.Snapshot:
-		if s, ok := c.method.(*scalarMethod); ok {
-			s.received(c, from, msg)
+		if c.shares != nil {
+			c.shares.received(c, from, msg)
 		}
 	case *gossip.Leave:
 		if m := c.admit(msg, false); m != nil {
@@ -367,8 +366,8 @@ func (c *Core) peerUp(id PeerID) {
 		c.greeted++
 		c.sendDigest(id, false)
 	}
-	if s, ok := c.method.(*scalarMethod); ok {
-		s.met(c, id)
+	if c.shares != nil {
+		c.shares.met(c, id)
 	}
 }
 
