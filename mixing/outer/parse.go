@@ -84,10 +84,10 @@ func Parse(text string) (Settings, error) {
 	}
 	keys := s.keys()
 	if at := strings.IndexAny(name, ",= "); at > 0 && slices.Contains(Variants(), name[:at]) {
-		return Settings{}, fmt.Errorf("outer optimizer %q: settings come after a colon, such as %s:dylu,min=5", brief(text), name[:at])
+		return Settings{}, fmt.Errorf("outer optimizer %q: settings come after a colon, such as %s:dylu,min=5", spelling.Brief(text), name[:at])
 	}
 	if keys == nil {
-		return Settings{}, fmt.Errorf("outer optimizer %q is not known: there are %s%s", brief(name), strings.Join(Variants(), ", "), spelling.Hint(name, Variants()))
+		return Settings{}, fmt.Errorf("outer optimizer %q is not known: there are %s%s", spelling.Brief(name), strings.Join(Variants(), ", "), spelling.Hint(name, Variants()))
 	}
 	seen := map[string]bool{}
 	for _, part := range strings.Split(rest, ",") {
@@ -97,7 +97,7 @@ func Parse(text string) (Settings, error) {
 		key, value, has := strings.Cut(part, "=")
 		switch {
 		case !slices.Contains(keys, key):
-			return Settings{}, fmt.Errorf("outer optimizer %s: setting %q is not known: there are %s%s", name, brief(key), strings.Join(keys, ", "), spelling.Hint(key, keys))
+			return Settings{}, fmt.Errorf("outer optimizer %s: setting %q is not known: there are %s%s", name, spelling.Brief(key), strings.Join(keys, ", "), spelling.Hint(key, keys))
 		case seen[key]:
 			return Settings{}, fmt.Errorf("outer optimizer %s: %s is set twice", name, key)
 		}
@@ -110,13 +110,6 @@ func Parse(text string) (Settings, error) {
 		return Settings{}, fmt.Errorf("outer optimizer %s: %w", name, err)
 	}
 	return s, nil
-}
-
-func brief(s string) string {
-	if len(s) > 40 {
-		return s[:40] + "…"
-	}
-	return s
 }
 
 // keys lists the settings of the variant, nil if it is not known.
@@ -138,14 +131,14 @@ func (s *Settings) set(key, value string, has bool) error {
 	flag := func(to *bool) error {
 		*to = true
 		if has {
-			return fmt.Errorf("%s=%s: it is a flag, write %s alone", key, brief(value), key)
+			return fmt.Errorf("%s=%s: it is a flag, write %s alone", key, spelling.Brief(value), key)
 		}
 		return nil
 	}
 	whole := func(to *int, least, most int) error {
 		n, err := strconv.Atoi(value)
 		if err != nil || n < least || n > most {
-			return fmt.Errorf("%s=%s: want a whole number from %d to %d", key, brief(value), least, most)
+			return fmt.Errorf("%s=%s: want a whole number from %d to %d", key, spelling.Brief(value), least, most)
 		}
 		*to = n
 		return nil
@@ -153,7 +146,7 @@ func (s *Settings) set(key, value string, has bool) error {
 	number := func(to *float64, most float64) error {
 		x, err := strconv.ParseFloat(value, 64)
 		if err != nil || !(x >= 0 && x <= most) {
-			return fmt.Errorf("%s=%s: want a number from 0 to %g", key, brief(value), most)
+			return fmt.Errorf("%s=%s: want a number from 0 to %g", key, spelling.Brief(value), most)
 		}
 		*to = x
 		return nil
@@ -180,7 +173,7 @@ func (s *Settings) set(key, value string, has bool) error {
 	case "staleness":
 		s.Polynomial = value == "polynomial"
 		if value != "polynomial" && value != "constant" {
-			return fmt.Errorf("staleness=%s: want constant or polynomial", brief(value))
+			return fmt.Errorf("staleness=%s: want constant or polynomial", spelling.Brief(value))
 		}
 	case "dylu":
 		return flag(&s.Dynamic)
@@ -217,7 +210,7 @@ func (s *Settings) Stable() error {
 	case NoLoCoGroups:
 		return s.NoLoCo().Stable(s.Group)
 	}
-	return fmt.Errorf("the variant is %q: want one of %s", brief(s.Variant), strings.Join(Variants(), ", "))
+	return fmt.Errorf("the variant is %q: want one of %s", spelling.Brief(s.Variant), strings.Join(Variants(), ", "))
 }
 
 // Fits refuses settings that do not go with so many local steps a round.

@@ -25,7 +25,7 @@ var keys = [...]string{
 func Parse(text string) (Config, error) {
 	name, rest, _ := strings.Cut(text, ":")
 	if at := strings.IndexAny(name, ",= "); at > 0 && slices.Contains(Families(), name[:at]) {
-		return Config{}, fmt.Errorf("scalar %q: settings come after a colon, such as %s:pool=1024,lr=0.01", brief(text), name[:at])
+		return Config{}, fmt.Errorf("scalar %q: settings come after a colon, such as %s:pool=1024,lr=0.01", spelling.Brief(text), name[:at])
 	}
 	family, err := ParseFamily(name)
 	if err != nil {
@@ -43,13 +43,13 @@ func Parse(text string) (Config, error) {
 		key, value, _ := strings.Cut(part, "=")
 		switch {
 		case !slices.Contains(keys[:], key):
-			return Config{}, fmt.Errorf("scalar %s: setting %q is not known: there are %s%s", name, brief(key), strings.Join(keys[:], ", "), spelling.Hint(key, keys[:]))
+			return Config{}, fmt.Errorf("scalar %s: setting %q is not known: there are %s%s", name, spelling.Brief(key), strings.Join(keys[:], ", "), spelling.Hint(key, keys[:]))
 		case seen[key]:
 			return Config{}, fmt.Errorf("scalar %s: %s is set twice", name, key)
 		}
 		seen[key] = true
 		if err := c.set(key, value, &lr); err != nil {
-			return Config{}, fmt.Errorf("scalar %s: %s=%s: %w", name, key, brief(value), err)
+			return Config{}, fmt.Errorf("scalar %s: %s=%s: %w", name, key, spelling.Brief(value), err)
 		}
 	}
 	if seen["lr"] && seen["unit"] {
@@ -77,13 +77,6 @@ func (c Config) unitOf(lr float64) float64 {
 		m = max(1, c.Multipliers.Most())
 	}
 	return lr * c.GUnit() / c.Family.Sigma() / float64(m)
-}
-
-func brief(s string) string {
-	if len(s) > 40 {
-		return s[:40] + "…"
-	}
-	return s
 }
 
 func (c *Config) set(key, value string, lr *float64) (err error) {

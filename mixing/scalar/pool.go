@@ -34,7 +34,7 @@ func ParseFamily(name string) (Family, error) {
 			return Family(i), nil
 		}
 	}
-	return 0, fmt.Errorf("directions %q are not known: there are %s%s", brief(name), strings.Join(Families(), ", "), spelling.Hint(name, Families()))
+	return 0, fmt.Errorf("directions %q are not known: there are %s%s", spelling.Brief(name), strings.Join(Families(), ", "), spelling.Hint(name, Families()))
 }
 
 // Sigma is the standard deviation of an entry as an integer.

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"starling/mixing/spelling"
 )
 
 // A Schedule is a whole number for each epoch, in pieces one after the other. The last piece goes on for ever.
@@ -86,7 +88,7 @@ func ParseSchedule(text string, most uint16) (Schedule, error) {
 			p.Epochs = 0 // it stays there anyway
 		}
 		if total += uint64(p.Epochs); total > math.MaxUint32 {
-			return nil, fmt.Errorf("%s ends after 2^32 epochs", brief(text))
+			return nil, fmt.Errorf("%s ends after 2^32 epochs", spelling.Brief(text))
 		}
 		s[i] = p
 	}
@@ -94,7 +96,7 @@ func ParseSchedule(text string, most uint16) (Schedule, error) {
 }
 
 func parsePiece(text string, most uint16) (Piece, error) {
-	bad := fmt.Errorf("%q: want whole numbers up to %d, such as %d, or %dx10 for ten epochs, or %d..0/40 down to 0 in forty, with colons between them", brief(text), most, most, most, most)
+	bad := fmt.Errorf("%q: want whole numbers up to %d, such as %d, or %dx10 for ten epochs, or %d..0/40 down to 0 in forty, with colons between them", spelling.Brief(text), most, most, most, most)
 	value := func(s string) (uint16, bool) {
 		n, err := strconv.ParseUint(s, 10, 16)
 		return uint16(n), err == nil && n <= uint64(most)

@@ -1,12 +1,14 @@
-// Package spelling guesses which name was meant by a misspelt one, for error messages.
+// Package spelling is about what people have written, in error messages: it guesses which name was meant by a misspelt one, and shows
+// texts that may be of any length.
 //
-// Start with [Nearest], or with [Hint], which phrases the question. The package knows no names itself.
+// Start with [Nearest], or with [Hint], which phrases the question; and with [Quote]. The package knows no names itself.
 //
 // Any package may import it; it imports nothing of the project.
 package spelling
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -29,6 +31,18 @@ func Hint(word string, names []string) string {
 	}
 	return ""
 }
+
+// Brief returns as much of a text as fits on a line beside an explanation.
+func Brief(text string) string {
+	const most = 40
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
+}
+
+// Quote is [Brief] in quotes, and shows what cannot be seen otherwise.
+func Quote(text string) string { return strconv.Quote(Brief(text)) }
 
 // distance is the number of single-letter insertions, deletions, replacements and swaps of neighbours that turn a into b, or
 // something above bound if that is exceeded.

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"starling/mixing/spelling"
 )
 
 // The shape of babble. Nothing depends on these numbers but the text itself.
@@ -32,9 +34,9 @@ func BabbleSettings(spec string) (seed uint64, size int, err error) {
 		case err == nil && key == "bytes" && n >= 1000 && n <= 1<<28:
 			size = int(n)
 		case key == "bytes":
-			return 0, 0, fmt.Errorf("data babble wants from 1000 to %d bytes, not %s", 1<<28, brief(value))
+			return 0, 0, fmt.Errorf("data babble wants from 1000 to %d bytes, not %s", 1<<28, spelling.Quote(value))
 		default:
-			return 0, 0, fmt.Errorf("data babble has the settings seed and bytes, such as babble:seed=1,bytes=524288; %s is none", brief(field))
+			return 0, 0, fmt.Errorf("data babble has the settings seed and bytes, such as babble:seed=1,bytes=524288; %s is none", spelling.Quote(field))
 		}
 	}
 	return seed, size, nil

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"starling/mixing/spelling"
 )
 
 const (
@@ -108,7 +110,7 @@ func scanCSV(r io.Reader, file string, use func(row int, label uint8, features [
 			if _, errNumber := strconv.ParseFloat(strings.TrimSpace(first), 64); line == 1 && errors.Is(errNumber, strconv.ErrSyntax) {
 				continue // a header
 			}
-			return fail("the label is %s, not a whole number from 0 to 255", brief(first))
+			return fail("the label is %s, not a whole number from 0 to 255", spelling.Quote(first))
 		}
 		if !more {
 			return fail("there is a label but no feature")
@@ -119,7 +121,7 @@ func scanCSV(r io.Reader, file string, use func(row int, label uint8, features [
 			field, rest, more = strings.Cut(rest, ",")
 			v, err := strconv.ParseFloat(strings.TrimSpace(field), 32)
 			if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-				return fail("feature %d is %s, not a finite number", len(features)+1, brief(field))
+				return fail("feature %d is %s, not a finite number", len(features)+1, spelling.Quote(field))
 			}
 			if len(features) == maxInputs {
 				return fail("more than %d features", maxInputs)
@@ -143,12 +145,4 @@ func scanCSV(r io.Reader, file string, use func(row int, label uint8, features [
 		return fail("%w", err)
 	}
 	return nil
-}
-
-// brief quotes a field for an error message, and not more than fits on a line.
-func brief(s string) string {
-	if len(s) > 40 {
-		s = s[:40] + "…"
-	}
-	return strconv.Quote(s)
 }

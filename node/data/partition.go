@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"starling/mixing/spelling"
 )
 
 // Concentrations outside of this range act as its ends: there all of a class is on one node, or shares are equal.
@@ -34,10 +36,10 @@ func Partition(spec string, labels []uint8, nodes int, seed uint64) ([][]int32, 
 	kind, arg, hasArg := strings.Cut(spec, ":")
 	n := len(labels)
 	if n > maxRows {
-		return nil, fmt.Errorf("split %s: %d rows are more than %d", brief(spec), n, maxRows)
+		return nil, fmt.Errorf("split %s: %d rows are more than %d", spelling.Quote(spec), n, maxRows)
 	}
 	if nodes < 1 || nodes > n && spec != "iid" && spec != "contiguous" {
-		return nil, fmt.Errorf("split %s: %d rows cannot be divided among %d nodes", brief(spec), n, nodes)
+		return nil, fmt.Errorf("split %s: %d rows cannot be divided among %d nodes", spelling.Quote(spec), n, nodes)
 	}
 	c := draw(seed, forPartition, 0, 0)
 	var parts [][]int32
@@ -51,20 +53,20 @@ func Partition(spec string, labels []uint8, nodes int, seed uint64) ([][]int32, 
 	case kind == "dirichlet" && hasArg:
 		a, err := strconv.ParseFloat(arg, 64)
 		if err != nil || !(a > 0) || math.IsInf(a, 0) {
-			return nil, fmt.Errorf("split dirichlet wants a concentration above 0, such as dirichlet:0.3, not %s", brief(arg))
+			return nil, fmt.Errorf("split dirichlet wants a concentration above 0, such as dirichlet:0.3, not %s", spelling.Quote(arg))
 		}
 		parts = byDirichlet(c, labels, nodes, min(max(a, minConcentration), maxConcentration))
 	case kind == "shards" && hasArg:
 		k, err := strconv.ParseUint(arg, 10, 16)
 		if err != nil || k == 0 {
-			return nil, fmt.Errorf("split shards wants the number of shards of a node, such as shards:2, not %s", brief(arg))
+			return nil, fmt.Errorf("split shards wants the number of shards of a node, such as shards:2, not %s", spelling.Quote(arg))
 		}
 		if int(k) > n/nodes {
-			return nil, fmt.Errorf("split %s: %d rows are too few for %d shards on each of %d nodes", brief(spec), n, k, nodes)
+			return nil, fmt.Errorf("split %s: %d rows are too few for %d shards on each of %d nodes", spelling.Quote(spec), n, k, nodes)
 		}
 		parts = byShards(c, labels, nodes, int(k))
 	default:
-		return nil, fmt.Errorf("split %s is not known; use iid, contiguous, dirichlet:A or shards:K", brief(spec))
+		return nil, fmt.Errorf("split %s is not known; use iid, contiguous, dirichlet:A or shards:K", spelling.Quote(spec))
 	}
 	for _, p := range parts {
 		slices.Sort(p)

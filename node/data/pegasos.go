@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"starling/mixing/spelling"
 )
 
 // The shape of the pegasos set: that of Spambase, on which gossip learning of linear models is usually compared.
@@ -84,7 +86,7 @@ func PegasosSeed(spec string) (uint64, error) {
 	number, ok := strings.CutPrefix(spec, "pegasos:seed=")
 	seed, err := strconv.ParseUint(number, 10, 64)
 	if !ok || err != nil {
-		return 0, fmt.Errorf("data pegasos has one setting, its seed, such as pegasos:seed=1; %s is none", brief(spec))
+		return 0, fmt.Errorf("data pegasos has one setting, its seed, such as pegasos:seed=1; %s is none", spelling.Quote(spec))
 	}
 	return seed, nil
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"starling/mixing/spelling"
 )
 
 const (
@@ -43,7 +45,7 @@ func TextFile(arg string) (held float64, file string, err error) {
 	if rest, ok := strings.CutPrefix(arg, "held="); ok {
 		share, name, _ := strings.Cut(rest, ":")
 		if held, err = strconv.ParseFloat(share, 64); err != nil || !(held > 0 && held < 1) {
-			return 0, "", fmt.Errorf("text:held wants a share between 0 and 1, such as text:held=0.05:FILE, not %s", brief(share))
+			return 0, "", fmt.Errorf("text:held wants a share between 0 and 1, such as text:held=0.05:FILE, not %s", spelling.Quote(share))
 		}
 		file = name
 	}

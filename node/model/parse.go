@@ -31,20 +31,20 @@ const (
 // For text, whose rows have the length that the model chooses, inputs is 0: gpt wants that, and the others want inputs.
 func Parse(spec string, inputs, classes int) (Model, error) {
 	if inputs < 0 || classes < 2 || classes > 256 {
-		return nil, fmt.Errorf("model %s: %d inputs and %d classes; there must be from 2 to 256 classes", brief(spec), inputs, classes)
+		return nil, fmt.Errorf("model %s: %d inputs and %d classes; there must be from 2 to 256 classes", spelling.Quote(spec), inputs, classes)
 	}
 	name, rest, more := strings.Cut(spec, ":")
 	switch {
 	case spec == "softmax", spec == "svm", name == "mlp":
 		if inputs == 0 {
-			return nil, fmt.Errorf("model %s wants rows of features, and this data is text: use gpt", brief(spec))
+			return nil, fmt.Errorf("model %s wants rows of features, and this data is text: use gpt", spelling.Quote(spec))
 		}
 	case name == "gpt":
 		if inputs > 0 {
 			return nil, fmt.Errorf("model gpt reads text, and this data is rows of features: use data from text:FILE, or another model")
 		}
 	default:
-		return nil, fmt.Errorf("model %s is not known; use softmax, mlp:WIDTHS, svm or gpt%s", brief(spec),
+		return nil, fmt.Errorf("model %s is not known; use softmax, mlp:WIDTHS, svm or gpt%s", spelling.Quote(spec),
 			spelling.Hint(name, []string{"softmax", "mlp", "svm", "gpt"}))
 	}
 	var m Model
@@ -74,7 +74,7 @@ func parseMLP(widths string, inputs, classes int) (Model, error) {
 	for _, field := range fields {
 		w, err := strconv.ParseUint(strings.TrimSpace(field), 10, 32)
 		if err != nil || w < 1 || w > maxWidth {
-			return nil, fmt.Errorf("wants the widths of its hidden layers, from 1 to %d, such as mlp:64 or mlp:128,64, not %s", maxWidth, brief(field))
+			return nil, fmt.Errorf("wants the widths of its hidden layers, from 1 to %d, such as mlp:64 or mlp:128,64, not %s", maxWidth, spelling.Quote(field))
 		}
 		sizes = append(sizes, int(w))
 	}
@@ -95,14 +95,14 @@ func parseGPT(settings string, more bool, tokens int) (Model, error) {
 		i := slices.Index(keys, key)
 		switch {
 		case i < 0:
-			return nil, fmt.Errorf("has no setting %s; it has %s, such as gpt:layers=4,width=128,heads=4,context=64%s", brief(key),
+			return nil, fmt.Errorf("has no setting %s; it has %s, such as gpt:layers=4,width=128,heads=4,context=64%s", spelling.Quote(key),
 				strings.Join(keys, ", "), spelling.Hint(key, keys))
 		case seen[i]:
 			return nil, fmt.Errorf("has %s twice", key)
 		}
 		n, err := strconv.ParseUint(value, 10, 32)
 		if err != nil || n < 1 || n > uint64(limits[i]) {
-			return nil, fmt.Errorf("wants %s from 1 to %d, not %s", key, limits[i], brief(value))
+			return nil, fmt.Errorf("wants %s from 1 to %d, not %s", key, limits[i], spelling.Quote(value))
 		}
 		*values[i], seen[i] = int(n), true
 	}
@@ -110,12 +110,4 @@ func parseGPT(settings string, more bool, tokens int) (Model, error) {
 		return nil, fmt.Errorf("divides its width among its heads, and a width of %d cannot be divided among %d", s.width, s.heads)
 	}
 	return newGPT(s)
-}
-
-// brief quotes what was written, for an error message, and not more than fits on a line.
-func brief(s string) string {
-	if len(s) > 40 {
-		s = s[:40] + "…"
-	}
-	return strconv.Quote(s)
 }

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"starling/mixing/spelling"
 )
 
 // Parse makes an optimizer from its specification: a name, and after a colon settings separated by commas.
@@ -21,7 +23,7 @@ func Parse(spec string) (Optimizer, error) {
 	name, rest, _ := strings.Cut(spec, ":")
 	s := settings{rule: name, values: map[string]string{}}
 	if err := s.read(rest); err != nil {
-		return nil, fmt.Errorf("optimizer %s: %w", brief(spec), err)
+		return nil, fmt.Errorf("optimizer %s: %w", spelling.Quote(spec), err)
 	}
 	var o Optimizer
 	switch name {
@@ -44,10 +46,10 @@ func Parse(spec string) (Optimizer, error) {
 	case "pegasos":
 		o = pegasos{lambda: s.number("lambda", 0.01, 1e-6, 1e6), project: s.flag("project")}
 	default:
-		return nil, fmt.Errorf("optimizer %s is not known; use sgd, adamw or pegasos, such as sgd:lr=0.1", brief(name))
+		return nil, fmt.Errorf("optimizer %s is not known; use sgd, adamw or pegasos, such as sgd:lr=0.1", spelling.Quote(name))
 	}
 	if err := s.done(); err != nil {
-		return nil, fmt.Errorf("optimizer %s: %w", brief(spec), err)
+		return nil, fmt.Errorf("optimizer %s: %w", spelling.Quote(spec), err)
 	}
 	return o, nil
 }
@@ -56,14 +58,6 @@ const (
 	below1  = 1 - 0x1p-24 // the largest float32 below 1
 	maxSpec = 1000        // a specification may come from a peer's manifest
 )
-
-// brief quotes what was written, for an error message, and not more than fits on a line.
-func brief(s string) string {
-	if len(s) > 60 {
-		s = s[:60] + "…"
-	}
-	return strconv.Quote(s)
-}
 
 // settings are the key=value pairs of a specification. Reading one takes it out; the first problem stays.
 type settings struct {
@@ -86,7 +80,7 @@ func (s *settings) read(text string) error {
 			value = "true"
 		}
 		if _, twice := s.values[key]; twice {
-			return fmt.Errorf("%s is given twice", brief(key))
+			return fmt.Errorf("%s is given twice", spelling.Quote(key))
 		}
 		s.values[key] = value
 	}
@@ -102,7 +96,7 @@ func (s *settings) take(key string) (string, bool) {
 
 func (s *settings) fail(key, value, want string) {
 	if s.err == nil {
-		s.err = fmt.Errorf("%s wants %s, not %s", key, want, brief(value))
+		s.err = fmt.Errorf("%s wants %s, not %s", key, want, spelling.Quote(value))
 	}
 }
 
@@ -197,5 +191,5 @@ func (s *settings) done() error {
 			first = key
 		}
 	}
-	return fmt.Errorf("%s has no setting %s; it has %s", s.rule, brief(first), strings.Join(s.known, ", "))
+	return fmt.Errorf("%s has no setting %s; it has %s", s.rule, spelling.Quote(first), strings.Join(s.known, ", "))
 }
