@@ -107,11 +107,6 @@ func words512(dst *uint32, keys *[20]uint32, block uint64, tensor uint32, domain
 //go:noescape
 func poolAdd512(theta *int64, w *int64, halves *uint32, skip int, last uint64, n int)
 
-// poolFloats512 is PoolFloats for n elements, a multiple of 8 and above 0, with halfwords and last as for poolAdd512.
-//
-//go:noescape
-func poolFloats512(dst *float32, base *float32, w *int64, halves *uint32, skip int, last uint64, unit float64, n int)
-
 // poolPerturb512 is PoolPerturb for n elements, a multiple of 16 and above 0, with halfwords as for poolAdd512. step is added
 // where an odd number of the bits of mask is set.
 //
@@ -236,11 +231,6 @@ func words2(dst *uint32, keys *[20]uint32, block uint64, tensor uint32, domain u
 //
 //go:noescape
 func poolAdd2(theta *int64, w *int64, halves *uint32, skip int, last uint64, n int)
-
-// poolFloats2 is PoolFloats for n elements, a multiple of 4 and above 0, with halfwords and last as for poolAdd2.
-//
-//go:noescape
-func poolFloats2(dst *float32, base *float32, w *int64, halves *uint32, skip int, last uint64, unit float64, n int)
 
 // poolPerturb2 is PoolPerturb for n elements, a multiple of 8 and above 0, with halfwords as for poolAdd2. step is added
 // where an odd number of the bits of mask is set.

@@ -1,22 +1,13 @@
 package kernel
 
-// roundKeys returns the keys of the ten rounds of Philox, two for each.
-func roundKeys(key uint64) (keys [20]uint32) {
-	k0, k1 := uint32(key), uint32(key>>32)
-	for i := 0; i < len(keys); i += 2 {
-		keys[i], keys[i+1] = k0, k1
-		k0 += 0x9E3779B9
-		k1 += 0xBB67AE85
-	}
-	return keys
-}
+import "starling/mixing/philox"
 
 func (t tier) blocks(dst []uint32, key, block uint64, tensor, domain uint32) int {
 	n := t.whole(len(dst)/4, 4)
 	if n == 0 {
 		return 0
 	}
-	keys := roundKeys(key)
+	keys := philox.RoundKeys(key)
 	if t == avx512 {
 		words512(&dst[0], &keys, block, tensor, domain, n)
 	} else {
@@ -33,18 +24,6 @@ func (t tier) poolAdd(theta, w []int64, h *halves, skip int) int {
 		poolAdd512(&theta[0], &w[0], &h[0], skip, uint64(len(w)-1), n)
 	default:
 		poolAdd2(&theta[0], &w[0], &h[0], skip, uint64(len(w)-1), n)
-	}
-	return n
-}
-
-func (t tier) poolFloats(dst, base []float32, w []int64, unit float64, h *halves, skip int) int {
-	n := t.whole(len(dst), 4)
-	switch {
-	case n == 0:
-	case t == avx512:
-		poolFloats512(&dst[0], &base[0], &w[0], &h[0], skip, uint64(len(w)-1), unit, n)
-	default:
-		poolFloats2(&dst[0], &base[0], &w[0], &h[0], skip, uint64(len(w)-1), unit, n)
 	}
 	return n
 }

@@ -29,9 +29,6 @@ func BenchmarkPasses(b *testing.B) {
 	}{
 		{"Memory", 16, func(_ tier, from, to int) { increment(theta[from:to]) }},
 		{"PoolAdd", 16, func(use tier, from, to int) { use.poolAddAll(theta[from:to], w, 1, 2, uint64(from)) }},
-		{"PoolFloats", 8, func(use tier, from, to int) {
-			use.poolFloatsAll(y[from:to], x[from:to], w, 0x1p-60, 1, 2, uint64(from))
-		}},
 		{"PoolPerturb", 8, func(use tier, from, to int) {
 			use.poolPerturbAll(y[from:to], x[from:to], 1e-3, 77, 4096, 1, 2, uint64(from))
 		}},

@@ -68,25 +68,6 @@ func signed(w []int64, half uint32) int64 {
 	return (w[int(half)&(len(w)-1)] ^ negative) - negative
 }
 
-// PoolFloats sets dst[i] to what [ThetaFloats] makes of base[i] and of the sum that [PoolAdd] would add to the parameter: the
-// model of a pool without a vector of its integers. dst may be base.
-func PoolFloats(dst, base []float32, w []int64, unit float64, key uint64, tensor uint32, first uint64) {
-	best.poolFloatsAll(dst, base, w, unit, key, tensor, first)
-}
-
-func (t tier) poolFloatsAll(dst, base []float32, w []int64, unit float64, key uint64, tensor uint32, first uint64) {
-	same(len(dst), len(base))
-	checkBuckets(len(w))
-	var h halves
-	for len(dst) > 0 {
-		size, skip := h.fill(t, len(dst), key, tensor, first)
-		for i := t.poolFloats(dst[:size], base, w, unit, &h, skip); i < size; i++ {
-			dst[i] = moved(base[i], signed(w, h.at(skip+i)), unit)
-		}
-		dst, base, first = dst[size:], base[size:], first+uint64(size)
-	}
-}
-
 // PoolPerturb sets dst[i] to x[i] + step·z, rounded once, with z = ±1 of direction k of a structured pool for the parameter with
 // the flat index first+i in a tensor: z = s·(−1)^popcount(k & h), with the sign s and bucket h of [PoolAdd]. k is below the
 // number of buckets. dst may be x.

@@ -138,10 +138,6 @@ func (p passes) check(t *testing.T, use tier) {
 	floats("ThetaFloats", func(dst []float32) { use.thetaFloatsAll(dst, p.x, p.theta, p.unit) }, func(i int, _ uint64) float32 {
 		return float32(float64(p.x[i]) - float64(p.unit*float64(p.theta[i])))
 	})
-	floats("PoolFloats", func(dst []float32) { use.poolFloatsAll(dst, p.x, p.w, p.unit, p.key, p.tensor, p.first) }, func(i int, j uint64) float32 {
-		bucket, sign := poolEntry(j, p.key, p.tensor, buckets)
-		return float32(float64(p.x[i]) - float64(p.unit*float64(sign*p.w[bucket])))
-	})
 }
 
 func TestPassesEqualTheirDefinitions(t *testing.T) {
@@ -205,13 +201,6 @@ func TestPoolIsTheSumOfItsDirections(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("a pool of %d directions is not their sum", buckets)
 		}
-		base := random(rng, n)
-		direct, through := make([]float32, n), make([]float32, n)
-		PoolFloats(direct, base, w, 0x1p-60, key, tensor, first)
-		ThetaFloats(through, base, got, 0x1p-60)
-		if !slices.Equal(direct, through) {
-			t.Errorf("the floats of a pool of %d differ from those of its integers", buckets)
-		}
 	}
 }
 
@@ -245,7 +234,6 @@ func TestPassesPanicOnWhatDoesNotFit(t *testing.T) {
 		"buckets":      func() { PoolAdd(sums, sums[:3], 1, 0, 0) },
 		"one bucket":   func() { PoolAdd(sums, sums[:1], 1, 0, 0) },
 		"many buckets": func() { PoolAdd(sums, make([]int64, 2*MaxBuckets), 1, 0, 0) },
-		"PoolFloats":   func() { PoolFloats(two, three, sums, 1, 1, 0, 0) },
 		"PoolPerturb":  func() { PoolPerturb(two, three, 1, 0, 4, 1, 0, 0) },
 		"direction":    func() { PoolPerturb(two, two, 1, 4, 4, 1, 0, 0) },
 		"SignsAdd":     func() { SignsAdd(sums, sums[:2], []uint64{1}, 0, 0) },
@@ -281,13 +269,12 @@ func TestPassesHaveTheRecordedBits(t *testing.T) {
 	ThetaFloats(x, x, theta, 0x1p-62)
 	PoolPerturb(x, x, 0.01, 77, 4096, 3, 4, first)
 	SignsPerturb(x, x, 0.02, 5, 6, first)
-	PoolFloats(x, x, w, 0x1p-62, 7, 8, first)
 	var h uint64 = 14695981039346656037
 	for i, v := range x {
 		h = (h ^ uint64(math.Float32bits(v))) * 1099511628211
 		h = (h ^ uint64(theta[i])) * 1099511628211
 	}
-	if h != 0xbc3ec61ac9119fca {
+	if h != 0x7c5105f2a0343e24 {
 		t.Errorf("hash of 10000 results is %#x", h)
 	}
 }
@@ -297,7 +284,6 @@ func TestPassesAllocateNothing(t *testing.T) {
 		p := drawPasses(rand.New(rand.NewPCG(41, 42)), 5000, 3)
 		for name, f := range map[string]func(){
 			"PoolAdd":      func() { use.poolAddAll(p.theta, p.w, p.key, p.tensor, p.first) },
-			"PoolFloats":   func() { use.poolFloatsAll(p.x, p.x, p.w, p.unit, p.key, p.tensor, p.first) },
 			"PoolPerturb":  func() { use.poolPerturbAll(p.x, p.x, p.step, 1, 4096, p.key, p.tensor, p.first) },
 			"SignsAdd":     func() { use.signsAddAll(p.theta, p.coef, p.keys, p.tensor, p.first) },
 			"SignsPerturb": func() { use.signsPerturbAll(p.x, p.x, p.step, p.key, p.tensor, p.first) },

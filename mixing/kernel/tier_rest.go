@@ -30,7 +30,6 @@ func (tier) adam(_ *Adam, _, _, _, _ []float32) int { return 0 }
 
 func (tier) blocks([]uint32, uint64, uint64, uint32, uint32) int                   { return 0 }
 func (tier) poolAdd(_, _ []int64, _ *halves, _ int) int                            { return 0 }
-func (tier) poolFloats(_, _ []float32, _ []int64, _ float64, _ *halves, _ int) int { return 0 }
 func (tier) poolPerturb(_, _ []float32, _ float32, _ uint32, _ *halves, _ int) int { return 0 }
 func (tier) thetaFloats(_, _ []float32, _ []int64, _ float64) int                  { return 0 }
 func (tier) signsAdd(_, _ []int64, _ *signs, _ int) int                            { return 0 }

@@ -6,17 +6,8 @@ import "starling/mixing/philox"
 // leaves some to plain Go.
 func wordsFor(n, per int) int { return (n + 8*per - 1) / (8 * per) * 32 }
 
-// words sets dst to the words of consecutive blocks of Philox under a key, as [philox.Block] gives them: block b has the counter
-// (b low, b high, tensor, domain), the first b is block, and the low half carries into the high one.
+// words is [philox.Indexed], in vectors as far as they go.
 func (t tier) words(dst []uint32, key, block uint64, tensor, domain uint32) {
 	done := t.blocks(dst, key, block, tensor, domain)
-	dst, block = dst[done:], block+uint64(done/4)
-	for len(dst) > 0 {
-		n := len(dst)
-		if left := 1<<32 - block&(1<<32-1); uint64(n) > 4*left { // philox.Words does not carry
-			n = int(4 * left)
-		}
-		philox.Words(dst[:n], key, [4]uint32{uint32(block), uint32(block >> 32), tensor, domain})
-		dst, block = dst[n:], block+uint64(n/4)
-	}
+	philox.Indexed(dst[done:], key, block+uint64(done/4), tensor, domain)
 }

@@ -67,6 +67,30 @@ func Words(dst []uint32, key uint64, c [4]uint32) {
 	}
 }
 
+// Indexed sets dst to the words of consecutive blocks under a key, which are numbered by 64 bits: block b has the counter (b low, b high,
+// c2, c3), and the first b is block. Other than in [Words] the low half carries into the high one.
+func Indexed(dst []uint32, key, block uint64, c2, c3 uint32) {
+	for len(dst) > 0 {
+		n := len(dst)
+		if left := 1<<32 - block&(1<<32-1); uint64(n) > 4*left {
+			n = int(4 * left)
+		}
+		Words(dst[:n], key, [4]uint32{uint32(block), uint32(block >> 32), c2, c3})
+		dst, block = dst[n:], block+uint64(n/4)
+	}
+}
+
+// RoundKeys returns the keys of the ten rounds, two for each, for those who compute blocks themselves.
+func RoundKeys(key uint64) (keys [20]uint32) {
+	k0, k1 := uint32(key), uint32(key>>32)
+	for i := 0; i < len(keys); i += 2 {
+		keys[i], keys[i+1] = k0, k1
+		k0 += weyl0
+		k1 += weyl1
+	}
+	return keys
+}
+
 // Firsts sets dst to the first words of consecutive blocks under a key: word i is that of the block whose counter is c with i
 // added to its first word, modulo 2³².
 func Firsts(dst []uint32, key uint64, c [4]uint32) {

@@ -56,14 +56,10 @@ func entries(f Family, key uint64, tensor uint32, first uint64, n int, do func(i
 	}
 	var words [1024]uint32
 	for done := 0; done < n; {
-		b, skip := first/per, int(first%per)
-		blocks := uint64(len(words) / 4)
-		if left := 1<<32 - b&(1<<32-1); blocks > left { // the generator counts in the first word alone
-			blocks = left
-		}
-		size := min(n-done, int(blocks*per)-skip)
+		skip := int(first % per)
+		size := min(n-done, len(words)/4*int(per)-skip)
 		got := words[:(skip+size+int(per)-1)/int(per)*4]
-		philox.Words(got, key, [4]uint32{uint32(b), uint32(b >> 32), tensor, philox.Perturbation})
+		philox.Indexed(got, key, first/per, tensor, philox.Perturbation)
 		for i := range size {
 			j := skip + i
 			if f == Binom8 {

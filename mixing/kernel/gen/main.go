@@ -84,7 +84,6 @@ func main() {
 		s.activations()
 		s.words()
 		s.pool()
-		s.poolFloats()
 		s.poolPerturb()
 		s.thetaFloats()
 		s.signsAdd()

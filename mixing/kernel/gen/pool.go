@@ -86,32 +86,6 @@ func (s set) pool() {
 	s.end()
 }
 
-// poolFloats looks up, negates and moves; the first half of a vector of float64 is one of float32.
-func (s set) poolFloats() {
-	per := s.doubles()
-	s.begin("poolFloats", "(dst, base *float32, w *int64, halves *uint32, skip int, last uint64, unit float64, n int)",
-		fmt.Sprintf("poolFloats%s is PoolFloats for n elements, a multiple of %d and above 0, with halfwords and last as for poolAdd%[1]s.", s.name, per))
-	dst, base, w, halves, skip := reg.RDI, reg.R9, reg.RDX, reg.RSI, reg.R8
-	s.pointers("dst", dst, "base", base, "w", w, "halves", halves, "skip", skip)
-	LEAQ(index(halves, skip, 2), halves)
-	buckets := s.lookups(40)
-	unit := s.regs[12]
-	VBROADCASTSD(operand.NewParamAddr("unit", 48), unit)
-	s.moves()
-	s.each(per, func(u, i int) {
-		u %= 3 // as many as AVX2 has registers for
-		v, plus := s.lookup(u, w, buckets, halfAt(halves, i))
-		if !s.wide {
-			VPCMPEQQ(s.regs[13], s.regs[13], s.regs[13])
-			VPXOR(s.regs[13], plus, plus)
-			VPXOR(plus, v, v)
-			VPSUBQ(plus, v, v)
-		}
-		s.moved(u, v, plus, unit, at(base, i), at(dst, i))
-	})
-	s.end()
-}
-
 // moves loads what moved needs.
 func (s set) moves() {
 	if s.wide {
