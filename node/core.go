@@ -422,38 +422,16 @@ func (c *Core) number() uint64 {
 
 // publish numbers a broadcast message and sends it.
 func (c *Core) publish(body gossip.Body) uint64 {
-	c.number()
-	msg := &gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Seq: c.seq, Body: body}
-	c.roster.own = msg
+	msg := c.broadcast(body)
 	c.out.Publish = append(c.out.Publish, msg)
-	return c.seq
+	return msg.Seq
 }
 
-// maxTold is how many members are told something one by one at the most.
-const maxTold = 64
-
-// tell says to all members what publish would. If it is connected to all of those that matter it sends a message to each, which is what
-// gossip begins with, too; but gossip goes on, and delivers each message some six times. Who comes later learns by a digest.
-func (c *Core) tell(body gossip.Body, matters func(c *Core, m *member) bool) uint64 {
-	var to []PeerID
-	for _, m := range c.roster.sorted() {
-		switch {
-		case m.up:
-			to = append(to, m.id)
-		case matters(c, m):
-			return c.publish(body)
-		}
-	}
-	if len(to) == 0 || len(to) > maxTold || c.cfg.Cells > 1 {
-		return c.publish(body)
-	}
+// broadcast numbers a message of this node to all.
+func (c *Core) broadcast(body gossip.Body) *gossip.Message {
 	c.number()
-	msg := &gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Seq: c.seq, Body: body}
-	c.roster.own = msg
-	for _, id := range to {
-		c.send(id, &gossip.Repair{}, []*gossip.Message{msg})
-	}
-	return c.seq
+	c.roster.own = &gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Seq: c.seq, Body: body}
+	return c.roster.own
 }
 
 // finish ends the core's work: called by the method when a leaving node has nothing left to save.

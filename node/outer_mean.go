@@ -147,7 +147,7 @@ func (t *together) announceMean(c *Core, f *turn, s int, job EncodeJob, d *gossi
 	d.Part, d.Fragment, d.Round, d.Base = gossip.PartMean, uint32(f.fragment*t.o.cfg.Shards+s), f.number, t.at.lineage
 	d.Age, d.Codec = t.o.age, t.o.run.Codec
 	f.asked[s] = f.rank(s, t.o.self)
-	seq := c.tell(d, t.o.active)
+	seq := t.o.tell(c, d)
 	c.sent.credit(t.o.self, d.Mixed, nil)
 	t.settle(c, f, s, &shardMean{author: t.o.self, seq: seq, d: d, vec: job.Sent})
 }

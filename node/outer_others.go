@@ -1,6 +1,9 @@
 package node
 
-import "starling/mixing/outer"
+import (
+	"starling/gossip"
+	"starling/mixing/outer"
+)
 
 // active reports whether a member still takes part, as far as can be told: it was heard of not much longer ago than its own rhythm, or
 // that of this node, makes likely. As long as this node has no rhythm, nothing can be told.
@@ -90,3 +93,28 @@ const rememberedNorms = 64
 // usual reports whether the norm of an anchor is one that a model of this run can have: momentum and consensus would carry one that is
 // far off into every other node.
 func usual(norms *outer.Norms, norm float64) bool { return norms.Clip(norm) == 1 }
+
+// maxTold is how many members are told something one by one at the most.
+const maxTold = 64
+
+// tell says to all members what publish would. If the node is connected to all active ones it sends a message to each, which is what
+// gossip begins with, too; but gossip goes on, and delivers each message some six times. Who comes later learns by a digest.
+func (o *outerMethod) tell(c *Core, d *gossip.Delta) uint64 {
+	var to []PeerID
+	for _, m := range c.roster.sorted() {
+		switch {
+		case m.up:
+			to = append(to, m.id)
+		case o.active(c, m):
+			return c.publish(d)
+		}
+	}
+	if len(to) == 0 || len(to) > maxTold || c.cfg.Cells > 1 {
+		return c.publish(d)
+	}
+	msg := c.broadcast(d)
+	for _, id := range to {
+		c.send(id, &gossip.Repair{}, []*gossip.Message{msg})
+	}
+	return msg.Seq
+}

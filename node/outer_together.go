@@ -264,7 +264,7 @@ func (t *together) announce(c *Core, n int, job EncodeJob, ev Encoded) {
 		Fragment: uint32(f.fragment), Round: t.at.turn, Base: t.at.lineage, Version: t.at.parent, Len: uint32(n), Pieces: ev.Pieces,
 	}
 	o.describe(d)
-	f.seq = c.tell(d, o.active)
+	f.seq = o.tell(c, d)
 	o.announced(c, d, f.seq)
 	t.flight, t.busy = f, false
 	o.goOn(c)

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"cmp"
 	"slices"
 
 	"starling/gossip"
@@ -101,7 +100,7 @@ func (s *scalarMethod) shared() scalar.Vector {
 	if s.own.open == nil {
 		return v
 	}
-	if at, ok := findEntry(v, s.tag); ok && v[at].Next > s.own.open.First {
+	if at, ok := v.Find(s.tag); ok && v[at].Next > s.own.open.First {
 		if v[at].Next = s.own.open.First; v[at].Next == 0 {
 			v = slices.Delete(v, at, at+1)
 		}
@@ -143,7 +142,7 @@ func upTo(own, theirs scalar.Vector) scalar.Vector {
 		return own
 	}
 	last := theirs[len(theirs)-1].Peer
-	at, there := findEntry(own, last)
+	at, there := own.Find(last)
 	if there {
 		at++
 	}
@@ -223,7 +222,7 @@ func (s *scalarMethod) toldBans(c *Core, from PeerID, theirs scalar.Vector, repl
 	own := upTo(s.replica.Set().Bans(), theirs)
 	var give []*gossip.Message
 	for _, b := range own {
-		if at, there := findEntry(theirs, b.Peer); (!there || theirs[at].Next > b.Next) && s.proofs[b.Peer] != nil && len(give) < maxRepair {
+		if at, there := theirs.Find(b.Peer); (!there || theirs[at].Next > b.Next) && s.proofs[b.Peer] != nil && len(give) < maxRepair {
 			give = append(give, &gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Seq: c.number(), Body: s.proofs[b.Peer]})
 		}
 	}
@@ -234,8 +233,4 @@ func (s *scalarMethod) toldBans(c *Core, from PeerID, theirs scalar.Vector, repl
 	if lacks && !reply {
 		s.tellPlaces(c, from, gossip.FormBans, own, true)
 	}
-}
-
-func findEntry(v scalar.Vector, peer uint64) (int, bool) {
-	return slices.BinarySearchFunc(v, peer, func(e scalar.Entry, peer uint64) int { return cmp.Compare(e.Peer, peer) })
 }

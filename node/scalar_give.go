@@ -39,7 +39,7 @@ func (s *scalarMethod) give(c *Core, to PeerID, ranges []scalar.Range, needed bo
 	}
 	if offer && needed && once(&s.exchange.offered, to) {
 		v := s.shared()
-		if sum, ok := s.sumOf(v); ok {
+		if sum, ok := s.replica.DigestAt(v); ok {
 			c.send(to, s.digest(v, sum), nil)
 		}
 	}

@@ -1,9 +1,11 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"starling/gossip"
@@ -67,11 +69,9 @@ func hostileBody(r *rand.Rand, s *script) gossip.Body {
 		return [...]uint64{0, 1, uint64(r.IntN(40)), uint64(r.IntN(1024)), 1024, math.MaxUint64 - 1, math.MaxUint64}[r.IntN(7)]
 	}
 	places := func() []gossip.Place {
-		var out []gossip.Place
-		for _, e := range (scalar.Vector{{Peer: tag(), Next: number()}}).Join(scalar.Vector{{Peer: tag(), Next: number()}}) {
-			out = append(out, gossip.Place{Tag: e.Peer, Seq: e.Next})
-		}
-		return out
+		out := []gossip.Place{{Tag: tag(), Seq: number()}, {Tag: tag(), Seq: number()}}
+		slices.SortFunc(out, func(a, b gossip.Place) int { return cmp.Compare(a.Tag, b.Tag) })
+		return slices.CompactFunc(out, func(a, b gossip.Place) bool { return a.Tag == b.Tag })
 	}
 	records := func() *gossip.Records {
 		b := &gossip.Records{First: uint64(r.IntN(40)), Bytes: make([]byte, 1+r.IntN(5))}

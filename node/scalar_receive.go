@@ -110,7 +110,7 @@ func (s *scalarMethod) records(c *Core, msg *gossip.Message, b *gossip.Records) 
 
 // voidFrom is the first record of a log that bans make void; the largest number if they do not.
 func voidFrom(bans scalar.Vector, tag uint64) uint64 {
-	if at, ok := findEntry(bans, tag); ok {
+	if at, ok := bans.Find(tag); ok {
 		return bans[at].Next
 	}
 	return math.MaxUint64

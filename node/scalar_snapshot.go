@@ -31,41 +31,9 @@ func (s *scalarMethod) giveDigest(c *Core, to PeerID, of [32]byte) {
 			return
 		}
 	}
-	if sum, ok := s.sumOf(v); ok {
+	if sum, ok := s.replica.DigestAt(v); ok {
 		c.send(to, s.digest(v, sum), nil)
 	}
-}
-
-// sumOf is the digest of the sums of a part of the set, if what is beyond it is known record by record.
-func (s *scalarMethod) sumOf(v scalar.Vector) ([32]byte, bool) {
-	own := s.replica.Set().Vector()
-	if len(own.Missing(v)) > 0 {
-		return [32]byte{}, false
-	}
-	sums := scalar.NewAccumulators(s.cfg.K)
-	for _, row := range s.replica.Sums().Generations() {
-		for k, a := range row.A {
-			if sums.Add(row.Generation, uint32(k), a) != nil {
-				return [32]byte{}, false
-			}
-		}
-	}
-	for _, beyond := range v.Missing(own) {
-		n := uint64(0)
-		for _, run := range s.replica.Set().Runs(beyond) {
-			n += uint64(len(run.Bytes))
-			for i, b := range run.Bytes {
-				k := s.cfg.Direction(s.replica.Pool(), run.Peer, run.First+uint64(i), run.Epoch)
-				if sums.Subtract(s.cfg.Generation(run.Epoch), k, s.cfg.Coefficient(run.Epoch, b)) != nil {
-					return [32]byte{}, false
-				}
-			}
-		}
-		if n != beyond.Len() {
-			return [32]byte{}, false
-		}
-	}
-	return sums.Digest(), true
 }
 
 // digest names the sum of a set.

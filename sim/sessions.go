@@ -207,6 +207,7 @@ func (w *World) step(h *host, ev node.Event) {
 			w.rounds.finished(h.index, s.Round)
 		}
 	}
+	said := h.seq
 	for i := range b.Persist {
 		if r := &b.Persist[i]; r.Key == node.SeqKey {
 			h.seq = binary.BigEndian.Uint64(r.Value)
@@ -216,7 +217,7 @@ func (w *World) step(h *host, ev node.Event) {
 		w.broadcast(h, m)
 	}
 	for i := range b.Send {
-		w.mail(h, &b.Send[i])
+		w.mail(h, &b.Send[i], said)
 	}
 	w.jobs(h, ev, b)
 	for _, v := range b.Release {

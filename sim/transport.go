@@ -169,8 +169,8 @@ func (w *World) deliver(h, from *host, m *gossip.Message) bool {
 	return true
 }
 
-// mail sends a direct message, with the broadcast messages it passes on.
-func (w *World) mail(h *host, e *node.Envelope) {
+// mail sends a direct message, with the broadcast messages it passes on. Own ones beyond number said are new.
+func (w *World) mail(h *host, e *node.Envelope, said uint64) {
 	var to *host
 	if e.To == (gossip.PeerID{}) {
 		to = w.anybody(h)
@@ -206,8 +206,8 @@ func (w *World) mail(h *host, e *node.Envelope) {
 			break
 		}
 		p.more, sizes = append(p.more, m), append(sizes, n)
-		if _, ok := m.Body.(*gossip.Delta); ok && m.Author == h.id && m.Seq == h.seq {
-			p.traffic = UpdateTraffic // an announcement, made to one after the other
+		if _, ok := m.Body.(*gossip.Delta); ok && m.Author == h.id && m.Seq > said {
+			p.traffic = UpdateTraffic // told to one after the other instead of published
 		}
 		if u, ok := m.Body.(*gossip.Update); ok && m.Author == h.id {
 			w.witness(h, u)

@@ -55,11 +55,7 @@ func TestClosedEpochsHaveNoOrderEither(t *testing.T) {
 			for _, log := range logs {
 				insert(t, plain, log...)
 			}
-			for _, v := range vectors {
-				if missing, err := plain.Close(v); err != nil || len(missing) > 0 {
-					t.Fatalf("closing: %v, %v", missing, err)
-				}
-			}
+			closeAll(t, plain, vectors)
 			bad, from := uint64(0), uint64(rng.IntN(20))
 			if len(logs[0]) > 0 {
 				bad = logs[0][0].Peer
@@ -87,16 +83,22 @@ func TestClosedEpochsHaveNoOrderEither(t *testing.T) {
 				for _, missing := range joiner.Set().Vector().Missing(plain.Set().Vector()) {
 					insert(t, joiner, plain.Set().Runs(missing)...)
 				}
-				for _, v := range vectors[3:] {
-					if missing, err := joiner.Close(v); err != nil || len(missing) > 0 {
-						t.Fatalf("closing at the joiner: %v, %v", missing, err)
-					}
-				}
+				closeAll(t, joiner, vectors[3:])
 				if got, want := state(t, joiner), state(t, plain); got != want {
 					t.Fatalf("%s, seed %d: the joiner has\n%s, want\n%s", cfg, seed, got, want)
 				}
 			}
 			neverClosed(t, cfg, logs, vectors, bad, from, mixed)
+		}
+	}
+}
+
+// closeAll closes epochs one after the other; nothing is missing for that.
+func closeAll(t *testing.T, r *Replica, vectors []Vector) {
+	t.Helper()
+	for _, v := range vectors {
+		if missing, err := r.Close(v); err != nil || len(missing) > 0 {
+			t.Fatalf("closing epoch %d: %v, %v", r.Closed(), missing, err)
 		}
 	}
 }
@@ -127,11 +129,7 @@ func neverClosed(t *testing.T, cfg Config, logs [][]Run, vectors []Vector, bad, 
 	for _, log := range logs {
 		insert(t, never, log...)
 	}
-	for _, v := range vectors {
-		if missing, err := never.Close(v); err != nil || len(missing) > 0 {
-			t.Fatalf("closing: %v, %v", missing, err)
-		}
-	}
+	closeAll(t, never, vectors)
 	if got, want := state(t, banned), state(t, never); got != want {
 		t.Fatalf("%s, ban of %x from %d:\n%s, want\n%s", cfg, bad, from, got, want)
 	}
@@ -146,11 +144,7 @@ func TestPlainClosingIsTheSumOfWhatIsInTime(t *testing.T) {
 	for _, log := range logs {
 		insert(t, closed, log...)
 	}
-	for _, v := range vectors {
-		if missing, err := closed.Close(v); err != nil || len(missing) > 0 {
-			t.Fatal(missing, err)
-		}
-	}
+	closeAll(t, closed, vectors)
 	for _, log := range logs {
 		for _, run := range log {
 			for i := range run.Bytes {

@@ -64,7 +64,7 @@ func subsets(rng *rand.Rand, cfg Config, peers, most int, part func() float64) (
 	for _, r := range append(va.Missing(vb), vb.Missing(va)...) {
 		different += r.Len()
 	}
-	return a, b, va.Join(vb), different
+	return a, b, join(va, vb), different
 }
 
 func TestReplicasConvergeWithFewBytes(t *testing.T) {

@@ -339,3 +339,27 @@ func TestOverflowIsNoticedAndHasNoOrder(t *testing.T) {
 		t.Error("overflow is noticed where none is")
 	}
 }
+
+func TestTheDigestOfAPartIsThatOfAReplicaThatHasNoMore(t *testing.T) {
+	for seed := range uint64(20) {
+		cfg := parse(t, "structured:pool=8,epoch=10,rotate=1")
+		rng := rand.New(philox.NewStream(seed, philox.Data, 77))
+		whole, part := NewReplica(cfg, runSeed), NewReplica(cfg, runSeed)
+		for _, log := range drawLogs(rng, cfg, 6, 40) {
+			insert(t, whole, log...)
+			insert(t, part, log[:rng.IntN(len(log)+1)]...)
+		}
+		v := part.Set().Vector()
+		if got, ok := whole.DigestAt(v); !ok || got != part.Sums().Digest() {
+			t.Fatalf("seed %d: at %v the digest is %x, %v; want %x", seed, v, got, ok, part.Sums().Digest())
+		}
+		if _, ok := part.DigestAt(whole.Set().Vector()); ok != slices.Equal(v, whole.Set().Vector()) {
+			t.Fatalf("seed %d: the digest of records that are not there: %v", seed, ok)
+		}
+		if late := restored(t, whole); len(v) > 0 && !slices.Equal(v, whole.Set().Vector()) {
+			if _, ok := late.DigestAt(v); ok {
+				t.Fatalf("seed %d: a digest of what is known by its sum alone", seed)
+			}
+		}
+	}
+}

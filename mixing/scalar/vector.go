@@ -20,13 +20,14 @@ type Range struct{ Peer, First, End uint64 }
 // Len is the number of records in the range.
 func (r Range) Len() uint64 { return r.End - r.First }
 
-func (v Vector) find(peer uint64) (int, bool) {
+// Find returns the place of a peer's entry, and whether there is one; else where it would be.
+func (v Vector) Find(peer uint64) (int, bool) {
 	return slices.BinarySearchFunc(v, peer, func(e Entry, peer uint64) int { return cmp.Compare(e.Peer, peer) })
 }
 
 // Next is the number of a peer's records that are known, counted from 0 without gaps.
 func (v Vector) Next(peer uint64) uint64 {
-	if i, ok := v.find(peer); ok {
+	if i, ok := v.Find(peer); ok {
 		return v[i].Next
 	}
 	return 0
@@ -77,22 +78,4 @@ func (v Vector) Missing(w Vector) []Range {
 		}
 	}
 	return out
-}
-
-// Changed lists the entries of v that differ from those of an older vector: what must be told to somebody who was told that.
-func (v Vector) Changed(older Vector) Vector {
-	var out Vector
-	for _, e := range v {
-		if older.Next(e.Peer) != e.Next {
-			out = append(out, e)
-		}
-	}
-	return out
-}
-
-// Join is the vector of the union of both sets.
-func (v Vector) Join(w Vector) Vector {
-	out := slices.Concat(v, w)
-	slices.SortFunc(out, func(a, b Entry) int { return cmp.Or(cmp.Compare(a.Peer, b.Peer), cmp.Compare(b.Next, a.Next)) })
-	return slices.CompactFunc(out, func(a, b Entry) bool { return a.Peer == b.Peer })
 }
