@@ -3,13 +3,16 @@ package swarm
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"starling/gossip"
 )
@@ -32,21 +35,27 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// victimOf is the variable that makes TestVictim a node of its own process: the address of its bootstrap.
-const victimOf = "STARLING_TEST_VICTIM_OF"
-
 func overQUIC(c *Config) { c.Listen, c.PublishRate = []string{"/ip4/127.0.0.1/udp/0/quic-v1"}, 1000 }
 
-// TestVictim is the process that the test below kills.
-func TestVictim(t *testing.T) {
-	boot := os.Getenv(victimOf)
-	if boot == "" {
-		t.Skip("this is run by TestARestartedPeerIsHeardWhileItsOldConnectionSeemsOpen in a process of its own")
+// victimOf is the variable that makes the test binary a node, the victim of the test below: the address of its bootstrap.
+const victimOf = "STARLING_TEST_VICTIM_OF"
+
+// beVictim is a node until its input ends or it is killed.
+func beVictim(boot string) error {
+	s, err := New(config(2, overQUIC, with(boot), func(c *Config) {
+		c.Validate = func(gossip.PeerID, []byte) (Decision, string) { return Accept, "" }
+		c.Deliver = func(context.Context, gossip.PeerID, []byte) {}
+	}))
+	if err != nil {
+		return err
 	}
-	n := start(t, 2, overQUIC, with(boot))
-	eventually(t, "up", func() bool { return n.countUp() == 1 })
+	go s.Run(context.Background())
+	for s.countUp() == 0 {
+		<-time.After(5 * time.Millisecond)
+	}
 	fmt.Println("victim is up")
-	bufio.NewReader(os.Stdin).ReadByte() // until the parent kills it or ends
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
 }
 
 // A process that is killed closes no QUIC connection. Its peers must not wait for time to tell before they hear it again.
@@ -55,7 +64,7 @@ func TestARestartedPeerIsHeardWhileItsOldConnectionSeemsOpen(t *testing.T) {
 	b := start(t, 1, overQUIC, func(c *Config) {
 		c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
-	victim := exec.Command(os.Args[0], "-test.run=^TestVictim$")
+	victim := exec.Command(os.Args[0])
 	victim.Env = append(os.Environ(), victimOf+"="+b.Addrs()[0])
 	in, err := victim.StdinPipe()
 	if err != nil {
