@@ -91,7 +91,7 @@ func New(m manifest.Manifest, o Options) (*Program, error) {
 	if _, err := p.rule(); err != nil {
 		return nil, err
 	}
-	if p.Len() > int(min(uint64(m.Limits.Blob)/2, math.MaxInt32)) && p.MaxPayload() > uint64(m.Limits.Blob) {
+	if !p.scalar() && p.Len() > int(min(uint64(m.Limits.Blob)/2, math.MaxInt32)) && p.MaxPayload() > uint64(m.Limits.Blob) {
 		return nil, fmt.Errorf("a model of %d parameters takes up to %d bytes in %s, and the run's limit is %s: raise limits.blob",
 			p.Len(), p.MaxPayload(), p.codec.Name(), m.Limits.Blob)
 	}

@@ -22,8 +22,9 @@ type Worker struct {
 
 	batches data.Batches
 	grad    []float32
-	x       []float32 // features of some rows
-	y       []uint8   // their labels
+	sides   [2][]float32 // weights of a replica
+	x       []float32    // features of some rows
+	y       []uint8      // their labels
 
 	names   map[node.PeerID]string
 	inputs  []mixing.Input
