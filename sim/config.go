@@ -92,7 +92,12 @@ const (
 	maxLinks = 20_000_000
 )
 
-func (c *Config) pushes() bool { return c.Node.Average.Exchange == node.Push }
+func (c *Config) pushes() bool {
+	return c.Node.Method == "average" && c.Node.Average.Exchange == node.Push
+}
+
+// scalars reports whether nodes send records, and have integer models.
+func (c *Config) scalars() bool { return c.Node.Method == "scalar" }
 
 // links estimates the number of connections.
 func (c *Config) links() int {

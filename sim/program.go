@@ -56,6 +56,10 @@ func (w programWorker) Train(n int, job node.TrainJob, params, opt, shift, out, 
 	return w.Worker.Train(context.Background(), w.task.nodes[n], job, params, opt, shift, out, outOpt)
 }
 
+func (w programWorker) Probe(n int, job node.ProbeJob, plus, minus []float32) node.Probed {
+	return w.Worker.Probe(context.Background(), w.task.nodes[n], job, plus, minus)
+}
+
 func (w programWorker) Gradient(n int, step uint64, params, grad []float32) (float64, uint64) {
 	return w.Worker.Gradient(w.task.nodes[n], step, params, grad)
 }

@@ -308,6 +308,9 @@ func (c *checker) adversaries() {
 		c.add("adversaries", "has %d kinds; at most %d are allowed", len(specs), maxAdversaries)
 		return
 	}
+	if len(specs) > 0 && c.e.Method.Name == "scalar" && c.e.Reference.Name == None {
+		c.add("adversaries", "change vectors, and with method.name: scalar nodes send none; leave them out")
+	}
 	before := len(c.d.Problems)
 	var check Check
 	if c.by.Adversaries != nil {
