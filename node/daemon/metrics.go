@@ -38,6 +38,7 @@ type metrics struct {
 // The kinds of jobs.
 const (
 	jobTrain    = "train"
+	jobProbe    = "probe" // two losses, for a slope
 	jobMix      = "mix"
 	jobEncode   = "encode"
 	jobEvaluate = "evaluate"
