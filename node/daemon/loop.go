@@ -352,7 +352,7 @@ func (s *stepper) save(j node.SaveJob) {
 		text := ""
 		if err != nil {
 			text = err.Error()
-			s.d.trouble.set(troubleSave, fmt.Errorf("%w; nothing new is announced until it is saved", err))
+			s.d.trouble.set(troubleSave, fmt.Errorf("%w; %s", err, s.d.unsavedMeans()))
 			s.d.log.Error("save checkpoint", "round", j.State.Round, "error", err)
 		} else {
 			s.d.trouble.clear(troubleSave)

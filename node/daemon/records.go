@@ -68,6 +68,14 @@ func (d *Daemon) scalar(state *node.State) (node.ScalarConfig, error) {
 	return cfg, nil
 }
 
+// unsavedMeans says what comes of a checkpoint that could not be written.
+func (d *Daemon) unsavedMeans() string {
+	if d.replica != nil {
+		return "after a restart, records since the one before would be read from the log, and those of others fetched again"
+	}
+	return "nothing new is announced until it is saved"
+}
+
 // A RecordReport is what a node of the method scalar knows of the records of the run.
 type RecordReport struct {
 	Known   uint64 `json:"known"`
