@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"starling/mixing/scalar"
 	"starling/mixing/spelling"
 	"starling/mixing/topology"
 	"starling/node/manifest"
@@ -297,6 +298,9 @@ func (c *checker) training() {
 	}
 	c.duration("method.announce_every", m.AnnounceEvery, 0)
 	c.duration("method.repair_every", m.RepairEvery, time.Millisecond)
+	if s, err := scalar.Parse(m.Scalar); err == nil && m.Name == "scalar" && c.e.Reference.Name == None && int(s.Peers) < c.e.Nodes {
+		c.add("method.scalar", "is for %d peers, and there are %d nodes; write peers=%d or more", s.Peers, c.e.Nodes, c.e.Nodes)
+	}
 	c.word("reference.name", c.e.Reference.Name, None, FedAvg, AllReduce)
 	c.portion("reference.clients", c.e.Reference.Clients)
 	c.adversaries()

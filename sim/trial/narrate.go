@@ -193,7 +193,12 @@ func (t teller) batch(b *node.Batch) (does []string) {
 		add("saves")
 	}
 	for _, s := range b.Observe {
-		if s.Text != "" {
+		switch {
+		case s.Kind == node.StatBanned:
+			add("cuts off %s from record %.0f on", t.name(s.Peer), s.Value)
+		case s.Kind == node.StatCaughtUp:
+			add("takes the sums of %s, %.0f records", t.name(s.Peer), s.Value)
+		case s.Text != "":
 			add("%s %s: %s", s.Kind, t.name(s.Peer), s.Text)
 		}
 	}
