@@ -23,7 +23,7 @@ const (
 type Source struct {
 	name            string
 	inputs, classes int
-	labels          []uint8
+	labels          []int32
 	load            func(test bool, rows []int32) (*Set, error) // rows are ascending; nil means all
 	windows         func(length int) (*Source, error)           // of text that has no rows yet; else nil
 }
@@ -92,7 +92,7 @@ func (s *Source) Windows(length int) (*Source, error) {
 func (s *Source) Classes() int { return s.classes }
 
 // Labels returns the labels of all training rows, for [Partition]: zeros for text. They must not be changed.
-func (s *Source) Labels() []uint8 { return s.labels }
+func (s *Source) Labels() []int32 { return s.labels }
 
 // Train reads training rows, given in ascending order, and keeps only those in memory: row i of the set is rows[i] of the
 // source. nil means all rows. Reading goes through the whole source once; who needs many parts reads all rows and takes each

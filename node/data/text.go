@@ -98,7 +98,7 @@ func (t text) windows(length int) (*Source, error) {
 	case rows > maxRows:
 		return nil, fmt.Errorf("data %s: %d windows are more than %d", t.name, rows, maxRows)
 	}
-	s := &Source{name: t.name, inputs: length, classes: textClasses, labels: make([]uint8, rows)}
+	s := &Source{name: t.name, inputs: length, classes: textClasses, labels: make([]int32, rows)}
 	s.load = func(test bool, wanted []int32) (*Set, error) {
 		w := windows{length: length, step: length, rows: int(rows)}
 		from := int64(0)
