@@ -63,7 +63,7 @@ func New(m manifest.Manifest, o Options) (*Program, error) {
 		spec = o.Source
 	}
 	if spec == "own" {
-		return nil, fmt.Errorf("every node of this run brings its own data: say with --data where it is, idx:DIR, csv:FILE or text:FILE")
+		return nil, fmt.Errorf("every node of this run brings its own data: say with --data where it is, idx:DIR, csv:FILE, text:FILE or jsonl:FILE")
 	}
 	source, err := data.Open(spec)
 	if err != nil {

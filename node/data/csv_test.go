@@ -129,7 +129,7 @@ func TestACSVFileThatChangesIsNoticed(t *testing.T) {
 func TestOpenSaysWhatThereIs(t *testing.T) {
 	for _, spec := range []string{"", "mnist:x", "idx:", "csv", "own", "cifar", strings.Repeat("x", 1000)} {
 		_, err := Open(spec)
-		if err == nil || !strings.Contains(err.Error(), "use mnist, pegasos, babble, idx:DIR, csv:FILE or text:FILE") || len(err.Error()) > 200 {
+		if err == nil || !strings.Contains(err.Error(), "use mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE or jsonl:FILE") || len(err.Error()) > 200 {
 			t.Errorf("Open(%.20q): %v", spec, err)
 		}
 	}

@@ -8,8 +8,9 @@ type Set struct {
 	inputs, classes int
 	labels          []int32
 	images          pages[uint8]   // one of the
-	numbers         pages[float32] // three
-	windows         windows        // is in use; with this one there are no labels
+	numbers         pages[float32] // four
+	windows         windows        // is in use; with these
+	sequences       sequences      // two there are no labels
 	index           []int32        // of the rows in labels and pages, nil when they are all of them
 }
 
@@ -19,12 +20,12 @@ func (s *Set) Len() int {
 		return len(s.index)
 	}
 	if s.isText() {
-		return s.windows.rows
+		return s.windows.rows + s.sequences.rows()
 	}
 	return len(s.labels)
 }
 
-func (s *Set) isText() bool { return s.windows.length > 0 }
+func (s *Set) isText() bool { return s.windows.length > 0 || s.sequences.length > 0 }
 
 // Inputs returns the number of features of a row.
 func (s *Set) Inputs() int { return s.inputs }
@@ -49,15 +50,19 @@ func (s *Set) stored(row int32) int32 {
 
 // Label returns the label of a row, the last one where there are several.
 func (s *Set) Label(row int32) int32 {
-	if s.isText() {
-		return int32(s.windows.row(s.stored(row))[s.inputs])
+	at := s.stored(row)
+	switch {
+	case s.windows.length > 0:
+		return int32(s.windows.row(at)[s.inputs])
+	case s.sequences.length > 0:
+		return s.sequences.labels[(int(at)+1)*s.inputs-1]
 	}
-	return s.labels[s.stored(row)]
+	return s.labels[at]
 }
 
 // Fill writes the features and labels of rows, one row after the other, to the start of x and y. x must have room for
 // len(rows)·Inputs() floats and y for len(rows)·Targets() labels. Grey levels become level/255, between 0 and 1; numbers of a
-// CSV file stay as they are; bytes of a text become their numbers.
+// CSV file stay as they are; tokens of a text become their numbers.
 func (s *Set) Fill(x []float32, y []int32, rows []int32) {
 	for i, row := range rows {
 		s.row(x, y, i, row)
@@ -103,7 +108,14 @@ func (s *Set) row(x []float32, y []int32, i int, row int32) {
 	at := s.stored(row)
 	x = x[i*s.inputs:][:s.inputs]
 	switch {
-	case s.isText():
+	case s.sequences.length > 0:
+		from := int(at) * s.inputs
+		copy(y[i*s.inputs:][:s.inputs], s.sequences.labels[from:])
+		for j, token := range s.sequences.tokens[from:][:s.inputs] {
+			x[j] = float32(token)
+		}
+		return
+	case s.windows.length > 0:
 		tokens := s.windows.row(at)
 		labels := y[i*s.inputs:][:s.inputs]
 		for j := range x {
