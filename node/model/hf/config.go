@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"starling/mixing/kernel"
 )
 
 // A Family names the arithmetic that the layers of a model do.
@@ -62,8 +64,9 @@ type Rope struct {
 // of them. Every step rounds to float32, as in the reference.
 func (r Rope) Frequencies(dim int) []float32 {
 	out := make([]float32, dim/2)
+	logTheta := kernel.Log(r.Theta)
 	for i := range out {
-		f := 1 / float32(math.Pow(r.Theta, float64(float32(2*i)/float32(dim))))
+		f := 1 / float32(kernel.Exp(float64(float32(2*i)/float32(dim)) * logTheta))
 		switch r.Scaling {
 		case "linear":
 			f /= float32(r.Factor)
