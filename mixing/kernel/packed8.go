@@ -107,8 +107,15 @@ func (p *Packed) Column(dst []float32, j int) {
 func (p *Packed) Dims() (n, k int) { return p.n, p.k }
 
 // Bytes returns how much memory the elements of the whole factor take.
-func (p *Packed) Bytes() int64 {
-	return 4*int64(len(p.data)) + int64(len(p.bytes)) + 4*int64(len(p.scales))
+func (p *Packed) Bytes() int64 { return PackedBytes(p.width, p.k, p.bytes != nil) }
+
+// PackedBytes returns how much memory the elements of a factor of k×n take.
+func PackedBytes(n, k int, bytes bool) int64 {
+	width := int64((n + panelN - 1) / panelN * panelN)
+	if !bytes {
+		return 4 * width * int64(k)
+	}
+	return width * int64(k+4*((k+scaleK-1)/scaleK))
 }
 
 // plainWiden sets rows of 32 floats to those of bytes times the factors of their columns.

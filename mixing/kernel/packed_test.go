@@ -107,9 +107,14 @@ func TestColumnsOfAFactorGiveColumnsOfTheProduct(t *testing.T) {
 }
 
 func TestBytesTakeAQuarterOfTheMemory(t *testing.T) {
-	floats, bytes := NewPacked(576, 1536, false).Bytes(), NewPacked(576, 1536, true).Bytes()
-	if floats != 4*576*1536 || bytes != 576*1536*17/16 {
+	if floats, bytes := PackedBytes(576, 1536, false), PackedBytes(576, 1536, true); floats != 4*576*1536 || bytes != 576*1536*17/16 {
 		t.Errorf("%d and %d bytes", floats, bytes)
+	}
+	for _, bytes := range []bool{false, true} {
+		p := NewPacked(70, 101, bytes)
+		if held := 4*len(p.data) + len(p.bytes) + 4*len(p.scales); p.Bytes() != int64(held) || PackedBytes(70, 101, bytes) != int64(held) {
+			t.Errorf("a factor of %d bytes says %d", held, p.Bytes())
+		}
 	}
 }
 

@@ -146,3 +146,48 @@ func (b *Base) shape(number int) layer {
 	}
 	return l
 }
+
+// A tensor is one of a base, by its name in files.
+type tensor struct {
+	name   string
+	shape  []int          // rows of outputs, whatever files have
+	vector []float32      // nil for a matrix
+	matrix *kernel.Packed // columns are rows of the tensor
+	lies   bool           // files have it as inputs×outputs
+}
+
+// tensors calls f with all tensors, in the order of their use.
+func (b *Base) tensors(f func(tensor)) {
+	c := b.config
+	packed := func(name string, p *kernel.Packed, lies bool) {
+		n, k := p.Dims()
+		f(tensor{name: name, shape: []int{n, k}, matrix: p, lies: lies})
+	}
+	vector := func(name string, v []float32) {
+		if v != nil {
+			f(tensor{name: name, shape: []int{len(v)}, vector: v})
+		}
+	}
+	packed(b.names.embedding+".weight", b.embedding, false)
+	if b.positions != nil {
+		f(tensor{name: b.names.positions + ".weight", shape: []int{c.Context, c.Hidden}, vector: b.positions})
+	}
+	for i := range b.layers {
+		l := &b.layers[i]
+		for j, m := range l.maps {
+			if j%2 == 0 {
+				vector(l.norms[j/2].name+".weight", l.norms[j/2].gain)
+				vector(l.norms[j/2].name+".bias", l.norms[j/2].bias)
+			}
+			for _, p := range m.projections {
+				packed(p.name+".weight", p.weights, b.gpt2())
+				vector(p.name+".bias", p.bias)
+			}
+		}
+	}
+	vector(b.norm.name+".weight", b.norm.gain)
+	vector(b.norm.name+".bias", b.norm.bias)
+	if !c.Tied {
+		packed(b.names.head+".weight", b.head, false)
+	}
+}
