@@ -10,6 +10,10 @@ func (tier) transpose(dst []float32, ldd int, src []float32, lds int, rows, cols
 
 func (tier) copyPanel(dst, src []float32, lds int, k, n int) { plainCopyPanel(dst, src, lds, k, n) }
 
+func (tier) widen(dst []float32, src []int8, scales []float32, rows int) {
+	plainWiden(dst, src, scales, rows)
+}
+
 func (tier) whole(int, int) int { return 0 }
 
 func (tier) add(_, _ []float32) int                         { return 0 }
@@ -25,6 +29,7 @@ func (tier) exp(_, _ []float64) int                         { return 0 }
 func (tier) exps32([]float32, float32, float32) int         { return 0 }
 func (tier) mul(_, _ []float32) int                         { return 0 }
 func (tier) gelu(_, _ []float32) int                        { return 0 }
+func (tier) silu(_, _ []float32) int                        { return 0 }
 
 func (tier) adam(_ *Adam, _, _, _, _ []float32) int { return 0 }
 

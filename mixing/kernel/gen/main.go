@@ -74,6 +74,7 @@ func main() {
 		s.panel()
 		s.transpose()
 		s.copyPanel()
+		s.widen()
 		s.elementwise()
 		s.dot()
 		s.finite()

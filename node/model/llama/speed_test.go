@@ -1,0 +1,171 @@
+package llama
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"starling/mixing/kernel"
+	"starling/node/model/hf"
+	"starling/node/model/weights"
+)
+
+// smol is the configuration of SmolLM2-135M.
+func smol() hf.Config {
+	return hf.Config{
+		Family: hf.Llama, Vocab: 49152, Context: 8192, Hidden: 576, MLP: 1536, Layers: 30, Heads: 9, KVHeads: 3, HeadDim: 64, NormEps: 1e-5,
+		Rope: hf.Rope{Theta: 100000}, Activation: "silu", Tied: true, BOS: 1, EOS: []int{2}, Pad: 2,
+	}
+}
+
+// random is a source of weights that are drawn when they are asked for, the same for the same name.
+type random struct{ config hf.Config }
+
+func (r random) Tensor(name string) (weights.Tensor, error) {
+	b := &Base{config: r.config, names: namesOf(r.config)}
+	var shape []int
+	switch {
+	case strings.HasSuffix(name, "norm.weight"):
+		shape = []int{r.config.Hidden}
+	case name == b.names.embedding+".weight", name == b.names.head+".weight":
+		shape = []int{r.config.Vocab, r.config.Hidden}
+	default:
+		for l := range r.config.Layers {
+			for _, m := range b.shape(l).maps {
+				for _, p := range m.projections {
+					if name == p.name+".weight" {
+						shape = []int{p.out, m.in}
+					} else if name == p.name+".bias" {
+						shape = []int{p.out}
+					}
+				}
+			}
+		}
+	}
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	var seed uint64
+	for _, c := range name {
+		seed = seed*31 + uint64(c)
+	}
+	rng, v := rand.New(rand.NewPCG(seed, 1)), make([]float32, n)
+	for i := range v {
+		v[i] = (rng.Float32() - 0.5) * 0.1
+		if len(shape) == 1 {
+			v[i]++
+		}
+	}
+	return weights.FromFloats(name, shape, v)
+}
+
+func text(rng *rand.Rand, vocab int, lengths ...int) Batch {
+	b := Batch{Lengths: lengths}
+	for _, n := range lengths {
+		for i := range n {
+			b.Tokens = append(b.Tokens, int32(rng.IntN(vocab)))
+			if i > 0 {
+				b.Targets = append(b.Targets, b.Tokens[len(b.Tokens)-1])
+			}
+		}
+		b.Targets = append(b.Targets, -1)
+	}
+	return b
+}
+
+// flops returns those of the products with weights for a token on the way there.
+func flops(b *Base) (n float64) {
+	b.tensors(func(t tensor) {
+		if t.matrix != nil {
+			out, in := t.matrix.Dims()
+			n += 2 * float64(out) * float64(in)
+		}
+	})
+	return n
+}
+
+// products multiplies rows by all weights and does nothing else: the time that a forward pass cannot beat.
+func (m *Model) products(n int) time.Duration {
+	x, y := make([]float32, n*m.base.config.MLP), make([]float32, n*m.base.config.MLP)
+	began := time.Now()
+	m.rows(n, func(_ *bench, from, rows int) {
+		m.base.tensors(func(t tensor) {
+			if t.matrix == nil {
+				return
+			}
+			out, in := t.matrix.Dims()
+			for first := 0; first < out; first += m.base.config.MLP {
+				size := min(m.base.config.MLP, out-first)
+				view := t.matrix.Columns(first, size)
+				kernel.MulPacked(false, rows, x[from*in:], in, &view, y[from*size:], size)
+			}
+		})
+	})
+	return time.Since(began)
+}
+
+// BenchmarkSmolLM2 measures a model with the shapes of SmolLM2-135M on 512 tokens, with two workers. Forward reports its rate as a part
+// of that of the products alone, measured in turns with it; Step, of training with LoRA, how many times a forward pass it takes.
+func BenchmarkSmolLM2(b *testing.B) {
+	for _, v := range []struct {
+		name   string
+		int8   bool
+		frugal bool
+	}{{"float32", false, false}, {"float32frugal", false, true}, {"int8", true, false}, {"int8frugal", true, true}} {
+		base, err := Load(smol(), random{smol()}, Options{Int8: v.int8})
+		if err != nil {
+			b.Fatal(err)
+		}
+		training, _ := ParseTraining("lora:r=8")
+		m, err := New(base, training, 2)
+		if err != nil {
+			b.Fatal(err)
+		}
+		m.Frugal(v.frugal)
+		batch := text(rand.New(rand.NewPCG(1, 2)), smol().Vocab, 512)
+		params := make([]float32, m.Layout().Len())
+		grad := make([]float32, len(params))
+		m.Init(params, 1)
+		var forward time.Duration
+		b.Run(v.name+"/Forward", func(b *testing.B) {
+			m.Evaluate(params, batch)
+			var bare time.Duration
+			forward = 0
+			for b.Loop() {
+				bare += m.products(512)
+				began := time.Now()
+				m.Evaluate(params, batch)
+				forward += time.Since(began)
+			}
+			forward /= time.Duration(b.N)
+			b.ReportMetric(flops(base)*512*float64(b.N)/bare.Seconds()/1e9, "product-GFLOP/s")
+			b.ReportMetric(100*(bare/time.Duration(b.N)).Seconds()/forward.Seconds(), "%ofproducts")
+			b.ReportMetric(1e3*forward.Seconds(), "ms/forward")
+		})
+		b.Run(v.name+"/Step", func(b *testing.B) {
+			m.Gradient(grad, params, batch)
+			for b.Loop() {
+				m.Gradient(grad, params, batch)
+			}
+			step := b.Elapsed() / time.Duration(b.N)
+			b.ReportMetric(step.Seconds()/forward.Seconds(), "forwards")
+			b.ReportMetric(1e3*step.Seconds(), "ms/step")
+		})
+		b.Run(v.name+"/Token", func(b *testing.B) {
+			g, err := m.Generator(params, 1024)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if g.Tokens() == 1024 {
+					g.past = 0
+				}
+				if err := g.Feed(7); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
