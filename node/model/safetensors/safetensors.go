@@ -1,6 +1,6 @@
-// Package safetensors writes models in the safetensors format, which Python and most other tools read.
+// Package safetensors writes and reads models in the safetensors format, which Python and most other tools read.
 //
-// Start with [Write]. The package writes only float32 tensors, and it does not read files.
+// Start with [Write] and [ReadFile]. The package knows only float32 tensors, and reads only files that have the tensors of a layout.
 //
 // Any package may import it; it imports package mixing for layouts.
 package safetensors
