@@ -35,6 +35,9 @@ type Options struct {
 	Rows int
 	// Unpack holds held-out rows as floats: evaluation of images is faster and takes four times their memory.
 	Unpack bool
+	// Weights returns those of the base model, which must not change any more, if the manifest names one by its digest; nil if this
+	// process has none. It is asked for none that the manifest does not name.
+	Weights func(*mixing.Layout) ([]float32, error)
 }
 
 // A Program is all that a manifest names, built once. It does not change and is safe for concurrent use.
@@ -50,6 +53,7 @@ type Program struct {
 
 	train *data.Set
 	test  *data.Set
+	base  []float32                                          // that all nodes start from; nil if weights are drawn
 	exams []func(params []float32) (loss float64, right int) // of every evalRows rows of test, if the model can prepare them
 	parts [][]int32                                          // rows of train; nil if one part is all of it
 	index []int                                              // of parts by the number that nodes know, -1 if not loaded; nil: all in order
@@ -70,6 +74,9 @@ func New(m manifest.Manifest, o Options) (*Program, error) {
 		return nil, err
 	}
 	if p.model, err = model.Parse(m.Model, source.Inputs(), source.Classes()); err != nil {
+		return nil, err
+	}
+	if p.base, err = baseOf(m, p.Layout(), o.Weights); err != nil {
 		return nil, err
 	}
 	inputs, labels := p.model.Row()
@@ -293,13 +300,17 @@ func (p *Program) Classes() int { return p.train.Classes() }
 // Common reports whether all nodes start from the same parameters.
 func (p *Program) Common() bool { return p.manifest.Init != "independent" }
 
-// Init writes the initial parameters, the same for every node of the run or the node's own, as the manifest says, and the
-// initial state of the optimizer.
+// Init writes the initial parameters, those of the base model, the same for every node of the run or the node's own, as the manifest
+// says, and the initial state of the optimizer.
 func (p *Program) Init(n *Node, params, opt []float32) {
+	clear(opt)
+	if p.base != nil {
+		copy(params, p.base)
+		return
+	}
 	seed := p.manifest.Seed
 	if !p.Common() {
 		seed ^= n.seed
 	}
 	p.model.Init(params, seed)
-	clear(opt)
 }
