@@ -102,6 +102,9 @@ func (t Tensor) Bytes() []byte {
 	return t.data
 }
 
+// Stored returns the elements as they are in the file, in the order that they have there. They must not be changed.
+func (t Tensor) Stored() []byte { return t.data }
+
 // View returns the elements in place, without a copy, if the machine can read them so: little-endian and aligned float32. Else it
 // returns nil. They must not be changed: the memory may be that of a file.
 func (t Tensor) View() []float32 {
