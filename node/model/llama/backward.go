@@ -12,7 +12,7 @@ func (m *Model) backward(grad, params []float32, c chunk) {
 			grow(&b.row, w), grow(&b.row2, w))
 	})
 	b := m.bench(0)
-	m.learnNorm(b, &m.base.norm, m.plan.norm, grad, params, d.dnormed[0][:n*w], m.stream[:n*w])
+	m.learnNorm(b, &m.base.norm, m.plan.norm, grad, params, n, d.dnormed[0], m.stream)
 
 	bottom := m.bottom()
 	for l := len(m.base.layers) - 1; l >= bottom; l-- {
@@ -147,7 +147,7 @@ const weightRows = 64
 // learn adds to the gradients of what is trained in a layer.
 func (m *Model) learn(grad, params []float32, l int, t *trace, n int) {
 	d, p, layer := &m.slopes, &m.plan.layers[l], &m.base.layers[l]
-	w, layout := m.base.config.Hidden, m.plan.layout
+	layout := m.plan.layout
 	inputs := [maps][]float32{d.normed[0], t.mixed, d.normed[1], d.units}
 	outputs := [maps][]float32{d.qkv, d.mid, t.wide, d.out}
 	streams := [2][]float32{t.in, t.mid}
@@ -187,16 +187,17 @@ func (m *Model) learn(grad, params []float32, l int, t *trace, n int) {
 	}
 	for i := range layer.norms {
 		tasks = append(tasks, func(b *bench) {
-			m.learnNorm(b, &layer.norms[i], p.norms[i], grad, params, d.dnormed[i][:n*w], streams[i][:n*w])
+			m.learnNorm(b, &layer.norms[i], p.norms[i], grad, params, n, d.dnormed[i], streams[i])
 		})
 	}
 	m.each(len(tasks), func(b *bench, i int) { tasks[i](b) })
 }
 
-func (m *Model) learnNorm(b *bench, n *norm, at [2]int, grad, params, dy, x []float32) {
+func (m *Model) learnNorm(b *bench, v *norm, at [2]int, grad, params []float32, n int, dy, x []float32) {
 	dgain, dbias := gradient(m.plan.layout, at[0], grad), gradient(m.plan.layout, at[1], grad)
 	if dgain != nil || dbias != nil {
-		m.norm(b, n, at, params).learn(dgain, dbias, dy, x, grow(&b.row, len(n.gain)))
+		w := len(v.gain)
+		m.norm(b, v, at, params).learn(dgain, dbias, dy[:n*w], x[:n*w], grow(&b.row, w))
 	}
 }
 

@@ -33,15 +33,18 @@ func (m *Model) each(tasks int, f func(b *bench, task int)) {
 	all.Wait()
 }
 
-// rows calls f for pieces of n rows, about evenly.
+// rows calls f for pieces of n rows.
 func (m *Model) rows(n int, f func(b *bench, from, rows int)) {
-	tasks := max(1, (n+rowsTask-1)/rowsTask)
-	if rest := tasks % m.workers; rest != 0 {
-		tasks += m.workers - rest
-	}
-	size := max(1, (n+tasks-1)/tasks)
+	size := m.piece(n)
 	m.each((n+size-1)/size, func(b *bench, task int) {
 		from := task * size
 		f(b, from, min(size, n-from))
 	})
+}
+
+// piece returns how many rows are taken at a time, such that pieces are about even and so are the numbers of them of workers.
+func (m *Model) piece(n int) int {
+	tasks := (n + rowsTask - 1) / rowsTask
+	tasks = max(1, (tasks+m.workers-1)/m.workers*m.workers)
+	return max(1, (n+tasks-1)/tasks)
 }

@@ -36,7 +36,7 @@ func (m *Model) head(grad, params []float32, c chunk, share float64) (loss float
 	m.rows(n, func(b *bench, from, rows int) { m.score(b, params, c, from, rows, grad != nil, share) })
 	for i := range n {
 		loss += m.losses[i]
-		if m.rights[i] {
+		if m.best[i] == c.targets[m.counted[i]] {
 			right++
 		}
 	}
@@ -44,7 +44,7 @@ func (m *Model) head(grad, params []float32, c chunk, share float64) (loss float
 	if m.base.config.Tied {
 		at = m.plan.embedding
 	}
-	if dhead := gradient(m.plan.layout, at, grad); grad != nil && dhead != nil {
+	if dhead := gradient(m.plan.layout, at, grad); dhead != nil {
 		m.learnHead(dhead, params, c, float32(share))
 	}
 	return loss, right
@@ -54,16 +54,19 @@ func (m *Model) head(grad, params []float32, c chunk, share float64) (loss float
 func (m *Model) score(b *bench, params []float32, c chunk, from, rows int, back bool, share float64) {
 	w, vocab := m.base.config.Hidden, m.base.config.Vocab
 	counted, tops, sums := m.counted[from:][:rows], m.tops[from:][:rows], m.sums[from:][:rows]
-	x := grow(&b.rows, rows*w)
+	best, logits := m.best[from:][:rows], m.targets[from:][:rows]
+	var x, weighted []float32
 	if back {
+		weighted = grow(&b.sums, rows*w)
 		x = m.slopes.normed[0][from*w:][:rows*w] // learnHead wants them too
+	} else {
+		x = grow(&b.rows, rows*w)
 	}
 	for i, at := range counted {
 		copy(x[i*w:][:w], m.stream[int(at)*w:])
-		tops[i], sums[i] = float32(math.Inf(-1)), 0
+		tops[i], sums[i], best[i] = float32(math.Inf(-1)), 0, -1
 	}
 	m.norm(b, &m.base.norm, m.plan.norm, params).forward(x, x)
-	weighted, best, logits := grow(&b.sums, rows*w), make([]int, rows), make([]float32, rows)
 	for first := 0; first < vocab; first += vocabTokens {
 		size := min(vocabTokens, vocab-first)
 		z := grow(&b.logits, rows*size)
@@ -75,7 +78,7 @@ func (m *Model) score(b *bench, params []float32, c chunk, from, rows int, back 
 				if back && first > 0 {
 					kernel.Scale(scale, weighted[i*w:][:w])
 				}
-				tops[i], sums[i], best[i] = most, sums[i]*float64(scale), first+index
+				tops[i], sums[i], best[i] = most, float64(sums[i]*float64(scale)), int32(first+index)
 			}
 			if target := int(c.targets[at]) - first; target >= 0 && target < size {
 				logits[i] = row[target]
@@ -90,7 +93,6 @@ func (m *Model) score(b *bench, params []float32, c chunk, from, rows int, back 
 	for i, at := range counted {
 		target := int(c.targets[at])
 		m.losses[from+i] = kernel.Log(sums[i]) + (float64(tops[i]) - float64(logits[i]))
-		m.rights[from+i] = best[i] == target
 		if back {
 			row, d := weighted[i*w:][:w], m.slopes.dnormed[0][int(at)*w:][:w]
 			copy(d, m.headRow(b, params, target))

@@ -66,11 +66,11 @@ func (b *Base) estimate(o Options) int64 {
 	if b.gpt2() {
 		norm *= 2
 	}
-	total := kernel.PackedBytes(c.Vocab, c.Hidden, o.Int8) + 4*norm
+	total := kernel.PackedBytes(c.Vocab, c.Hidden, o.Int8)
 	if !c.Tied {
 		total *= 2
-		total -= 4 * norm
 	}
+	total += 4 * norm
 	if b.gpt2() {
 		total += 4 * int64(c.Context) * w
 	}
@@ -109,13 +109,13 @@ func (m *Model) layerBytes(n int, u Use) int64 {
 	if m.base.gpt2() {
 		half = 0
 	}
-	return 4*int64(n)*int64(floats+1) + 17*int64(n) + 8*int64(u.Context)*int64(half)
+	return 4*int64(n)*int64(floats) + 32*int64(n) + 8*int64(u.Context)*int64(half)
 }
 
-// workerBytes is what benches grow to.
+// workerBytes is what benches grow to at most; which worker does the longest piece is a matter of chance.
 func (m *Model) workerBytes(n int, u Use) int64 {
 	s, c := m.sizes(), m.base.config
-	rows := min(n, rowsTask)
+	rows := m.piece(n)
 	block := min(vocabTokens, c.Vocab)
 	floats := rows*(s.stream+s.units+block) + min(n, queryTokens)*u.Context
 	if u.Train {

@@ -26,9 +26,9 @@ func (m *Model) tensor(published []float32, number int, params []float32) []floa
 	return m.plan.layout.Tensors[number].Of(params)
 }
 
-// gradient returns the place of a tensor in a gradient, nil if it is not trained.
+// gradient returns the place of a tensor in a gradient, nil if it is not trained or there is no gradient.
 func gradient(l *mixing.Layout, number int, grad []float32) []float32 {
-	if number < 0 {
+	if number < 0 || grad == nil {
 		return nil
 	}
 	return l.Tensors[number].Of(grad)

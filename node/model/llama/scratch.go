@@ -12,11 +12,12 @@ type scratch struct {
 	sin    []float32
 	slopes slopes
 
-	counted []int32 // rows whose targets count
-	tops    []float32
+	counted []int32   // rows whose targets count
+	tops    []float32 // of each of them the largest logit, and the sum of powers
 	sums    []float64
 	losses  []float64
-	rights  []bool
+	best    []int32   // tokens with the largest logits
+	targets []float32 // logits of the targets
 	benches []*bench
 }
 
@@ -112,7 +113,8 @@ func (m *Model) reserve(c chunk, train bool) {
 	m.scratch = scratch{room: n, longest: old.longest, trained: train || old.trained, cos: old.cos, sin: old.sin, benches: old.benches}
 	floats := func(k int) []float32 { return make([]float32, n*k) }
 	m.stream, m.traces = floats(s.stream), make([]trace, layers)
-	m.tops, m.sums, m.losses, m.rights = floats(1), make([]float64, n), make([]float64, n), make([]bool, n)
+	m.tops, m.sums, m.losses = floats(1), make([]float64, n), make([]float64, n)
+	m.best, m.targets = make([]int32, n), floats(1)
 	shared := s.trace(n)
 	shared.mid = floats(s.stream)
 	for l := range m.traces {

@@ -2,6 +2,8 @@ package llama
 
 import (
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -51,14 +53,15 @@ func (r random) Tensor(name string) (weights.Tensor, error) {
 	for _, c := range name {
 		seed = seed*31 + uint64(c)
 	}
-	rng, v := rand.New(rand.NewPCG(seed, 1)), make([]float32, n)
-	for i := range v {
-		v[i] = (rng.Float32() - 0.5) * 0.1
+	rng, data := rand.New(rand.NewPCG(seed, 1)), make([]byte, 2*n)
+	for i := 0; i < len(data); i += 2 { // within ±1/16, or from 1 to 2 for gains
+		bits := uint16(rng.Uint32())&0x807f | 0x3d00
 		if len(shape) == 1 {
-			v[i]++
+			bits = bits&0x7f | 0x3f80
 		}
+		data[i], data[i+1] = byte(bits), byte(bits>>8)
 	}
-	return weights.FromFloats(name, shape, v)
+	return weights.New(name, weights.BF16, shape, data)
 }
 
 func text(rng *rand.Rand, vocab int, lengths ...int) Batch {
@@ -165,6 +168,48 @@ func BenchmarkSmolLM2(b *testing.B) {
 				if err := g.Feed(7); err != nil {
 					b.Fatal(err)
 				}
+			}
+		})
+	}
+}
+
+// BenchmarkSmolLM2Memory trains a model with the shapes of SmolLM2-135M with LoRA on 512 tokens, and reports the most memory that the
+// process has had: run one of them at a time. It is not known but on Linux.
+func BenchmarkSmolLM2Memory(b *testing.B) {
+	for name, o := range map[string]Options{"float32": {}, "int8": {Int8: true}} {
+		b.Run(name, func(b *testing.B) {
+			base, err := Load(smol(), random{smol()}, o)
+			if err != nil {
+				b.Fatal(err)
+			}
+			training, _ := ParseTraining("lora:r=8")
+			m, err := New(base, training, 2)
+			if err != nil {
+				b.Fatal(err)
+			}
+			params, grad := make([]float32, m.Layout().Len()), make([]float32, m.Layout().Len())
+			m.Init(params, 1)
+			batch := text(rand.New(rand.NewPCG(1, 2)), smol().Vocab, 512, 512)
+			for b.Loop() {
+				m.Gradient(grad, params, batch)
+				m.Evaluate(params, batch)
+			}
+			status, err := os.ReadFile("/proc/self/status")
+			if err != nil {
+				b.Skip(err)
+			}
+			_, after, _ := strings.Cut(string(status), "VmHWM:")
+			kib, err := strconv.Atoi(strings.Fields(after)[0])
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(kib)/1024, "MiB-peak")
+			parts, _, err := Memory(smol(), training, o, Use{Context: 512, Sequences: 2, Workers: 2, Train: true})
+			if err != nil {
+				b.Fatal(err)
+			}
+			for _, p := range parts {
+				b.ReportMetric(float64(p.Bytes)/(1<<20), "MiB-"+p.Name)
 			}
 		})
 	}
