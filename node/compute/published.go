@@ -1,21 +1,18 @@
 package compute
 
 import (
-	"starling/mixing/kernel"
+	"fmt"
+
+	"starling/node/data"
 	"starling/node/model"
 	"starling/node/model/llama"
 )
-
-// publishedTokens is about how many tokens of a batch go through a published model at a time, whole rows, one at least. It bounds memory, and
-// is part of the definition of a gradient: those of larger batches are added piece by piece.
-const publishedTokens = 1024
 
 // published is a language model that was trained before, as a [model.Model]: its rows are of tokens, in which documents do not see
 // each other.
 type published struct {
 	*llama.Model
 	context int
-	piece   []float32 // gradient of some rows
 	batch   llama.Batch
 }
 
@@ -31,69 +28,77 @@ func (p *published) Clone() model.Model {
 
 // Gradient implements [model.Model].
 func (p *published) Gradient(grad, params, x []float32, y []int32) float64 {
-	clear(grad)
-	all := model.Counted(y)
-	if all == 0 {
-		return 0
-	}
-	if p.piece == nil {
-		p.piece = make([]float32, len(grad))
-	}
-	var loss float64
-	p.pieces(x, y, func(b llama.Batch) {
-		l, targets := p.Model.Gradient(p.piece, params, b)
-		share := float64(targets) / float64(all)
-		loss += float64(l * share)
-		kernel.Axpy(float32(share), p.piece, grad)
-	})
+	loss, _ := p.Model.Gradient(grad, params, p.documents(x, y))
 	return loss
 }
 
 // Evaluate implements [model.Model].
 func (p *published) Evaluate(params, x []float32, y []int32) (loss float64, right int) {
-	p.pieces(x, y, func(b llama.Batch) {
-		l, r, _ := p.Model.Evaluate(params, b)
-		loss, right = loss+l, right+r
-	})
+	loss, right, _ = p.Model.Evaluate(params, p.documents(x, y))
 	return loss, right
 }
 
-// pieces calls f with the documents of some rows after the other. Those that have nothing to learn are left out, and so is what
-// comes after the last label of one: it makes no difference.
-func (p *published) pieces(x []float32, y []int32, f func(llama.Batch)) {
-	rows := max(1, publishedTokens/p.context)
-	for first := 0; first < len(y); first += rows * p.context {
-		b := &p.batch
-		b.Tokens, b.Targets, b.Lengths = b.Tokens[:0], b.Targets[:0], b.Lengths[:0]
-		end := min(len(y), first+rows*p.context)
-		for at := first; at < end; at += p.context {
-			p.add(x[at:][:p.context], y[at:][:p.context])
-		}
-		if len(b.Lengths) > 0 {
-			f(*b)
+// documents returns the documents in some rows. Those that have nothing to learn are left out, and so is what comes after the last
+// label of one: it makes no difference.
+func (p *published) documents(x []float32, y []int32) llama.Batch {
+	b := &p.batch
+	b.Tokens, b.Targets, b.Lengths = b.Tokens[:0], b.Targets[:0], b.Lengths[:0]
+	for at := 0; at < len(y); at += p.context {
+		row, labels := x[at:][:p.context], y[at:][:p.context]
+		for from := 0; from < len(row); {
+			to := from + 1
+			for to < len(row) && row[to] >= 0 {
+				to++
+			}
+			p.add(row[from:to], labels[from:to])
+			from = to
 		}
 	}
+	return *b
 }
 
-// add adds the documents of a row to the batch.
-func (p *published) add(x []float32, y []int32) {
-	b := &p.batch
-	for from := 0; from < len(x); {
-		to := from + 1
-		for to < len(x) && x[to] >= 0 {
-			to++
-		}
-		end := to
-		for end > from && y[end-1] < 0 {
-			end--
-		}
-		for i := from; i < end; i++ {
-			token, _ := model.Token(x[i])
-			b.Tokens, b.Targets = append(b.Tokens, int32(token)), append(b.Targets, y[i])
-		}
-		if end > from {
-			b.Lengths = append(b.Lengths, end-from)
-		}
-		from = to
+// add adds a document to the batch.
+func (p *published) add(tokens []float32, labels []int32) {
+	n := len(labels)
+	for n > 0 && labels[n-1] < 0 {
+		n--
 	}
+	if n == 0 {
+		return
+	}
+	b := &p.batch
+	for i, label := range labels[:n] {
+		token, _ := model.Token(tokens[i])
+		b.Tokens, b.Targets = append(b.Tokens, int32(token)), append(b.Targets, label)
+	}
+	b.Lengths = append(b.Lengths, n)
+}
+
+// evalTokens is how many tokens of a published model are evaluated at a time, about: an evaluation can end between them.
+const evalTokens = 2048
+
+// publish opens the published model that the manifest names, and returns the rows of tokens that it reads.
+func (p *Program) publish(source *data.Source, o Options) (rows *data.Source, err error) {
+	spec, err := llama.ParseSpec(p.manifest.Model)
+	if err != nil {
+		return nil, err
+	}
+	want, _ := p.manifest.Weights()
+	if o.Model == "" {
+		return nil, fmt.Errorf("this run trains a published model, with the digest %x: say with --model in which directory or GGUF file it is", want)
+	}
+	l, err := OpenLanguage(o.Model, want, llama.Options{Int8: spec.Int8})
+	if err != nil {
+		return nil, err
+	}
+	if most := l.Config().Context; spec.Context > most {
+		return nil, fmt.Errorf("the run has rows of %d tokens, and model %s was made for %d at most", spec.Context, o.Model, most)
+	}
+	m, err := llama.New(l.base, spec.Training, max(1, o.Threads))
+	if err != nil {
+		return nil, err
+	}
+	p.model, p.labels = &published{Model: m, context: spec.Context}, spec.Context
+	p.evalRows = max(1, evalTokens/spec.Context)
+	return source.Tokens(l.words, spec.Context)
 }

@@ -12,6 +12,8 @@ type Tokenizer interface {
 	Tokens() int
 	// Encode returns the tokens of a text. What looks like a special token in it is text.
 	Encode(text string) []int32
+	// Begin returns the tokens that go before a document, which are not learnt; often none.
+	Begin() []int32
 	// End returns the token that ends a document.
 	End() int32
 	// Dialogue returns the tokens of a dialogue in the form that the model knows, and which of them the model is to say: the words of
@@ -36,6 +38,9 @@ func (Bytes) Encode(text string) []int32 {
 	}
 	return tokens
 }
+
+// Begin implements [Tokenizer].
+func (Bytes) Begin() []int32 { return nil }
 
 // End implements [Tokenizer].
 func (Bytes) End() int32 { return 0 }
