@@ -3,6 +3,7 @@ package compute
 import (
 	"context"
 	"math"
+	"time"
 
 	"starling/gossip"
 	"starling/mixing"
@@ -194,4 +195,18 @@ func (w *Worker) Encode(n *Node, v []float32) ([]byte, []gossip.TensorStat, erro
 		stats[i] = gossip.TensorStat{Mean: float32(s.Mean), Var: float32(s.Var)}
 	}
 	return b, stats, nil
+}
+
+// Pace measures how long a step of training takes: that of one row, times the rows of a batch.
+func (w *Worker) Pace(n *Node) time.Duration {
+	if n.Rows() == 0 {
+		return 0
+	}
+	x, y := w.batch(n, node.TrainJob{Steps: 1}, 0)
+	params, grad := make([]float32, w.program.Len()), make([]float32, w.program.Len())
+	w.program.model.Init(params, w.program.manifest.Seed)
+	rows := len(y) / w.program.labels
+	began := time.Now()
+	w.model.Gradient(grad, params, x[:len(x)/rows], y[:w.program.labels])
+	return time.Duration(rows) * time.Since(began)
 }

@@ -240,8 +240,11 @@ func (d *Daemon) prepare(ctx context.Context) error {
 	if m.Data.NamesFiles() && d.cfg.Data == "" && m.Creator != d.self {
 		return fmt.Errorf("this run trains on files (%s): say with --data which of this machine's files to use", m.Data.Source)
 	}
-	var err error
-	if d.program, err = compute.New(m, compute.Options{Source: d.cfg.Data, Parts: []int{d.shard()}}); err != nil {
+	o, err := d.options()
+	if err != nil {
+		return err
+	}
+	if d.program, err = compute.New(m, o); err != nil {
 		return err
 	}
 	if d.node, err = d.program.Node(d.nodeSeed(), d.shard()); err != nil {
@@ -250,6 +253,7 @@ func (d *Daemon) prepare(ctx context.Context) error {
 	if d.node.Rows() == 0 {
 		return fmt.Errorf("part %d of the run's data has no rows: choose another one with --shard", d.shard())
 	}
+	d.estimate()
 	d.limits = gossip.DefaultLimits()
 	d.store.SetKeep(m.Checkpoint.Keep)
 	d.blobs = blob.NewTiered(d.store, blob.TieredOptions{})
