@@ -66,7 +66,7 @@ func (r Rope) Frequencies(dim int) []float32 {
 	out := make([]float32, dim/2)
 	logTheta := kernel.Log(r.Theta)
 	for i := range out {
-		f := 1 / float32(kernel.Exp(float64(float32(2*i)/float32(dim)) * logTheta))
+		f := 1 / float32(kernel.Exp(float64(float32(2*i)/float32(dim))*logTheta))
 		switch r.Scaling {
 		case "linear":
 			f /= float32(r.Factor)

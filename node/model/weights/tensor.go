@@ -102,6 +102,9 @@ func (t Tensor) Bytes() []byte {
 	return t.data
 }
 
+// Stored returns the elements as they are in the file, in the order that they have there. They must not be changed.
+func (t Tensor) Stored() []byte { return t.data }
+
 // View returns the elements in place, without a copy, if the machine can read them so: little-endian and aligned float32. Else it
 // returns nil. They must not be changed: the memory may be that of a file.
 func (t Tensor) View() []float32 {
@@ -149,7 +152,7 @@ func (t Tensor) Decode(dst []float32, from int) error {
 	if len(dst)%width != 0 || from < 0 || from+n > t.Rows() {
 		panic(fmt.Sprintf("weights: %d floats from row %d of a tensor of shape %v", len(dst), from, t.Shape))
 	}
-	f := &formats[t.Type]
+	f := formats[t.Type]
 	if t.transposed {
 		t.decodeColumns(dst, from, n)
 		return nil
@@ -168,7 +171,7 @@ func (t Tensor) Decode(dst []float32, from int) error {
 
 // decodeColumns writes columns from, from+1, … of what the file has.
 func (t Tensor) decodeColumns(dst []float32, from, n int) {
-	f := &formats[t.Type]
+	f := formats[t.Type]
 	rows := t.Shape[1]
 	scratch := make([]float32, t.Shape[0])
 	size := len(scratch) / f.block * f.bytes
