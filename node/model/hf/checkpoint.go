@@ -212,7 +212,7 @@ func (c *Checkpoint) tokenizer() (*tokenizer.Tokenizer, error) {
 }
 
 // Digest returns a hash of the Config and of all weights as the model's files have them: who has the same digest computes the same. It
-// reads all weights once. Models in different formats have different digests, even of the same numbers.
+// reads all weights once. The same numbers in another number format or order of rows have another digest.
 func (c *Checkpoint) Digest() ([32]byte, error) {
 	h := sha256.New()
 	text, err := json.Marshal(c.Config)
@@ -231,6 +231,11 @@ func (c *Checkpoint) Digest() ([32]byte, error) {
 		}
 		record([]byte(s.Name))
 		record([]byte(t.Type.String()))
+		order := "as stored"
+		if t.Bytes() == nil && t.Len() > 0 {
+			order = "reordered"
+		}
+		record([]byte(order))
 		record(t.Stored())
 	}
 	return [32]byte(h.Sum(nil)), nil

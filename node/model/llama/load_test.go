@@ -43,18 +43,18 @@ func TestWeightsThatDoNotFitAreRefused(t *testing.T) {
 		tensor *weights.Tensor
 		want   string
 	}{{nil, name}, {&wide, name}, {&broken, "not finite"}} {
-		if _, err := Load(c, changed{newGaussian(c), name, test.tensor}, Options{}); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := Load(c, changed{gaussian{c}, name, test.tensor}, Options{}); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%v, want %q", err, test.want)
 		}
 	}
 	bad := c
 	bad.Layers = 0
-	if _, err := Load(bad, newGaussian(c), Options{}); err == nil || !strings.Contains(err.Error(), "num_hidden_layers") {
+	if _, err := Load(bad, gaussian{c}, Options{}); err == nil || !strings.Contains(err.Error(), "num_hidden_layers") {
 		t.Errorf("a model without layers: %v", err)
 	}
 	gpt2 := small(hf.GPT2)
 	gpt2.Activation = "relu"
-	if _, err := Load(gpt2, newGaussian(gpt2), Options{}); err == nil || !strings.Contains(err.Error(), "gelu_new") {
+	if _, err := Load(gpt2, gaussian{gpt2}, Options{}); err == nil || !strings.Contains(err.Error(), "gelu_new") {
 		t.Errorf("GPT-2 with rectifiers: %v", err)
 	}
 }

@@ -29,48 +29,12 @@ func small(family hf.Family) hf.Config {
 	return c
 }
 
-// gaussian is a source of weights for small configurations.
-type gaussian struct{ base *Base }
-
-func newGaussian(c hf.Config) gaussian {
-	b := &Base{config: c, names: namesOf(c)}
-	for i := range c.Layers {
-		b.layers = append(b.layers, b.shape(i))
-	}
-	return gaussian{b}
-}
+// gaussian is a source of weights for small configurations, drawn when they are asked for, the same for the same name.
+type gaussian struct{ config hf.Config }
 
 func (g gaussian) Tensor(name string) (weights.Tensor, error) {
-	c := g.base.config
-	shape := []int{c.Hidden}
-	switch name {
-	case g.base.names.embedding + ".weight", g.base.names.head + ".weight":
-		shape = []int{c.Vocab, c.Hidden}
-	case g.base.names.positions + ".weight":
-		shape = []int{c.Context, c.Hidden}
-	}
-	for i := range g.base.layers {
-		for _, m := range g.base.layers[i].maps {
-			for _, p := range m.projections {
-				switch {
-				case name == p.name+".bias":
-					shape = []int{p.out}
-				case name == p.name+".weight" && g.base.gpt2():
-					shape = []int{m.in, p.out}
-				case name == p.name+".weight":
-					shape = []int{p.out, m.in}
-				}
-			}
-		}
-	}
-	n, seed := 1, uint64(5)
-	for _, d := range shape {
-		n *= d
-	}
-	for _, r := range name {
-		seed = seed*31 + uint64(r)
-	}
-	rng, v := rand.New(rand.NewPCG(seed, 1)), make([]float32, n)
+	shape, rng, n := drawn(g.config, name)
+	v := make([]float32, n)
 	for i := range v {
 		v[i] = 0.2 * float32(rng.NormFloat64())
 		if strings.HasSuffix(name, "weight") && len(shape) == 1 {
@@ -80,9 +44,23 @@ func (g gaussian) Tensor(name string) (weights.Tensor, error) {
 	return weights.FromFloats(name, shape, v)
 }
 
+// drawn returns the shape of a tensor, the number of its elements, and what to draw them from.
+func drawn(c hf.Config, name string) (shape []int, rng *rand.Rand, n int) {
+	all := c.Tensors()
+	shape = all[slices.IndexFunc(all, func(s hf.Shape) bool { return s.Name == name })].Shape
+	n, seed := 1, uint64(5)
+	for _, d := range shape {
+		n *= d
+	}
+	for _, r := range name {
+		seed = seed*31 + uint64(r)
+	}
+	return shape, rand.New(rand.NewPCG(seed, 1)), n
+}
+
 func build(t testing.TB, c hf.Config, spec string, workers int, o Options) (m *Model, params, grad []float32) {
 	t.Helper()
-	base, err := Load(c, newGaussian(c), o)
+	base, err := Load(c, gaussian{c}, o)
 	if err != nil {
 		t.Fatal(err)
 	}

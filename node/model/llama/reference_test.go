@@ -2,9 +2,7 @@ package llama
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -68,7 +66,12 @@ type reference struct {
 
 func load(t testing.TB, name string, o Options) reference {
 	t.Helper()
-	base, err := Load(config(t, name), open(t, name, "model.safetensors"), o)
+	c, err := hf.Open(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	base, err := Load(*c.Config, c, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,38 +189,4 @@ func TestAdaptersAreThoseOfPEFT(t *testing.T) {
 			compareGradients(t, m, grad, r.expected(t, m, r.file, "adapted.grad."), 1e-4)
 		})
 	}
-}
-
-// config reads what these tests need of a config.json; package hf reads all.
-func config(t testing.TB, name string) hf.Config {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", name, "config.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var v struct {
-		Tied bool                   `json:"tie_word_embeddings"`
-		KV   int                    `json:"num_key_value_heads"`
-		Eps  float64                `json:"rms_norm_eps"`
-		Rope map[string]interface{} `json:"rope_parameters"`
-	}
-	if err := json.Unmarshal(data, &v); err != nil {
-		t.Fatal(err)
-	}
-	c := hf.Config{
-		Family: hf.Llama, Vocab: 80, Context: 128, Hidden: 24, MLP: 40, Layers: 2, Heads: 4, KVHeads: v.KV, HeadDim: 6, NormEps: v.Eps,
-		Activation: "silu", Tied: v.Tied, BOS: -1, Pad: -1,
-	}
-	switch name {
-	case "qwen2":
-		c.Family, c.QKVBias = hf.Qwen2, true
-	case "gpt2":
-		c.Family, c.KVHeads, c.MLP, c.NormEps, c.Activation = hf.GPT2, 4, 96, 1e-5, "gelu_new"
-		return c
-	}
-	c.Rope.Theta = v.Rope["rope_theta"].(float64)
-	if v.Rope["rope_type"] == "llama3" {
-		c.Rope.Scaling, c.Rope.Factor, c.Rope.Low, c.Rope.High, c.Rope.Original = "llama3", 8, 1, 4, 32
-	}
-	return c
 }

@@ -25,35 +25,8 @@ func smol() hf.Config {
 type random struct{ config hf.Config }
 
 func (r random) Tensor(name string) (weights.Tensor, error) {
-	b := &Base{config: r.config, names: namesOf(r.config)}
-	var shape []int
-	switch {
-	case strings.HasSuffix(name, "norm.weight"):
-		shape = []int{r.config.Hidden}
-	case name == b.names.embedding+".weight", name == b.names.head+".weight":
-		shape = []int{r.config.Vocab, r.config.Hidden}
-	default:
-		for l := range r.config.Layers {
-			for _, m := range b.shape(l).maps {
-				for _, p := range m.projections {
-					if name == p.name+".weight" {
-						shape = []int{p.out, m.in}
-					} else if name == p.name+".bias" {
-						shape = []int{p.out}
-					}
-				}
-			}
-		}
-	}
-	n := 1
-	for _, d := range shape {
-		n *= d
-	}
-	var seed uint64
-	for _, c := range name {
-		seed = seed*31 + uint64(c)
-	}
-	rng, data := rand.New(rand.NewPCG(seed, 1)), make([]byte, 2*n)
+	shape, rng, n := drawn(r.config, name)
+	data := make([]byte, 2*n)
 	for i := 0; i < len(data); i += 2 { // within ±1/16, or from 1 to 2 for gains
 		bits := uint16(rng.Uint32())&0x807f | 0x3d00
 		if len(shape) == 1 {

@@ -20,6 +20,6 @@ type Source interface {
 
 // Missing is the error for a tensor that a source does not have, among those that it has.
 func Missing(name string, names []string) error {
-	const most = 1 << 14 // a search among more would take long
+	const most = 1 << 12 // a search among more would take long
 	return fmt.Errorf("there is no tensor %s among %d%s", spelling.Quote(name), len(names), spelling.Hint(name, names[:min(len(names), most)]))
 }

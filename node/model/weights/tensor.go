@@ -152,7 +152,7 @@ func (t Tensor) Decode(dst []float32, from int) error {
 	if len(dst)%width != 0 || from < 0 || from+n > t.Rows() {
 		panic(fmt.Sprintf("weights: %d floats from row %d of a tensor of shape %v", len(dst), from, t.Shape))
 	}
-	f := &formats[t.Type]
+	f := formats[t.Type]
 	if t.transposed {
 		t.decodeColumns(dst, from, n)
 		return nil
@@ -171,7 +171,7 @@ func (t Tensor) Decode(dst []float32, from int) error {
 
 // decodeColumns writes columns from, from+1, … of what the file has.
 func (t Tensor) decodeColumns(dst []float32, from, n int) {
-	f := &formats[t.Type]
+	f := formats[t.Type]
 	rows := t.Shape[1]
 	scratch := make([]float32, t.Shape[0])
 	size := len(scratch) / f.block * f.bytes
