@@ -3,6 +3,8 @@ package srrw
 import (
 	"cmp"
 	"slices"
+
+	"starling/mixing/kernel"
 )
 
 // Values of a history are float32, which is what a token carries, so that a history that was sent is the one that was kept. They are
@@ -106,22 +108,24 @@ func (h *History) Around(self Peer, neighbours []Peer) Place {
 	return Place{Self: self, Neighbours: kept}
 }
 
-// Visit moves the history to a peer that was just visited, by a step gamma(number of visits before, peers known), such as
-// [Config.Gamma]: x := x + gamma (e_tag - x). With a step of 0, or below that of a count, it adds a count.
+// Visit moves the history to a peer that was just visited by the step that gamma gives for the number of visits before and of peers
+// known, such as [Config.Gamma]: x := x + gamma (e_tag - x). If the step is 0 or below that of one more count, it adds a count.
 func (h *History) Visit(tag uint64, gamma func(n uint64, peers int) float64) {
 	i := h.entry(tag)
-	g := gamma(h.visits, len(h.entries))
+	by := h.increment(gamma(h.visits, len(h.entries)), 1)
 	h.visits++
 	h.entries[i].last = h.visits
-	h.add(i, h.increment(g))
+	h.add(i, by)
 	h.rescale()
 }
 
-// increment is what a visit with step g adds to the sum.
-func (h *History) increment(g float64) float64 {
-	by := float64(h.one)
-	if g > 0 {
-		by = max(by, h.sum*(g/(1-g)))
+// increment is what n visits with a step add to the sum. Together they weigh no more than a few times what is there, so that neither a step
+// near 1 nor a long list of visits leaves nothing of the rest.
+func (h *History) increment(step float64, n uint64) float64 {
+	by := float64(h.one) * float64(n)
+	if step > 0 {
+		rest := kernel.Exp(float64(n) * kernel.Log(1-min(step, 1)))
+		by = max(by, h.sum*(1/max(rest, 0.25)-1))
 	}
 	return by
 }
@@ -163,8 +167,8 @@ func (h *History) evict() {
 }
 
 func (h *History) remove(i int) {
-	h.sum = max(0, h.sum-float64(h.entries[i].value))
 	h.entries = slices.Delete(h.entries, i, i+1)
+	h.resum() // a difference would keep the error of a sum that may have been much larger
 }
 
 // Admit makes an entry for a peer that joined after the walk began: it starts with the smallest value among its neighbours that the
@@ -202,7 +206,6 @@ func smallest(of []entry) float32 {
 func (h *History) Drop(tag uint64) {
 	if i, ok := h.find(tag); ok {
 		h.remove(i)
-		h.resum()
 	}
 }
 

@@ -63,7 +63,7 @@ func (c Config) Row(at Place) Row {
 // repelled multiplies the steps of the base chain by (x/mu)^-alpha, in the unit of the largest of these factors: in the logarithm, where
 // no power is too large. None counts as less than e^-clamp.
 func (c Config) repelled(at Place, row Row) Row {
-	most := math.Inf(-1)
+	largest := math.Inf(-1)
 	exponents := make([]float64, len(row))
 	for i, k := 0, 0; i < len(row); i++ {
 		p := at.Self
@@ -72,12 +72,12 @@ func (c Config) repelled(at Place, row Row) Row {
 			k++
 		}
 		if exponents[i] = -float64(c.Alpha * c.excess(p)); row[i].P > 0 {
-			most = max(most, exponents[i])
+			largest = max(largest, exponents[i])
 		}
 	}
 	for i := range row {
 		if row[i].P > 0 {
-			row[i].P *= kernel.Exp(max(exponents[i]-most, -clamp))
+			row[i].P *= kernel.Exp(max(exponents[i]-largest, -clamp))
 		}
 	}
 	return row
