@@ -74,7 +74,15 @@ func (h *History) Peers() []uint64 {
 }
 
 func (h *History) find(tag uint64) (int, bool) {
-	return slices.BinarySearchFunc(h.entries, tag, func(e entry, tag uint64) int { return cmp.Compare(e.tag, tag) })
+	low, high := 0, len(h.entries)
+	for low < high {
+		if mid := int(uint(low+high) >> 1); h.entries[mid].tag < tag {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low, low < len(h.entries) && h.entries[low].tag == tag
 }
 
 // stranger is the value of a peer that has no entry.
@@ -90,22 +98,33 @@ func (h *History) stranger() float32 {
 
 // Around is a place with the visits filled in from the history. Neighbours may come in any order; self and repeated ones are left out.
 func (h *History) Around(self Peer, neighbours []Peer) Place {
-	self.Visits = h.Value(self.Tag)
 	sorted := slices.Clone(neighbours)
 	slices.SortStableFunc(sorted, func(a, b Peer) int { return cmp.Compare(a.Tag, b.Tag) })
 	kept := sorted[:0]
-	stranger := float64(h.stranger()) // once, as it may take a look at all entries
 	for _, j := range sorted {
-		if j.Tag == self.Tag || len(kept) > 0 && kept[len(kept)-1].Tag == j.Tag {
-			continue
+		if j.Tag != self.Tag && (len(kept) == 0 || kept[len(kept)-1].Tag != j.Tag) {
+			kept = append(kept, j)
 		}
-		j.Visits = stranger
+	}
+	return h.Look(Place{Self: self, Neighbours: kept})
+}
+
+// Look fills in the visits of a place's neighbours and returns it with those of the peer itself, for walks that come by often.
+func (h *History) Look(at Place) Place {
+	at.Self.Visits = h.Value(at.Self.Tag)
+	stranger := 0.0 // once, as it may take a look at all entries
+	for k := range at.Neighbours {
+		j := &at.Neighbours[k]
 		if i, ok := h.find(j.Tag); ok {
 			j.Visits = float64(h.entries[i].value)
+			continue
 		}
-		kept = append(kept, j)
+		if stranger == 0 {
+			stranger = float64(h.stranger())
+		}
+		j.Visits = stranger
 	}
-	return Place{Self: self, Neighbours: kept}
+	return at
 }
 
 // Visit moves the history to a peer that was just visited by the step that gamma gives for the number of visits before and of peers

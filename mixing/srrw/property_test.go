@@ -13,7 +13,7 @@ import (
 var (
 	seeds = flag.Int("seeds", 200, "random worlds for each property")
 	first = flag.Uint64("seed", 1, "first seed of the random worlds")
-	walks = flag.Int("walks", 300, "walks for each statistical property")
+	walks = flag.Int("walks", 200, "walks for each statistical property")
 )
 
 // worlds calls a property with random streams; a failure says how to repeat it.
