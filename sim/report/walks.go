@@ -55,9 +55,11 @@ type Strength struct {
 	MSE     Real `json:"mse"` // after the last hop
 	MSELow  Real `json:"mse_low"`
 	MSEHigh Real `json:"mse_high"`
-	// Formula is what theory says of MSE, in the limit; null if it says nothing.
+	// Formula is what the theory of the limit says that MSE is; null if it says nothing.
 	Formula Real `json:"formula"`
-	// Distance is that of the whole covariance matrix from the theory's, relative to the latter, in the norm of Frobenius.
+	// Now is the same with the steps as they are at the last hop, where the slower one is not yet as much slower as in the limit.
+	Now Real `json:"formula_now"`
+	// Distance is that of the whole covariance matrix from the one of Now, relative to the latter, in the norm of Frobenius.
 	Distance Real   `json:"covariance_distance"`
 	Curve    []Real `json:"curve"` // MSE at each of the hops
 	Low      []Real `json:"curve_low"`
@@ -136,14 +138,16 @@ func WalksPage(out io.Writer, w Walks) error {
 
 func (p *Panel) title() string { return p.Problem + ", " + p.Walk + " (" + p.Case + ")" }
 
-// Falls tells whether the error is smaller at every alpha than at the one before.
-func (p *Panel) Falls() bool {
+// Falls tells whether the error is smaller at every alpha than at the one before, and whether it is nowhere larger by more than the
+// confidence intervals allow.
+func (p *Panel) Falls() (everywhere, within bool) {
+	everywhere, within = true, true
 	for i := 1; i < len(p.Strengths); i++ {
-		if !(p.Strengths[i].MSE < p.Strengths[i-1].MSE) {
-			return false
-		}
+		before, now := p.Strengths[i-1], p.Strengths[i]
+		everywhere = everywhere && now.MSE < before.MSE
+		within = within && now.MSELow <= before.MSEHigh
 	}
-	return true
+	return everywhere, within
 }
 
 // At is the figures of an alpha.
@@ -158,9 +162,13 @@ func (p *Panel) At(alpha float64) (Strength, bool) {
 
 // Verdict says in words what repulsion did.
 func (p *Panel) Verdict() string {
+	everywhere, within := p.Falls()
 	text := "The error does not fall with every step of alpha."
-	if p.Falls() {
+	switch {
+	case everywhere:
 		text = "The error falls with every step of alpha."
+	case within:
+		text = "The error falls with alpha, within the confidence intervals."
 	}
 	none, has := p.At(0)
 	last := p.Strengths[len(p.Strengths)-1]
@@ -171,14 +179,14 @@ func (p *Panel) Verdict() string {
 }
 
 func (p *Panel) table() table {
-	t := table{Head: columns("alpha", "mean square error", "±", "of alpha 0", "formula", "measured / formula", "covariance off by")}
+	t := table{Head: columns("alpha", "mean square error", "±", "of alpha 0", "formula in the limit", "formula now", "measured / now", "covariance off by")}
 	none, has := p.At(0)
 	for _, s := range p.Strengths {
 		share := Real(math.NaN())
 		if has {
 			share = s.MSE / none.MSE
 		}
-		t.add("", digitsOr(s.Alpha), digitsOr(s.MSE), digitsOr(s.MSEHigh-s.MSE), digitsOr(share), digitsOr(s.Formula), digitsOr(s.MSE/s.Formula), digitsOr(s.Distance))
+		t.add("", digitsOr(s.Alpha), digitsOr(s.MSE), digitsOr(s.MSEHigh-s.MSE), digitsOr(share), digitsOr(s.Formula), digitsOr(s.Now), digitsOr(s.MSE/s.Now), digitsOr(s.Distance))
 	}
 	return t
 }
@@ -220,7 +228,8 @@ func WriteWalksTable(out io.Writer, w Walks) error {
 		p := &w.Panels[i]
 		fmt.Fprintf(&b, "%s, %s\n", p.Graph, p.title())
 		for _, s := range p.Strengths {
-			fmt.Fprintf(&b, "  alpha %-4s mse %-10s (%s to %s), formula %s\n", digitsOr(s.Alpha), digitsOr(s.MSE), digitsOr(s.MSELow), digitsOr(s.MSEHigh), digitsOr(s.Formula))
+			fmt.Fprintf(&b, "  alpha %-4s mse %-10s (%s to %s), formula %s now, %s in the limit\n", digitsOr(s.Alpha), digitsOr(s.MSE), digitsOr(s.MSELow), digitsOr(s.MSEHigh),
+				digitsOr(s.Now), digitsOr(s.Formula))
 		}
 		fmt.Fprintf(&b, "  %s\n", p.Verdict())
 	}

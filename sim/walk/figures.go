@@ -61,12 +61,16 @@ func (w *world) panel(tracks [][][][]track, graph, problem, walk int) report.Pan
 		}
 		last := len(w.marks) - 1
 		line.MSE, line.MSELow, line.MSEHigh = line.Curve[last], line.Low[last], line.High[last]
-		line.Formula, line.Distance = report.Real(math.NaN()), report.Real(math.NaN())
-		if !mixed && !config.Floor {
-			want := t.covariance(modes, config)
-			beta := config.Beta(uint64(s.Hops) - 1)
-			line.Formula = report.Real(beta * trace(want))
-			line.Distance = report.Real(apart(ends, beta, want))
+		line.Formula, line.Now, line.Distance = report.Real(math.NaN()), report.Real(math.NaN()), report.Real(math.NaN())
+		if n := uint64(s.Hops) - 1; !mixed {
+			beta := config.Beta(n)
+			if at, has := limit(config); has {
+				line.Formula = report.Real(beta * trace(t.covariance(modes, config, at)))
+			}
+			if at := present(config, n, g.N()); at.models < 2*t.bends[0] { // else the start is not forgotten yet
+				now := t.covariance(modes, config, at)
+				line.Now, line.Distance = report.Real(beta*trace(now)), report.Real(apart(ends, beta, now))
+			}
 		}
 		out.Strengths = append(out.Strengths, line)
 	}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"starling/mixing/kernel"
 	"starling/mixing/srrw"
 	"starling/mixing/topology"
 )
@@ -113,20 +114,55 @@ func newSpectrum(c srrw.Config, g topology.Graph) spectrum {
 	return s
 }
 
-// covariance is what the covariance of the model by the step beta goes to, by the axes of the task's curvature (spec 02, section 2.6).
+// A pace is how the steps of the model, beta, and of the history, gamma, are to each other, and how much of what pulls back is made up for
+// by their becoming smaller.
+type pace struct {
+	ratio                    float64 // beta by gamma
+	history, between, models float64 // a/(n gamma), b/(n gamma) and b/(n beta) at hop n
+}
+
+// limit is the pace in the long run. It is false if the steps of the history do not become smaller.
+func limit(c srrw.Config) (pace, bool) {
+	var p pace
+	switch {
+	case c.B < c.A:
+		p.ratio = math.Inf(1)
+	case c.B == c.A:
+		p.ratio = 1
+	}
+	if c.A == 1 {
+		p.history = 1
+	}
+	if c.B == 1 {
+		p.models = 1
+		p.between = p.ratio // only if both are 1
+	}
+	return p, !c.Floor
+}
+
+// present is the pace at hop number n, with so many peers.
+func present(c srrw.Config, n uint64, peers int) pace {
+	gamma, beta := c.Gamma(n, peers), c.Beta(n)
+	gamma = max(gamma, 1/float64(n+uint64(peers)+1)) // one more count
+	at := float64(n) + 2
+	p := pace{ratio: beta / gamma, history: c.A / (at * gamma), between: c.B / (at * gamma), models: c.B / (at * beta)}
+	if c.Floor && gamma > power(at, c.A) {
+		p.history = 0
+	}
+	return p
+}
+
+func power(n, a float64) float64 { return kernel.Exp(-a * kernel.Log(n)) }
+
+// covariance is what the covariance of the model by the step beta is at a pace, by the axes of the task's curvature (spec 02, section 2.6).
 //
 // Along each mode of the chain with eigenvalue lambda the visits are off by z, and the model by y along an axis of curvature eta. With
 // k = alpha(1+lambda)+1, or alpha+1 for proposals, and noise w of variance c = (1+lambda)/(1-lambda) that both have in common, both are
-// pulled back: dz = -k z + w by steps gamma, dy = -eta y - (k-1) h z + h w by steps beta. The three cases are which of the steps is the
-// slower one; the variances of y are those at rest.
-func (t *task) covariance(s spectrum, c srrw.Config) []float64 {
+// pulled back: z by gamma (-k z + w), y by beta (-eta y - (k-1) h z + h w) in a hop. The result is where the variances of y stay in proportion
+// to beta. With a ratio of 0, 1 and infinity the three cases of the spec come out: c/k², c/k and c for a curvature of 1, halved.
+func (t *task) covariance(s spectrum, c srrw.Config, at pace) []float64 {
 	d := t.dimension()
 	out := make([]float64, d*d)
-	// A step of 1/n falls so quickly that it counts among what pulls back.
-	slack := 0.0
-	if c.B == 1 {
-		slack = 1
-	}
 	for i, lambda := range s.values {
 		h := make([]float64, d) // the gradients along the mode, by axes
 		for p := range h {
@@ -141,20 +177,14 @@ func (t *task) covariance(s spectrum, c srrw.Config) []float64 {
 			k = c.Alpha + 1
 		}
 		noise := (1 + lambda) / (1 - lambda)
-		zz := noise / (2*k - slack)
+		zz := noise / (2*k - at.history)
+		yz := func(eta float64) float64 {
+			return (noise - float64((k-1)*zz)) / (k + float64(eta*at.ratio) - at.between)
+		}
 		for p := range h {
 			for q := range h {
-				v := float64(h[p] * h[q])
-				switch {
-				case c.B > c.A: // the history is at rest long before the model: it takes all but 1/k of the noise away
-					v *= noise / float64(k*k)
-				case c.B < c.A: // the model is at rest before the history has moved
-					v *= noise
-				default:
-					yz := func(eta float64) float64 { return (noise - float64((k-1)*zz)) / (eta + k - slack) }
-					v *= noise - float64((k-1)*(yz(t.bends[p])+yz(t.bends[q])))
-				}
-				out[p*d+q] += v / (t.bends[p] + t.bends[q] - slack)
+				v := noise - float64((k-1)*(yz(t.bends[p])+yz(t.bends[q])))
+				out[p*d+q] += float64(h[p]*h[q]) * v / (t.bends[p] + t.bends[q] - at.models)
 			}
 		}
 	}
