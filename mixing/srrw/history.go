@@ -138,15 +138,15 @@ func (h *History) Visit(tag uint64, gamma func(n uint64, peers int) float64) {
 	h.rescale()
 }
 
-// increment is what n visits with a step add to the sum. Together they weigh no more than a few times what is there, so that neither a step
-// near 1 nor a long list of visits leaves nothing of the rest.
+// increment is what n visits with a step add to the sum. It is n counts where a count is the larger step. Else the visits together weigh
+// at most three times what is there, so that neither a step near 1 nor a long list leaves nothing of the rest.
 func (h *History) increment(step float64, n uint64) float64 {
-	by := float64(h.one) * float64(n)
-	if step > 0 {
-		rest := kernel.Exp(float64(n) * kernel.Log(1-min(step, 1)))
-		by = max(by, h.sum*(1/max(rest, 0.25)-1))
+	one := float64(h.one)
+	if !(step*(h.sum+one) > one) {
+		return one * float64(n)
 	}
-	return by
+	rest := kernel.Exp(float64(n) * kernel.Log(1-min(step, 1)))
+	return h.sum * (1/max(rest, 0.25) - 1)
 }
 
 func (h *History) add(i int, by float64) {
