@@ -21,8 +21,12 @@ const (
 	ModelFaster   = "model faster"
 )
 
+// WalksKind is the kind of a study of walks, in its file and in its result.
+const WalksKind = "walk"
+
 // Walks are the figures of a study of walks: result.json, but for File.
 type Walks struct {
+	Kind    string  `json:"kind"` // WalksKind
 	Name    string  `json:"name"`
 	About   string  `json:"about"`
 	Version string  `json:"version"` // of the program
@@ -72,7 +76,7 @@ func WriteWalks(dir string, w Walks) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	w.Settings = listed(w.Settings)
+	w.Kind, w.Settings = WalksKind, listed(w.Settings)
 	result, err := json.MarshalIndent(w, "", "  ")
 	if err != nil {
 		return err

@@ -177,14 +177,14 @@ func (t *task) covariance(s spectrum, c srrw.Config, at pace) []float64 {
 			k = c.Alpha + 1
 		}
 		noise := (1 + lambda) / (1 - lambda)
-		zz := noise / (2*k - at.history)
+		zz := noise / (k + k - at.history)
 		yz := func(eta float64) float64 {
 			return (noise - float64((k-1)*zz)) / (k + float64(eta*at.ratio) - at.between)
 		}
 		for p := range h {
 			for q := range h {
 				v := noise - float64((k-1)*(yz(t.bends[p])+yz(t.bends[q])))
-				out[p*d+q] += float64(h[p]*h[q]) * v / (t.bends[p] + t.bends[q] - at.models)
+				out[p*d+q] += float64(h[p] * h[q] * v / (t.bends[p] + t.bends[q] - at.models))
 			}
 		}
 	}

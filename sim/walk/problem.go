@@ -186,7 +186,7 @@ func newLogistic(peers int, seed uint64) *logistic {
 		for r := range l.rows[i] {
 			x := &l.rows[i][r].x
 			for k := range logisticSize - 1 {
-				x[k] = chance.Normal(draw(seed, featureKey, i, k)) + 0.5*chance.Normal(draw(seed, featureKey, i, 2+r*logisticSize+k))
+				x[k] = chance.Normal(draw(seed, featureKey, i, k)) + float64(chance.Normal(draw(seed, featureKey, i, 2+r*logisticSize+k))/2)
 			}
 			x[logisticSize-1] = 1
 			y := -1.0

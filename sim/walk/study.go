@@ -9,6 +9,7 @@ import (
 	"starling/mixing/topology"
 	"starling/node/manifest/strictyaml"
 	"starling/sim/experiment"
+	"starling/sim/report"
 )
 
 // A Study is what one file asks: every walk on every graph with every problem at every alpha.
@@ -34,7 +35,7 @@ const (
 	maxSeeds, maxHops, maxNodes = 10_000, 10_000_000, 512
 	minHops                     = 100
 	maxList                     = 32 // entries of any list
-	kindKey, kind               = "kind", "walk"
+	kindKey                     = "kind"
 )
 
 // Is reports whether a file is a study of walks, and not an experiment of nodes.
@@ -78,7 +79,7 @@ func Load(text []byte, filename string, overrides []string) (*Study, error) {
 		d.Missing(path)
 	}
 	if d.Read(kindKey) {
-		if err := strictyaml.CheckWord(k, []string{kind}); err != nil {
+		if err := strictyaml.CheckWord(k, []string{report.WalksKind}); err != nil {
 			d.Report(kindKey, err.Error())
 		}
 	}
@@ -92,16 +93,16 @@ func Load(text []byte, filename string, overrides []string) (*Study, error) {
 
 // check reports everything that is wrong with what was read.
 func (s *Study) check(d *strictyaml.Decoded) {
-	report := func(path, format string, args ...any) { d.Report(path, fmt.Sprintf(format, args...)) }
+	wrong := func(path, format string, args ...any) { d.Report(path, fmt.Sprintf(format, args...)) }
 	if d.Read("name") && (s.Name == "" || len(s.Name) > 40 || strings.Trim(s.Name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "") {
-		report("name", "is %s; want 1 to 40 of a-z, 0-9 and -", strictyaml.Quote(s.Name))
+		wrong("name", "is %s; want 1 to 40 of a-z, 0-9 and -", strictyaml.Quote(s.Name))
 	}
 	for _, n := range []struct {
 		path              string
 		have, least, most int
 	}{{"seeds", s.Seeds, 2, maxSeeds}, {"hops", s.Hops, minHops, maxHops}, {"nodes", s.Nodes, 3, maxNodes}} {
 		if n.have < n.least || n.have > n.most {
-			report(n.path, "is %d; want %d to %d", n.have, n.least, n.most)
+			wrong(n.path, "is %d; want %d to %d", n.have, n.least, n.most)
 		}
 	}
 	for _, list := range []struct {
@@ -110,23 +111,23 @@ func (s *Study) check(d *strictyaml.Decoded) {
 		one  func(string) error
 	}{{"graphs", s.Graphs, s.checkGraph}, {"problems", s.Problems, checkProblem}, {"walks", s.Walks, s.addWalk}} {
 		if n := len(list.have); d.Read(list.path) && (n == 0 || n > maxList) {
-			report(list.path, "has %d entries; want 1 to %d", n, maxList)
+			wrong(list.path, "has %d entries; want 1 to %d", n, maxList)
 			continue
 		}
 		for i, text := range list.have {
 			if err := list.one(text); err != nil {
-				report(list.path, "%s", err)
+				wrong(list.path, "%s", err)
 			} else if slices.Contains(list.have[:i], text) {
-				report(list.path, "has %s twice", strictyaml.Quote(text))
+				wrong(list.path, "has %s twice", strictyaml.Quote(text))
 			}
 		}
 	}
 	if n := len(s.Alphas); d.Read("alphas") && (n == 0 || n > maxList) {
-		report("alphas", "has %d entries; want 1 to %d", n, maxList)
+		wrong("alphas", "has %d entries; want 1 to %d", n, maxList)
 	}
 	for i, a := range s.Alphas {
 		if !(a >= 0 && a <= srrw.MaxAlpha) || i > 0 && a <= s.Alphas[i-1] {
-			report("alphas", "has %v; want ascending numbers from 0 to %d", a, srrw.MaxAlpha)
+			wrong("alphas", "has %v; want ascending numbers from 0 to %d", a, srrw.MaxAlpha)
 		}
 	}
 }
