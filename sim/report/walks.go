@@ -166,6 +166,9 @@ func (p *Panel) At(alpha float64) (Strength, bool) {
 
 // Verdict says in words what repulsion did.
 func (p *Panel) Verdict() string {
+	if len(p.Strengths) < 2 {
+		return "There is only one alpha."
+	}
 	everywhere, within := p.Falls()
 	text := "The error does not fall with every step of alpha."
 	switch {

@@ -97,8 +97,8 @@ func TestVerdictsOnWalks(t *testing.T) {
 		t.Error(got)
 	}
 	p.Strengths = p.Strengths[1:2]
-	if got := p.Verdict(); got != "The error falls with every step of alpha." {
-		t.Errorf("without alpha 0: %s", got)
+	if got := p.Verdict(); got != "There is only one alpha." {
+		t.Errorf("of one alpha: %s", got)
 	}
 	if _, has := p.At(7); has {
 		t.Error("there are figures of an alpha that was not tried")
