@@ -52,6 +52,26 @@ func (h *History) Visits() uint64 { return h.visits }
 // Sum is the sum of all values; [History.Value] by it is a share of the visits.
 func (h *History) Sum() float64 { return h.sum }
 
+// Knows reports whether the history has an entry for a peer.
+func (h *History) Knows(tag uint64) bool {
+	_, ok := h.find(tag)
+	return ok
+}
+
+// Clone is a copy that goes its own way.
+func (h *History) Clone() *History {
+	c := *h
+	c.entries = slices.Clone(h.entries)
+	return &c
+}
+
+// Equal reports whether two histories are the same, so that all that follows from them is. A history follows from another by a visit, which
+// is what a receiver can check, if it is equal to a clone of that after the visit.
+func (h *History) Equal(other *History) bool {
+	return h.limit == other.limit && h.visits == other.visits && h.sum == other.sum && h.one == other.one && h.unknown == other.unknown &&
+		slices.Equal(h.entries, other.entries)
+}
+
 // Value is what the history has for a peer, above 0. One that it does not know, or has forgotten, has what a peer without visits
 // has, or, once the history has forgotten some, the smallest value that it has left, so that the walk likes to go there.
 func (h *History) Value(tag uint64) float64 {

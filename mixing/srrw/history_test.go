@@ -136,7 +136,7 @@ func TestThoseWhoLeaveLeaveTheirShareToTheOthers(t *testing.T) {
 	before := h.Value(1) / h.Value(2)
 	h.Drop(3)
 	h.Drop(77)
-	if h.Sum() != 3 || h.Len() != 2 || h.Value(1)/h.Value(2) != before {
+	if h.Knows(3) || !h.Knows(2) || h.Sum() != 3 || h.Len() != 2 || h.Value(1)/h.Value(2) != before {
 		t.Errorf("sum %v, %d entries, ratio %v, was %v", h.Sum(), h.Len(), h.Value(1)/h.Value(2), before)
 	}
 }

@@ -129,6 +129,29 @@ func TestVisitsGoToTheTargetOfEachChain(t *testing.T) {
 	}
 }
 
+// A hub with more neighbours than it would weigh, which proposes while the others weigh: the visits still go to the target.
+func TestAHubMayProposeWhileOthersWeigh(t *testing.T) {
+	long(t)
+	g := graph{links: make([][]int, 41)}
+	for i := 1; i <= 40; i++ {
+		g.links[0] = append(g.links[0], i)
+		before, after := (i+38)%40+1, i%40+1
+		g.links[i] = []int{0, min(before, after), max(before, after)}
+	}
+	for _, alpha := range []float64{0, 5, 20} {
+		c := Config{Alpha: alpha, A: 1, B: 1}
+		if !c.proposes(g.at(0, nil)) || c.proposes(g.at(1, nil)) {
+			t.Fatal("the hub weighs, or the others propose")
+		}
+		shares, _, _ := spread(c, g, 60, 2000, 8)
+		for i, s := range shares {
+			if math.Abs(s-1) > 0.15 {
+				t.Errorf("%v: peer %d has %v of the visits that the target gives it", c, i, s)
+			}
+		}
+	}
+}
+
 func TestNonBacktrackingWalksGoBackFromDeadEndsOnly(t *testing.T) {
 	g := graph{links: [][]int{{1}, {0, 2, 3}, {1, 3}, {1, 2}}}
 	c := Config{Alpha: 2, A: 1, B: 1, Base: NonBacktracking}

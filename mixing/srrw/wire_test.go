@@ -35,6 +35,10 @@ func TestAHistoryThatWasSentIsTheOneThatWasKept(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
+		clone := h.Clone()
+		if !got.Equal(h) || !clone.Equal(h) {
+			t.Error("it is not equal")
+		}
 		c := Config{A: 0.8}
 		for range 50 { // and goes on like it, bit for bit
 			tag := uint64(r.IntN(60))
@@ -43,6 +47,9 @@ func TestAHistoryThatWasSentIsTheOneThatWasKept(t *testing.T) {
 		}
 		if !bytes.Equal(got.Append(nil), h.Append(nil)) {
 			t.Error("it goes on otherwise")
+		}
+		if !got.Equal(h) || clone.Equal(h) || !bytes.Equal(clone.Append(nil), b) {
+			t.Error("a clone went on with it")
 		}
 		for cut := range b {
 			if _, err := DecodeHistory(b[:cut], h.limit); err == nil {
