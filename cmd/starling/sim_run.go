@@ -211,6 +211,11 @@ func summary(out io.Writer, run report.Run, dir string) {
 		fmt.Fprintf(out, "; %s samples of each second online were mixed in by others", figure(k.UsefulSamplesPerSecond, 1))
 	}
 	fmt.Fprintln(out)
+	if p := r.Replicas; p != nil && p.Equal {
+		fmt.Fprintf(out, "replicas    all %d nodes have the same %d records, digest %.16s, model %.16s\n", p.Nodes, p.Most, p.Digest, p.Model)
+	} else if p != nil {
+		fmt.Fprintf(out, "replicas    %d nodes have %d different sums, of %d to %d records\n", p.Nodes, p.Different, p.Least, p.Most)
+	}
 	m := r.Messages
 	fmt.Fprintf(out, "messages    %d sent = %d delivered + %d lost + %d dropped + %d in flight; %s received by a node and round\n",
 		m.Sent, m.Delivered, m.Lost, m.Dropped, m.InFlight, size(int64(r.BytesReceivedPerNodeRound)))
