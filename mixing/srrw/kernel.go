@@ -54,13 +54,11 @@ func (c Config) AppendRow(row Row, at Place) Row {
 		row, self = append(row, Step{Tag: at.Self.Tag}), len(row)
 	}
 	// What is left of 1 by rounding is no reason to stay.
-	if rest >= rounding && (c.Target(at.Self) > 0 || len(row) == 1) {
+	proposes := c.proposes(at)
+	if rest >= rounding && (c.Target(at.Self) > 0 || proposes || len(row) == 1) {
 		row[self].P = rest
 	}
-	if c.proposes(at) {
-		return row
-	}
-	if c.Alpha > 0 {
+	if c.Alpha > 0 && !proposes {
 		c.repel(row, at, self)
 	}
 	return row.normalised(self)

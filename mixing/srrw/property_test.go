@@ -208,6 +208,10 @@ func TestPeersWithoutWeightAreNotVisited(t *testing.T) {
 			if row := c.Row(at); row.P(1) > 0 || !near(row.sum(), 1, 1e-12) {
 				t.Errorf("%v at a peer with mu %v: %v", c, mu, row)
 			}
+			at.Neighbours[0].Mu, at.Neighbours[1].Mu = mu, mu
+			if row := c.Row(at); row.P(1) != 1 || c.Next(at, 0.1) != 1 {
+				t.Errorf("%v where nobody has a weight: %v", c, row)
+			}
 		}
 	}
 }
