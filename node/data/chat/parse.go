@@ -1,0 +1,621 @@
+package chat
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"starling/mixing/spelling"
+)
+
+// A node is a piece of a template.
+type node interface {
+	run(r *renderer) error
+}
+
+type (
+	output struct{ value expr }
+	choice struct {
+		when      []expr // one for each of then
+		then      [][]node
+		otherwise []node
+	}
+	loop struct {
+		names     []string
+		over      expr
+		when      expr // nil for all
+		body      []node
+		otherwise []node
+		line      int
+	}
+	assign struct {
+		names []string
+		field string // of a namespace; "" for a variable
+		value expr
+		line  int
+	}
+)
+
+type parser struct {
+	tokens []token
+	at     int
+	depth  int
+}
+
+// maxDepth is how deep expressions and blocks may be nested.
+const maxDepth = 100
+
+func (p *parser) peek() token { return p.tokens[p.at] }
+
+func (p *parser) next() token {
+	t := p.tokens[p.at]
+	if t.kind != end {
+		p.at++
+	}
+	return t
+}
+
+// is reports whether the next token is an operator or a word, and takes it if so.
+func (p *parser) is(s string) bool {
+	if t := p.peek(); (t.kind == operator || t.kind == name) && t.text == s {
+		p.at++
+		return true
+	}
+	return false
+}
+
+func (p *parser) fail(t token, format string, args ...any) error {
+	return fmt.Errorf("line %d: %s", t.line, fmt.Sprintf(format, args...))
+}
+
+func (p *parser) want(s string) error {
+	if t := p.peek(); !p.is(s) {
+		return p.fail(t, "%s where %s should be", shown(t), spelling.Quote(s))
+	}
+	return nil
+}
+
+func shown(t token) string {
+	if t.kind == end {
+		return "the template ends"
+	}
+	return "there is " + spelling.Quote(t.text)
+}
+
+func (p *parser) close() error {
+	if t := p.next(); t.kind != closing {
+		return p.fail(t, "%s where the tag should end", shown(t))
+	}
+	return nil
+}
+
+// deeper guards against nesting that would exhaust the stack.
+func (p *parser) deeper() error {
+	if p.depth++; p.depth > maxDepth {
+		return p.fail(p.peek(), "more than %d levels of nesting", maxDepth)
+	}
+	return nil
+}
+
+func (p *parser) template() ([]node, error) {
+	body, stop, err := p.block()
+	if err == nil && stop.kind != end {
+		err = p.fail(stop, "%s ends nothing", spelling.Quote(stop.text))
+	}
+	return body, err
+}
+
+// block reads nodes up to a word that ends a block, which is taken, or to the end.
+func (p *parser) block(stops ...string) (body []node, stop token, err error) {
+	if err := p.deeper(); err != nil {
+		return nil, stop, err
+	}
+	defer func() { p.depth-- }()
+	for {
+		switch t := p.next(); t.kind {
+		case end:
+			if len(stops) > 0 {
+				return nil, t, p.fail(t, "the template ends where %s should be", spelling.Quote(stops[len(stops)-1]))
+			}
+			return body, t, nil
+		case data:
+			body = append(body, output{literal{t.text}})
+		case open:
+			value, err := p.expression()
+			if err != nil {
+				return nil, t, err
+			}
+			if err := p.close(); err != nil {
+				return nil, t, err
+			}
+			body = append(body, output{value})
+		default:
+			word := p.next()
+			if slices.Contains(stops, word.text) && word.kind == name {
+				return body, word, nil
+			}
+			n, err := p.statement(word)
+			if err != nil {
+				return nil, t, err
+			}
+			if n != nil {
+				body = append(body, n...)
+			}
+		}
+	}
+}
+
+func (p *parser) statement(word token) ([]node, error) {
+	switch word.text {
+	case "if":
+		n, err := p.choice()
+		return []node{n}, err
+	case "for":
+		n, err := p.loop(word.line)
+		return []node{n}, err
+	case "set":
+		n, err := p.assign(word.line)
+		return []node{n}, err
+	case "generation": // marks what the assistant says, for others
+		if err := p.close(); err != nil {
+			return nil, err
+		}
+		body, _, err := p.block("endgeneration")
+		if err != nil {
+			return nil, err
+		}
+		return body, p.close()
+	}
+	return nil, p.fail(word, "%s is not known here; if, for and set are", spelling.Quote(word.text))
+}
+
+func (p *parser) choice() (node, error) {
+	var n choice
+	for {
+		when, err := p.expression()
+		if err != nil {
+			return nil, err
+		}
+		if err := p.close(); err != nil {
+			return nil, err
+		}
+		then, stop, err := p.block("elif", "else", "endif")
+		if err != nil {
+			return nil, err
+		}
+		n.when, n.then = append(n.when, when), append(n.then, then)
+		switch stop.text {
+		case "else":
+			if err := p.close(); err != nil {
+				return nil, err
+			}
+			if n.otherwise, _, err = p.block("endif"); err != nil {
+				return nil, err
+			}
+			return n, p.close()
+		case "endif":
+			return n, p.close()
+		}
+	}
+}
+
+func (p *parser) names() ([]string, error) {
+	var all []string
+	for {
+		t := p.next()
+		if t.kind != name {
+			return nil, p.fail(t, "%s where a name should be", shown(t))
+		}
+		all = append(all, t.text)
+		if !p.is(",") {
+			return all, nil
+		}
+	}
+}
+
+func (p *parser) loop(line int) (node, error) {
+	n := loop{line: line}
+	var err error
+	if n.names, err = p.names(); err != nil {
+		return nil, err
+	}
+	if err := p.want("in"); err != nil {
+		return nil, err
+	}
+	if n.over, err = p.or(); err != nil {
+		return nil, err
+	}
+	if p.is("if") {
+		if n.when, err = p.expression(); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.close(); err != nil {
+		return nil, err
+	}
+	body, stop, err := p.block("else", "endfor")
+	if err != nil {
+		return nil, err
+	}
+	n.body = body
+	if stop.text == "else" {
+		if err := p.close(); err != nil {
+			return nil, err
+		}
+		if n.otherwise, _, err = p.block("endfor"); err != nil {
+			return nil, err
+		}
+	}
+	return n, p.close()
+}
+
+func (p *parser) assign(line int) (node, error) {
+	n := assign{line: line}
+	var err error
+	if n.names, err = p.names(); err != nil {
+		return nil, err
+	}
+	if len(n.names) == 1 && p.is(".") {
+		t := p.next()
+		if t.kind != name {
+			return nil, p.fail(t, "%s where a name should be", shown(t))
+		}
+		n.field = t.text
+	}
+	if err := p.want("="); err != nil {
+		return nil, err
+	}
+	if n.value, err = p.expression(); err != nil {
+		return nil, err
+	}
+	if several := (list{[]expr{n.value}}); p.is(",") { // a list without brackets
+		for ok := true; ok; ok = p.is(",") {
+			x, err := p.expression()
+			if err != nil {
+				return nil, err
+			}
+			several.items = append(several.items, x)
+		}
+		n.value = several
+	}
+	return n, p.close()
+}
+
+// An expr is an expression.
+type expr interface {
+	eval(r *renderer) (any, error)
+}
+
+type (
+	literal  struct{ value any }
+	variable struct{ name string }
+	list     struct{ items []expr }
+	mapping  struct{ keys, values []expr }
+	unary    struct {
+		op string
+		x  expr
+	}
+	binary struct {
+		op   string
+		x, y expr
+	}
+	ternary struct{ when, then, otherwise expr }
+	item    struct {
+		of, key expr
+		dotted  bool
+	}
+	slice struct{ of, from, to, step expr } // parts may be nil
+	call  struct {
+		of    expr
+		args  []expr
+		named map[string]expr
+	}
+	filter struct {
+		name  string
+		x     expr
+		args  []expr
+		named map[string]expr
+	}
+	test struct {
+		name string
+		x    expr
+		args []expr
+		not  bool
+	}
+)
+
+func (p *parser) expression() (expr, error) {
+	if err := p.deeper(); err != nil {
+		return nil, err
+	}
+	defer func() { p.depth-- }()
+	x, err := p.or()
+	for err == nil && p.is("if") {
+		var n ternary
+		n.then = x
+		if n.when, err = p.or(); err != nil {
+			return nil, err
+		}
+		n.otherwise = literal{undefined("")}
+		if p.is("else") {
+			if n.otherwise, err = p.expression(); err != nil {
+				return nil, err
+			}
+		}
+		x = n
+	}
+	return x, err
+}
+
+// level reads operands joined by operators of one precedence, from the left.
+func (p *parser) level(below func() (expr, error), ops ...string) (expr, error) {
+	x, err := below()
+	for err == nil {
+		t := p.peek()
+		if t.kind != operator && t.kind != name || !slices.Contains(ops, t.text) {
+			return x, nil
+		}
+		p.at++
+		var y expr
+		y, err = below()
+		x = binary{t.text, x, y}
+	}
+	return nil, err
+}
+
+func (p *parser) or() (expr, error)  { return p.level(p.and, "or") }
+func (p *parser) and() (expr, error) { return p.level(p.not, "and") }
+
+func (p *parser) not() (expr, error) {
+	if !p.is("not") {
+		return p.compare()
+	}
+	if err := p.deeper(); err != nil {
+		return nil, err
+	}
+	defer func() { p.depth-- }()
+	x, err := p.not()
+	return unary{"not", x}, err
+}
+
+func (p *parser) compare() (expr, error) {
+	x, err := p.sum()
+	for n := 0; err == nil; n++ {
+		t := p.peek()
+		op := t.text
+		switch {
+		case t.kind == operator && slices.Contains([]string{"==", "!=", "<", ">", "<=", ">="}, op), t.kind == name && op == "in":
+		case t.kind == name && op == "not" && p.tokens[p.at+1].text == "in":
+			p.at++
+			op = "not in"
+		default:
+			return x, nil
+		}
+		if n > 0 {
+			return nil, p.fail(t, "comparisons in a row are not known here")
+		}
+		p.at++
+		var y expr
+		y, err = p.sum()
+		x = binary{op, x, y}
+	}
+	return nil, err
+}
+
+func (p *parser) sum() (expr, error)     { return p.level(p.concat, "+", "-") }
+func (p *parser) concat() (expr, error)  { return p.level(p.product, "~") }
+func (p *parser) product() (expr, error) { return p.level(p.unary, "*", "/", "//", "%") }
+
+func (p *parser) unary() (expr, error) {
+	if p.is("-") {
+		if err := p.deeper(); err != nil {
+			return nil, err
+		}
+		defer func() { p.depth-- }()
+		x, err := p.unary()
+		return unary{"-", x}, err
+	}
+	x, err := p.primary()
+	if err != nil {
+		return nil, err
+	}
+	return p.behind(x)
+}
+
+func (p *parser) primary() (expr, error) {
+	t := p.next()
+	switch t.kind {
+	case text:
+		s := t.text
+		for p.peek().kind == text { // texts side by side are one
+			s += p.next().text
+		}
+		return literal{s}, nil
+	case number:
+		if n, err := strconv.ParseInt(t.text, 10, 64); err == nil {
+			return literal{n}, nil
+		}
+		return nil, p.fail(t, "number %s is not known here; whole ones are", spelling.Quote(t.text))
+	case name:
+		switch t.text {
+		case "true", "True":
+			return literal{true}, nil
+		case "false", "False":
+			return literal{false}, nil
+		case "none", "None":
+			return literal{nil}, nil
+		case "if", "else", "and", "or", "in", "is", "not":
+			return nil, p.fail(t, "there is %s where a value should be", spelling.Quote(t.text))
+		}
+		return variable{t.text}, nil
+	case operator:
+		switch t.text {
+		case "(":
+			items, comma, err := p.items(")")
+			if err == nil && len(items) == 1 && !comma {
+				return items[0], nil
+			}
+			return list{items}, err
+		case "[":
+			items, _, err := p.items("]")
+			return list{items}, err
+		case "{":
+			return p.mapping()
+		}
+	}
+	return nil, p.fail(t, "%s where a value should be", shown(t))
+}
+
+// items reads expressions with commas up to a bracket.
+func (p *parser) items(close string) (all []expr, comma bool, err error) {
+	for !p.is(close) {
+		if len(all) > 0 && !comma {
+			return nil, false, p.want(close)
+		}
+		x, err := p.expression()
+		if err != nil {
+			return nil, false, err
+		}
+		all, comma = append(all, x), p.is(",")
+	}
+	return all, comma, nil
+}
+
+func (p *parser) mapping() (expr, error) {
+	var m mapping
+	for !p.is("}") {
+		if len(m.keys) > 0 {
+			if err := p.want(","); err != nil {
+				return nil, err
+			}
+		}
+		key, err := p.expression()
+		if err != nil {
+			return nil, err
+		}
+		if err := p.want(":"); err != nil {
+			return nil, err
+		}
+		value, err := p.expression()
+		if err != nil {
+			return nil, err
+		}
+		m.keys, m.values = append(m.keys, key), append(m.values, value)
+	}
+	return m, nil
+}
+
+// behind reads what follows a value: fields, items, calls, filters and tests.
+func (p *parser) behind(x expr) (expr, error) {
+	for {
+		var err error
+		switch {
+		case p.is("."):
+			t := p.next()
+			if t.kind != name {
+				return nil, p.fail(t, "%s where a name should be", shown(t))
+			}
+			x = item{x, literal{t.text}, true}
+		case p.is("["):
+			x, err = p.subscript(x)
+		case p.is("("):
+			c := call{of: x}
+			c.args, c.named, err = p.args()
+			x = c
+		case p.is("|"):
+			f := filter{x: x, name: p.next().text}
+			if p.is("(") {
+				f.args, f.named, err = p.args()
+			}
+			x = f
+		case p.is("is"):
+			x, err = p.test(x)
+		default:
+			return x, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (p *parser) subscript(of expr) (expr, error) {
+	var parts [3]expr
+	n := 0
+	for {
+		if t := p.peek(); t.kind != operator || t.text != ":" && t.text != "]" {
+			x, err := p.expression()
+			if err != nil {
+				return nil, err
+			}
+			parts[n] = x
+		}
+		if p.is("]") {
+			break
+		}
+		if n++; n > 2 {
+			return nil, p.want("]")
+		}
+		if err := p.want(":"); err != nil {
+			return nil, err
+		}
+	}
+	if n > 0 {
+		return slice{of, parts[0], parts[1], parts[2]}, nil
+	}
+	if parts[0] == nil {
+		return nil, p.fail(p.peek(), "there is nothing between brackets")
+	}
+	return item{of, parts[0], false}, nil
+}
+
+func (p *parser) args() (all []expr, named map[string]expr, err error) {
+	for first := true; !p.is(")"); first = false {
+		if !first {
+			if err := p.want(","); err != nil {
+				return nil, nil, err
+			}
+			if p.is(")") {
+				break
+			}
+		}
+		key := ""
+		if t, after := p.peek(), p.tokens[min(p.at+1, len(p.tokens)-1)]; t.kind == name && after.kind == operator && after.text == "=" {
+			key = t.text
+			p.at += 2
+		}
+		x, err := p.expression()
+		if err != nil {
+			return nil, nil, err
+		}
+		if key == "" {
+			all = append(all, x)
+			continue
+		}
+		if named == nil {
+			named = map[string]expr{}
+		}
+		named[key] = x
+	}
+	return all, named, nil
+}
+
+func (p *parser) test(x expr) (expr, error) {
+	t := test{x: x, not: p.is("not")}
+	word := p.next()
+	if word.kind != name {
+		return nil, p.fail(word, "%s where a test should be", shown(word))
+	}
+	t.name = word.text
+	var err error
+	if p.is("(") {
+		t.args, _, err = p.args()
+		return t, err
+	}
+	if next := p.peek(); next.kind == text || next.kind == number { // "is divisibleby 2"
+		arg, err := p.primary()
+		t.args = []expr{arg}
+		return t, err
+	}
+	return t, nil
+}
