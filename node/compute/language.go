@@ -55,7 +55,9 @@ func (l *Language) Config() hf.Config { return l.base.Config() }
 func (l *Language) Tokenizer() data.Tokenizer { return l.words }
 
 // Model returns a model that trains what t says, computed by so many goroutines.
-func (l *Language) Model(t llama.Training, threads int) (*llama.Model, error) { return llama.New(l.base, t, max(1, threads)) }
+func (l *Language) Model(t llama.Training, threads int) (*llama.Model, error) {
+	return llama.New(l.base, t, max(1, threads))
+}
 
 // A Speaker is a language model, with an adapter or without, that texts can be measured with and that continues them. It must not be
 // used concurrently.

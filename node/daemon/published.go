@@ -211,6 +211,8 @@ func ExportPublished(ctx context.Context, runDir string, number uint64, format, 
 	switch {
 	case !llama.Published(m.Model):
 		return info, fmt.Errorf("this run trains model %s, which has no form %s; leave --format out", m.Model, format)
+	case format == FormatMerged && strings.EqualFold(filepath.Ext(model), ".gguf"):
+		return info, fmt.Errorf("a GGUF file has no config.json and tokenizer.json to go with merged weights: export --format peft, or name the model's directory")
 	case model == "":
 		return info, fmt.Errorf("say with --model where the model is that the run started from")
 	}
