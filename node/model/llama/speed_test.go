@@ -146,9 +146,9 @@ func BenchmarkSmolLM2(b *testing.B) {
 	}
 }
 
-// BenchmarkSmolLM2Memory trains a model with the shapes of SmolLM2-135M with LoRA on 512 tokens, and reports the most memory that the
+// BenchmarkMemoryOfSmolLM2 trains a model with the shapes of SmolLM2-135M with LoRA on 512 tokens, and reports the most memory that the
 // process has had: run one of them at a time. It is not known but on Linux.
-func BenchmarkSmolLM2Memory(b *testing.B) {
+func BenchmarkMemoryOfSmolLM2(b *testing.B) {
 	for name, o := range map[string]Options{"float32": {}, "int8": {Int8: true}} {
 		b.Run(name, func(b *testing.B) {
 			base, err := Load(smol(), random{smol()}, o)
