@@ -128,6 +128,48 @@ func TestTokensAreFoundByName(t *testing.T) {
 	}
 }
 
+func TestDigestsTellTokenizersApart(t *testing.T) {
+	model := func(key string, x any) func(map[string]any) {
+		return func(m map[string]any) { m["model"].(map[string]any)[key] = x }
+	}
+	added := func(key string, x any) func(map[string]any) {
+		return func(m map[string]any) { m["added_tokens"].([]any)[0].(map[string]any)[key] = x }
+	}
+	seen := map[[32]byte]int{}
+	for i, change := range []func(map[string]any){
+		func(map[string]any) {},
+		model("merges", []string{}),
+		model("vocab", map[string]int{"b": 0, "a": 1, "ab": 2, "Ġ": 3}),
+		model("ignore_merges", true),
+		model("fuse_unk", true),
+		model("unk_token", "Ġ"),
+		added("special", false),
+		added("lstrip", true),
+		added("rstrip", true),
+		added("normalized", true),
+		added("content", "<t>"),
+		added("id", 5),
+		func(m map[string]any) { m["normalizer"] = map[string]any{"type": "NFC"} },
+		func(m map[string]any) { m["pre_tokenizer"].(map[string]any)["use_regex"] = false },
+		func(m map[string]any) { m["pre_tokenizer"].(map[string]any)["add_prefix_space"] = true },
+	} {
+		for range 2 {
+			tok, err := tokenizer.Parse(small(t, change))
+			if err != nil {
+				t.Fatal(i, err)
+			}
+			d := tok.Digest()
+			if other, ok := seen[d]; ok && other != i {
+				t.Errorf("change %d has the digest of change %d", i, other)
+			}
+			seen[d] = i
+		}
+		if len(seen) != i+1 {
+			t.Errorf("%d digests after change %d", len(seen), i)
+		}
+	}
+}
+
 func TestTextsAreFramed(t *testing.T) {
 	tok := load(t, "llama3")
 	start, _ := tok.ID("<|im_start|>")

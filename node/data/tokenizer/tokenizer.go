@@ -1,7 +1,11 @@
 package tokenizer
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 
 	"golang.org/x/text/unicode/norm"
@@ -202,6 +206,34 @@ func (t *Tokenizer) Decode(ids []int32, special bool) string {
 		}
 	}
 	return valid(text)
+}
+
+// Digest returns a hash of all that decides which tokens a text has: nodes with the same digest encode alike.
+func (t *Tokenizer) Digest() [32]byte {
+	h := sha256.New()
+	number := func(n int) { h.Write(binary.LittleEndian.AppendUint64(nil, uint64(n))) }
+	text := func(s string) {
+		number(len(s))
+		h.Write([]byte(s))
+	}
+	number(len(t.tokens))
+	for id, token := range t.tokens {
+		text(token)
+		made, ok := t.words[token]
+		text(fmt.Sprint(t.special[id], ok && int(made) == id))
+	}
+	pairs := slices.Collect(maps.Keys(t.merges))
+	slices.SortFunc(pairs, func(a, b uint64) int { return cmp.Compare(t.merges[a].rank, t.merges[b].rank) })
+	number(len(pairs))
+	for _, p := range pairs { // in the order of their ranks, whose gaps do not matter
+		number(int(p >> 32))
+		number(int(uint32(p)))
+	}
+	for _, f := range []*finder{t.before, t.within} {
+		text(fmt.Sprintf("%+v", f.tokens))
+	}
+	text(fmt.Sprint(t.split, t.prefixSpace, t.nfc, t.wholeWords, t.unknown, t.fuseUnknown, t.Prefix, t.Suffix))
+	return [32]byte(h.Sum(nil))
 }
 
 // A Stream decodes tokens one by one. Characters that several tokens make up come with the last of them.

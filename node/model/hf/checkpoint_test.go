@@ -286,6 +286,18 @@ func TestTemplatesAreFoundWhereverTheyAre(t *testing.T) {
 		if got, err := c.Template(); err != nil || got != test.want {
 			t.Errorf("%s %q: %+v %v", test.config, test.jinja, got, err)
 		}
+		conversation, err := c.Chat()
+		if test.want.Text == "" {
+			if err == nil || !strings.Contains(err.Error(), "no chat template") {
+				t.Errorf("without a template: %v", err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Error(err)
+		} else if text, err := conversation.Render(nil, false); err != nil || text != test.want.Text {
+			t.Errorf("%q is rendered to %q %v", test.want.Text, text, err)
+		}
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"os"
 	"slices"
 	"testing"
+
+	"starling/node/data/chat"
 )
 
 // smollm2 opens SmolLM2-135M-Instruct, which is too large to be kept here.
@@ -45,6 +47,14 @@ func TestSmolLM2IsRead(t *testing.T) {
 	template, err := c.Template()
 	if err != nil || tok.Size() != 49152 || len(tok.Prefix) != 0 || template.BOS != "<|im_start|>" || template.EOS != "<|im_end|>" || template.Text == "" {
 		t.Errorf("%d tokens, prefix %v, template %+v %v", tok.Size(), tok.Prefix, template, err)
+	}
+	conversation, err := c.Chat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const prompt = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+	if text, err := conversation.Render([]chat.Message{{Role: "user", Content: "Hi"}}, true); err != nil || text != prompt {
+		t.Errorf("rendered %q %v", text, err)
 	}
 	one, err1 := c.Digest()
 	two, err2 := c.Digest()

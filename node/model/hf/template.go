@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"starling/node/data/chat"
 	"starling/node/model/gguf"
 )
 
@@ -29,6 +30,23 @@ func (c *Checkpoint) Template() (Template, error) {
 		return Template{}, fmt.Errorf("chat template of model %s: %w", c.path, err)
 	}
 	return t, nil
+}
+
+// Chat returns the chat template of the model, ready to render. It returns an error if the model says none, or one that uses what is
+// not known here.
+func (c *Checkpoint) Chat() (*chat.Template, error) {
+	t, err := c.Template()
+	if err != nil {
+		return nil, err
+	}
+	if t.Text == "" {
+		return nil, fmt.Errorf("model %s has no chat template: it was not made for conversations; train it on plain text, or on prompts and completions", c.path)
+	}
+	out, err := chat.Parse(t.Text, t.BOS, t.EOS)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", c.path, err)
+	}
+	return out, nil
 }
 
 func ggufTemplate(f *gguf.File) (t Template, err error) {
