@@ -65,6 +65,11 @@ func dot512(x *float32, y *float32, n int, lanes *[32]float64)
 //go:noescape
 func finite512(x *float32, n int) uint32
 
+// largest512 sets the first 16 lanes to elements among which is the largest, for n elements, a multiple of 16 and above 0.
+//
+//go:noescape
+func largest512(x *float32, n int, lanes *[16]float32)
+
 // weighted512 is WeightedSum of count vectors, above 0, for n elements, a multiple of 64 and above 0.
 //
 //go:noescape
@@ -199,6 +204,11 @@ func dot2(x *float32, y *float32, n int, lanes *[32]float64)
 //
 //go:noescape
 func finite2(x *float32, n int) uint32
+
+// largest2 sets the first 8 lanes to elements among which is the largest, for n elements, a multiple of 8 and above 0.
+//
+//go:noescape
+func largest2(x *float32, n int, lanes *[16]float32)
 
 // weighted2 is WeightedSum of count vectors, above 0, for n elements, a multiple of 32 and above 0.
 //

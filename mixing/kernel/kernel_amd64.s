@@ -3599,6 +3599,58 @@ done:
 	VZEROUPPER
 	RET
 
+// func largest512(x *float32, n int, lanes *[16]float32)
+// Requires: AVX, AVX512F
+TEXT ·largest512(SB), NOSPLIT, $0-24
+	MOVQ         x+0(FP), SI
+	MOVQ         n+8(FP), CX
+	MOVQ         lanes+16(FP), DX
+	MOVL         $0xff800000, AX
+	VMOVD        AX, X4
+	VPBROADCASTD X4, Z4
+	MOVL         $0xff800000, AX
+	VMOVD        AX, X5
+	VPBROADCASTD X5, Z5
+	MOVL         $0xff800000, AX
+	VMOVD        AX, X6
+	VPBROADCASTD X6, Z6
+	MOVL         $0xff800000, AX
+	VMOVD        AX, X7
+	VPBROADCASTD X7, Z7
+	XORQ         AX, AX
+
+four:
+	CMPQ    CX, $0x00000040
+	JLT     one
+	VMOVUPS (SI)(AX*4), Z0
+	VMAXPS  Z4, Z0, Z4
+	VMOVUPS 64(SI)(AX*4), Z1
+	VMAXPS  Z5, Z1, Z5
+	VMOVUPS 128(SI)(AX*4), Z2
+	VMAXPS  Z6, Z2, Z6
+	VMOVUPS 192(SI)(AX*4), Z3
+	VMAXPS  Z7, Z3, Z7
+	ADDQ    $0x00000040, AX
+	SUBQ    $0x00000040, CX
+	JMP     four
+
+one:
+	TESTQ   CX, CX
+	JEQ     done
+	VMOVUPS (SI)(AX*4), Z0
+	VMAXPS  Z4, Z0, Z4
+	ADDQ    $0x00000010, AX
+	SUBQ    $0x00000010, CX
+	JMP     one
+
+done:
+	VMAXPS  Z4, Z5, Z4
+	VMAXPS  Z4, Z6, Z4
+	VMAXPS  Z4, Z7, Z4
+	VMOVUPS Z4, (DX)
+	VZEROUPPER
+	RET
+
 // func weighted512(dst *float32, weights *float64, vectors *[]float32, count int, n int)
 // Requires: AVX, AVX512F
 TEXT ·weighted512(SB), NOSPLIT, $0-40
@@ -7455,6 +7507,58 @@ done:
 	VPOR      Y7, Y4, Y4
 	VMOVMSKPS Y4, AX
 	MOVL      AX, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func largest2(x *float32, n int, lanes *[16]float32)
+// Requires: AVX, AVX2
+TEXT ·largest2(SB), NOSPLIT, $0-24
+	MOVQ         x+0(FP), SI
+	MOVQ         n+8(FP), CX
+	MOVQ         lanes+16(FP), DX
+	MOVL         $0xff800000, AX
+	VMOVD        AX, X4
+	VPBROADCASTD X4, Y4
+	MOVL         $0xff800000, AX
+	VMOVD        AX, X5
+	VPBROADCASTD X5, Y5
+	MOVL         $0xff800000, AX
+	VMOVD        AX, X6
+	VPBROADCASTD X6, Y6
+	MOVL         $0xff800000, AX
+	VMOVD        AX, X7
+	VPBROADCASTD X7, Y7
+	XORQ         AX, AX
+
+four:
+	CMPQ    CX, $0x00000020
+	JLT     one
+	VMOVUPS (SI)(AX*4), Y0
+	VMAXPS  Y4, Y0, Y4
+	VMOVUPS 32(SI)(AX*4), Y1
+	VMAXPS  Y5, Y1, Y5
+	VMOVUPS 64(SI)(AX*4), Y2
+	VMAXPS  Y6, Y2, Y6
+	VMOVUPS 96(SI)(AX*4), Y3
+	VMAXPS  Y7, Y3, Y7
+	ADDQ    $0x00000020, AX
+	SUBQ    $0x00000020, CX
+	JMP     four
+
+one:
+	TESTQ   CX, CX
+	JEQ     done
+	VMOVUPS (SI)(AX*4), Y0
+	VMAXPS  Y4, Y0, Y4
+	ADDQ    $0x00000008, AX
+	SUBQ    $0x00000008, CX
+	JMP     one
+
+done:
+	VMAXPS  Y4, Y5, Y4
+	VMAXPS  Y4, Y6, Y4
+	VMAXPS  Y4, Y7, Y4
+	VMOVUPS Y4, (DX)
 	VZEROUPPER
 	RET
 

@@ -180,6 +180,18 @@ func (t tier) finite(x []float32) (int, bool) {
 	}
 }
 
+func (t tier) largest(x []float32, lanes *[16]float32) int {
+	n := t.whole(len(x), 8)
+	switch {
+	case n == 0:
+	case t == avx512:
+		largest512(&x[0], n, lanes)
+	default:
+		largest2(&x[0], n, lanes)
+	}
+	return n
+}
+
 func (t tier) grey(dst []float32, levels []uint8) int {
 	n := t.whole(len(dst), 8)
 	switch {

@@ -22,6 +22,7 @@ func (tier) scale(float32, []float32) int                   { return 0 }
 func (tier) relu([]float32) int                             { return 0 }
 func (tier) gate(_, _ []float32) int                        { return 0 }
 func (tier) finite([]float32) (int, bool)                   { return 0, true }
+func (tier) largest([]float32, *[16]float32) int            { return 0 }
 func (tier) grey([]float32, []uint8) int                    { return 0 }
 func (tier) dot(_, _ []float32, _ *[32]float64) int         { return 0 }
 func (tier) weighted([]float32, []float64, [][]float32) int { return 0 }

@@ -78,6 +78,7 @@ func main() {
 		s.elementwise()
 		s.dot()
 		s.finite()
+		s.largest()
 		s.weighted()
 		s.grey()
 		s.exp()

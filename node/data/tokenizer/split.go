@@ -1,6 +1,9 @@
 package tokenizer
 
-import "unicode/utf8"
+import (
+	"math"
+	"unicode/utf8"
+)
 
 // A Split is one step of cutting a text into the words that are encoded one by one.
 type Split uint8
@@ -53,7 +56,7 @@ func (sp splitter) run(s string, mask uint8, in bool, limit int) int {
 	return n
 }
 
-const all = 1 << 62 // no limit of characters
+const all = math.MaxInt // no limit of characters
 
 // next returns the length of the first word of s, which is not empty.
 func (sp splitter) next(step Split, s string) int {

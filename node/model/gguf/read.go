@@ -71,9 +71,6 @@ func (r *reader) uint64(what string) uint64 {
 	return 0
 }
 
-// text reads a string with its length before it.
-func (r *reader) text(what string) string { return string(r.take(r.uint64(what), what)) }
-
 // name reads a text that must be short, printable and new to the file.
 func (r *reader) name(what string, limit int, taken func(string) bool) string {
 	n := r.uint64(what)

@@ -61,7 +61,7 @@ func (m *Model) weigh(b *bench, l int, t *trace, c chunk, q queries, fresh bool)
 		row, seen := scores[i*keys:][:keys], q.past+q.from+i+1
 		at := (q.first+q.from+i)*cfg.Heads + q.head
 		if fresh {
-			t.tops[at] = float32(scale * top(row[:seen]))
+			t.tops[at] = float32(scale * kernel.Max(row[:seen]))
 		}
 		kernel.Exps32(row[:seen], scale, t.tops[at])
 		clear(row[seen:])
@@ -108,15 +108,4 @@ func (m *Model) attendBack(b *bench, l int, t *trace, c chunk, head int, s seque
 		kernel.MulNN(false, rows, size, keys, slopes, keys, k, stride, d.qkv[(s.first+from)*wide+head*size:], wide)
 		kernel.MulTN(add, keys, size, rows, slopes, keys, t.qkv[(s.first+from)*wide+head*size:], wide, d.keys[to:], width)
 	}
-}
-
-// top returns the largest element that is a number, or minus infinity.
-func top(v []float32) float32 {
-	most := float32(math.Inf(-1))
-	for _, x := range v {
-		if x > most {
-			most = x
-		}
-	}
-	return most
 }

@@ -138,3 +138,14 @@ func (g *Generator) Next(s Sampling, rng *rand.Rand) int32 {
 	}
 	return g.order[0]
 }
+
+// largest returns the first of the largest elements that are numbers; without any it is minus infinity.
+func largest(v []float32) (index int, most float32) {
+	index, most = -1, float32(math.Inf(-1))
+	for i, x := range v {
+		if x > most {
+			index, most = i, x
+		}
+	}
+	return index, most
+}

@@ -36,7 +36,7 @@ func (m *Model) head(grad, params []float32, c chunk, share float64) (loss float
 	m.rows(n, func(b *bench, from, rows int) { m.score(b, params, c, from, rows, grad != nil, share) })
 	for i := range n {
 		loss += m.losses[i]
-		if m.best[i] == c.targets[m.counted[i]] {
+		if m.targets[i] == m.tops[i] {
 			right++
 		}
 	}
@@ -54,7 +54,7 @@ func (m *Model) head(grad, params []float32, c chunk, share float64) (loss float
 func (m *Model) score(b *bench, params []float32, c chunk, from, rows int, back bool, share float64) {
 	w, vocab := m.base.config.Hidden, m.base.config.Vocab
 	counted, tops, sums := m.counted[from:][:rows], m.tops[from:][:rows], m.sums[from:][:rows]
-	best, logits := m.best[from:][:rows], m.targets[from:][:rows]
+	logits := m.targets[from:][:rows]
 	var x, weighted []float32
 	if back {
 		weighted = grow(&b.sums, rows*w)
@@ -64,7 +64,7 @@ func (m *Model) score(b *bench, params []float32, c chunk, from, rows int, back 
 	}
 	for i, at := range counted {
 		copy(x[i*w:][:w], m.stream[int(at)*w:])
-		tops[i], sums[i], best[i] = float32(math.Inf(-1)), 0, -1
+		tops[i], sums[i] = float32(math.Inf(-1)), 0
 	}
 	m.norm(b, &m.base.norm, m.plan.norm, params).forward(x, x)
 	for first := 0; first < vocab; first += vocabTokens {
@@ -73,12 +73,12 @@ func (m *Model) score(b *bench, params []float32, c chunk, from, rows int, back 
 		m.logit(params, x, z, first, size)
 		for i, at := range counted {
 			row := z[i*size:][:size]
-			if index, most := largest(row); most > tops[i] {
+			if most := kernel.Max(row); most > tops[i] {
 				scale := kernel.Exp32(tops[i] - most)
 				if back && first > 0 {
 					kernel.Scale(scale, weighted[i*w:][:w])
 				}
-				tops[i], sums[i], best[i] = most, float64(sums[i]*float64(scale)), int32(first+index)
+				tops[i], sums[i] = most, float64(sums[i]*float64(scale))
 			}
 			if target := int(c.targets[at]) - first; target >= 0 && target < size {
 				logits[i] = row[target]
@@ -180,15 +180,4 @@ func (m *Model) logits(dst, params, stream []float32) {
 			kernel.MulPacked(false, rows, x, w, m.base.head, dst[from*vocab:], vocab)
 		}
 	})
-}
-
-// largest returns the first of the largest elements that are numbers; without any it is minus infinity.
-func largest(v []float32) (index int, most float32) {
-	index, most = -1, float32(math.Inf(-1))
-	for i, x := range v {
-		if x > most {
-			index, most = i, x
-		}
-	}
-	return index, most
 }

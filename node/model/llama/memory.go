@@ -109,7 +109,7 @@ func (m *Model) layerBytes(n int, u Use) int64 {
 	if m.base.gpt2() {
 		half = 0
 	}
-	return 4*int64(n)*int64(floats) + 32*int64(n) + 8*int64(u.Context)*int64(half)
+	return 4*int64(n)*int64(floats) + 28*int64(n) + 8*int64(u.Context)*int64(half)
 }
 
 // workerBytes is what benches grow to at most; which worker does the longest piece is a matter of chance.

@@ -36,7 +36,7 @@ func (g gaussian) Tensor(name string) (weights.Tensor, error) {
 	shape, rng, n := drawn(g.config, name)
 	v := make([]float32, n)
 	for i := range v {
-		v[i] = 0.2 * float32(rng.NormFloat64())
+		v[i] = float32(0.2 * float32(rng.NormFloat64()))
 		if strings.HasSuffix(name, "weight") && len(shape) == 1 {
 			v[i]++
 		}
@@ -72,7 +72,7 @@ func build(t testing.TB, c hf.Config, spec string, workers int, o Options) (m *M
 	m.Init(params, 3)
 	rng := rand.New(rand.NewPCG(6, 7))
 	for i := range params { // away from the start, where B is zero
-		params[i] += 0.05 * float32(rng.NormFloat64())
+		params[i] += float32(0.05 * float32(rng.NormFloat64()))
 	}
 	return m, params, grad
 }

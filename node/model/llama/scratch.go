@@ -16,7 +16,6 @@ type scratch struct {
 	tops    []float32 // of each of them the largest logit, and the sum of powers
 	sums    []float64
 	losses  []float64
-	best    []int32   // tokens with the largest logits
 	targets []float32 // logits of the targets
 	benches []*bench
 }
@@ -114,7 +113,7 @@ func (m *Model) reserve(c chunk, train bool) {
 	floats := func(k int) []float32 { return make([]float32, n*k) }
 	m.stream, m.traces = floats(s.stream), make([]trace, layers)
 	m.tops, m.sums, m.losses = floats(1), make([]float64, n), make([]float64, n)
-	m.best, m.targets = make([]int32, n), floats(1)
+	m.targets = floats(1)
 	shared := s.trace(n)
 	shared.mid = floats(s.stream)
 	for l := range m.traces {
