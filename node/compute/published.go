@@ -94,6 +94,9 @@ func (p *Program) publish(source *data.Source, o Options) (rows *data.Source, er
 	if most := l.Config().Context; spec.Context > most {
 		return nil, fmt.Errorf("the run has rows of %d tokens, and model %s was made for %d at most", spec.Context, o.Model, most)
 	}
+	if have := llama.TokenizerOf(l.words.Digest()); spec.Tokenizer != "" && spec.Tokenizer != have {
+		return nil, fmt.Errorf("the run is of the tokenizer %s, and that of model %s is %s: take the tokenizer.json that belongs to the model", spec.Tokenizer, o.Model, have)
+	}
 	m, err := llama.New(l.base, spec.Training, max(1, o.Threads))
 	if err != nil {
 		return nil, err

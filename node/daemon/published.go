@@ -55,9 +55,11 @@ func (f FineTuning) Manifest() (manifest.Manifest, error) {
 	if _, _, err := compute.MemoryOf(*c.Config, spec, 1); err != nil {
 		return m, fmt.Errorf("model %s: %w", f.Model, err) // such as projections that it does not have
 	}
-	if _, err := c.Tokenizer(); err != nil {
+	words, err := c.Tokenizer()
+	if err != nil {
 		return m, err
 	}
+	spec.Tokenizer = llama.TokenizerOf(words.Digest())
 	digest, err := c.Digest()
 	if err != nil {
 		return m, err

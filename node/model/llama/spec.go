@@ -1,6 +1,7 @@
 package llama
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -11,9 +12,10 @@ import (
 
 // A Spec says what is trained of a published model, and how: the model of a manifest.
 type Spec struct {
-	Context  int  // tokens of a row
-	Int8     bool // weights that are not trained are held as bytes, see [Options]
-	Training Training
+	Context   int    // tokens of a row
+	Int8      bool   // weights that are not trained are held as bytes, see [Options]
+	Tokenizer string // the first digits of the digest of the model's tokenizer; empty is any
+	Training  Training
 }
 
 const (
@@ -21,6 +23,7 @@ const (
 	defaultContext = 512
 	maxContext     = 1 << 15
 	defaultTrained = "lora:r=8"
+	tokenizerBytes = 8
 )
 
 // Published reports whether the model of a manifest is a published one, of which [ParseSpec] says more.
@@ -29,8 +32,9 @@ func Published(spec string) bool {
 	return kind == specKind
 }
 
-// ParseSpec reads the name of a published model in a manifest: hf, hf:context=512;int8;lora:r=8 or the like. Behind the context
-// and int8 stands what [ParseTraining] reads. What is left out is as written here, without int8.
+// ParseSpec reads the name of a published model in a manifest: hf, hf:context=512;int8;tokenizer=0123456789abcdef;lora:r=8
+// or the like. Behind these settings stands what [ParseTraining] reads. What is left out is as written here, without int8 and for any
+// tokenizer.
 func ParseSpec(spec string) (Spec, error) {
 	s := Spec{Context: defaultContext}
 	kind, rest, more := strings.Cut(spec, ":")
@@ -46,6 +50,11 @@ func ParseSpec(spec string) (Spec, error) {
 			return s, fmt.Errorf("model %s: a setting is empty", spelling.Quote(spec))
 		case part == "int8":
 			s.Int8 = true
+		case name == "tokenizer":
+			if b, err := hex.DecodeString(value); err != nil || len(b) != tokenizerBytes || value != strings.ToLower(value) {
+				return s, fmt.Errorf("model %s: tokenizer is %s, want the first %d digits of its digest, 0 to 9 and a to f", spelling.Quote(spec), spelling.Quote(value), 2*tokenizerBytes)
+			}
+			s.Tokenizer = value
 		case name == "context":
 			n, err := strconv.Atoi(value)
 			if err != nil || n < 2 || n > maxContext {
@@ -69,11 +78,17 @@ func ParseSpec(spec string) (Spec, error) {
 	return s, nil
 }
 
+// TokenizerOf is what [Spec.Tokenizer] says of a tokenizer with a digest.
+func TokenizerOf(digest [32]byte) string { return hex.EncodeToString(digest[:tokenizerBytes]) }
+
 // String returns the specification that [ParseSpec] reads.
 func (s Spec) String() string {
 	text := fmt.Sprintf("%s:context=%d", specKind, s.Context)
 	if s.Int8 {
 		text += ";int8"
+	}
+	if s.Tokenizer != "" {
+		text += ";tokenizer=" + s.Tokenizer
 	}
 	return text + ";" + s.Training.String()
 }

@@ -7,9 +7,10 @@ import (
 
 func TestSpecsAreReadAsTheyAreWritten(t *testing.T) {
 	for spec, want := range map[string]string{
-		"hf":                 "hf:context=512;lora:r=8,alpha=16",
-		"hf:context=64":      "hf:context=64;lora:r=8,alpha=16",
-		"hf:int8;rslora:r=4": "hf:context=512;int8;rslora:r=4,alpha=8",
+		"hf":                                 "hf:context=512;lora:r=8,alpha=16",
+		"hf:context=64":                      "hf:context=64;lora:r=8,alpha=16",
+		"hf:int8;tokenizer=0123456789abcdef": "hf:context=512;int8;tokenizer=0123456789abcdef;lora:r=8,alpha=16",
+		"hf:int8;rslora:r=4":                 "hf:context=512;int8;rslora:r=4,alpha=8",
 		"hf:lora:r=2,alpha=3,targets=q_proj+v_proj;context=2;full:norms": "hf:context=2;lora:r=2,alpha=3,targets=q_proj+v_proj;full:norms",
 	} {
 		s, err := ParseSpec(spec)
@@ -30,6 +31,7 @@ func TestSpecsAreReadAsTheyAreWritten(t *testing.T) {
 		"hf:context=1000000": "want 2 to",
 		"hf:lora:r=0":        "r is",
 		"hf:lorra:r=1":       `did you mean "lora"`,
+		"hf:tokenizer=01":    "want the first 16 digits",
 		"hf:lora:share=a":    "leave it out",
 	} {
 		if _, err := ParseSpec(spec); err == nil || !strings.Contains(err.Error(), want) {
