@@ -48,7 +48,8 @@ type Config struct {
 	caps   caps
 	listen []string
 
-	diskLimit int64 // tests: in place of Disk, which has a least value
+	diskLimit int64                   // tests: in place of Disk, which has a least value
+	tap       func(net.Conn) net.Conn // tests: see [swarm.Config]
 }
 
 // caps are the limits in numbers.

@@ -103,7 +103,7 @@ func Open(text string, cfg Config) (_ *Daemon, err error) {
 		Key: d.key, Run: link.Run, UserAgent: "starling/" + Version(), Listen: cfg.listen, Bootstrap: others(link.Bootstrap, d.self),
 		MDNS: cfg.MDNS, DHT: cfg.DHT, NATPortMap: cfg.NAT, Relay: cfg.NAT, Topic: gossip.Topic(link.Run, 0),
 		Topics:    func(topic string) bool { return gossip.IsTopic(link.Run, topic) },
-		PeerEvent: d.peerEvent, Store: peerStore{d.store}, Upload: d.up, Download: d.down, Registry: reg, Logger: d.log,
+		PeerEvent: d.peerEvent, Store: peerStore{d.store}, Upload: d.up, Download: d.down, Registry: reg, Logger: d.log, Tap: cfg.tap,
 	})
 	if err != nil {
 		return nil, err

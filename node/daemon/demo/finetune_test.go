@@ -76,7 +76,9 @@ func TestAFineTuningOutlivesASiteThatIsKilled(t *testing.T) {
 	if err := s.Launch(1); err != nil {
 		t.Fatal(err)
 	}
-	until("the rounds after", func(n *Node) bool { return n.Report.Round >= killed+4 && n.Report.EvalAt > killed && n.Report.Counted > 0 })
+	until("the rounds after", func(n *Node) bool {
+		return n.Report.Round >= killed+4 && n.Report.EvalAt > killed && n.Report.Counted > 0
+	})
 	if resumed := s.Nodes()[1].Report.Resumed; resumed+1 < killed {
 		t.Errorf("the killed site was in round %d and went on from %d", killed, resumed)
 	}
