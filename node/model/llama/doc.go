@@ -3,12 +3,13 @@
 //
 // Start with [Load], which packs the weights of a model once, a [Base] that everything in a process shares, and with [New], which
 // makes a [Model] of it: losses, and gradients of the trainable vector. That vector is all that a method of training sees; its
-// layout, which [Training] chooses, has LoRA adapters or full tensors. A [Generator] continues texts, [Base.Merged] gives the
-// weights with what was learned, and [WritePEFT] writes an adapter that PEFT loads.
+// layout, which [Training] chooses, has LoRA adapters or full tensors. [Model.Windows] makes one for trainers, a [Generator] continues
+// texts, [Model.Merged] gives the weights with what was learned, [Model.SavePEFT] and [OpenPEFT] exchange adapters with PEFT, and
+// [Memory] says beforehand what all that takes.
 //
-// The package does not change parameters, knows no text and opens no files: weights come through a
-// [Source]. It starts goroutines only where a model was given several workers, and waits for them. Results are the same bits
-// on every machine and with any number of workers.
+// The package changes no parameters, knows no text, and reads no files of models: weights come through a [Source], such as a
+// checkpoint of package hf. It starts goroutines only where a model was given several workers, and waits for them. Results are
+// the same bits on every machine and with any number of workers.
 //
 // Trainers and commands may import it; the core does not.
 package llama

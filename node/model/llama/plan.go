@@ -88,7 +88,9 @@ func (b *Base) choices() []string {
 	list := []string{"norms"}
 	for _, m := range b.layers[0].maps {
 		for _, p := range m.projections {
-			list = append(list, last(p.name))
+			if name := last(p.name); !slices.Contains(list, name) {
+				list = append(list, name)
+			}
 		}
 	}
 	return list

@@ -43,7 +43,7 @@ type slopes struct {
 
 // A bench is the memory of one worker.
 type bench struct {
-	normed, units, low []float32 // of a piece of rows
+	normed, units      []float32 // of a piece of rows
 	scores, slopes     []float32 // of a block of queries
 	logits, sums, rows []float32 // of the head
 	ones               []float32
