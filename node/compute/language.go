@@ -98,9 +98,6 @@ func (l *Language) Speaker(adapter string, threads int) (*Speaker, error) {
 // how many tokens count. Its exponential is the perplexity. It reads rows of so many tokens, at most so many rows, from all of the
 // source evenly; 0 is all. It ends early with the error of ctx.
 func (s *Speaker) Evaluate(ctx context.Context, source *data.Source, length, rows int) (loss, accuracy float64, tokens int, err error) {
-	if most := s.language.Config().Context; length > most {
-		return 0, 0, 0, fmt.Errorf("rows of %d tokens are more than the %d that model %s was made for", length, most, s.language.path)
-	}
 	if source, err = source.Tokens(s.language.words, length); err != nil {
 		return 0, 0, 0, err
 	}
@@ -109,7 +106,10 @@ func (s *Speaker) Evaluate(ctx context.Context, source *data.Source, length, row
 		return 0, 0, 0, err
 	}
 	set = spread(set, rows)
-	m := &published{Model: s.model, context: length}
+	m, err := s.model.Windows(length)
+	if err != nil {
+		return 0, 0, 0, err
+	}
 	x, y := make([]float32, length), make([]int32, length)
 	right := 0
 	for row := range set.Len() {

@@ -15,7 +15,6 @@ import (
 	"starling/node"
 	"starling/node/data"
 	"starling/node/manifest"
-	"starling/node/model"
 	"starling/node/model/hf"
 	"starling/node/model/llama"
 )
@@ -121,36 +120,6 @@ func TestWhatIsNotTheRunsModelIsRefused(t *testing.T) {
 	}
 	if _, err := New(m, Options{Model: tiny("llama"), Source: "mnist"}); err == nil || !strings.Contains(err.Error(), "no text") {
 		t.Errorf("images for a language model: %v", err)
-	}
-}
-
-func TestDocumentsInARowAreComputedAlone(t *testing.T) {
-	l, err := OpenLanguage(tiny("llama"), [32]byte{}, llama.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	training, err := llama.ParseTraining("full:norms")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := l.Model(training, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	params := make([]float32, m.Layout().Len())
-	m.Init(params, 1)
-	p := &published{Model: m, context: 6}
-	// "3 4 5" and "6 7" share a row, whose last place is empty; the second row has nothing to learn.
-	x, y := []float32{3, 4, 5, -1 - 6, 7, 0, 8, 9, 8, 9, 8, 9}, []int32{4, 5, -1, 7, 8, -1, -1, -1, -1, -1, -1, -1}
-	together, right := p.Evaluate(params, x, y)
-	alone := &published{Model: m, context: 3}
-	first, r1 := alone.Evaluate(params, []float32{3, 4, 5}, []int32{4, 5, -1})
-	second, r2 := alone.Evaluate(params, []float32{6, 7, 0}, []int32{7, 8, -1})
-	if math.Abs(together-first-second) > 1e-5 || right != r1+r2 {
-		t.Errorf("the loss of two documents in a row is %v, alone they have %v and %v", together, first, second)
-	}
-	if b := p.documents(x, y); len(b.Lengths) != 2 || b.Lengths[0] != 2 || b.Lengths[1] != 2 || model.Counted(b.Targets) != 4 {
-		t.Errorf("the batch is %+v", b)
 	}
 }
 

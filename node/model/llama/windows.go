@@ -7,7 +7,7 @@ import (
 	"starling/node/model"
 )
 
-// windows is a model for rows of a fixed number of tokens, each a sequence.
+// windows is a model for rows of a fixed number of tokens, in which documents do not see each other.
 type windows struct {
 	m       *Model
 	context int
@@ -38,22 +38,44 @@ func (w *windows) Evaluate(params, x []float32, y []int32) (loss float64, right 
 	return loss, right
 }
 
-// rows returns a batch of rows.
+// rows returns the documents in some rows. Those that have nothing to learn are left out, and so is what comes after the last label
+// of one: it makes no difference.
 func (w *windows) rows(x []float32, y []int32) Batch {
 	if len(x) != len(y) || len(y)%w.context != 0 {
 		panic(fmt.Sprintf("llama: internal error: %d tokens and %d labels for rows of %d", len(x), len(y), w.context))
 	}
 	b := &w.batch
-	b.Tokens, b.Targets, b.Lengths = b.Tokens[:0], y, b.Lengths[:0]
-	for i, v := range x {
+	b.Tokens, b.Targets, b.Lengths = b.Tokens[:0], b.Targets[:0], b.Lengths[:0]
+	for at := 0; at < len(y); at += w.context {
+		row, labels := x[at:][:w.context], y[at:][:w.context]
+		for from := 0; from < len(row); {
+			to := from + 1
+			for to < len(row) && row[to] >= 0 {
+				to++
+			}
+			b.add(row[from:to], labels[from:to])
+			from = to
+		}
+	}
+	return *b
+}
+
+// add adds a document.
+func (b *Batch) add(features []float32, labels []int32) {
+	n := len(labels)
+	for n > 0 && labels[n-1] < 0 {
+		n--
+	}
+	if n == 0 {
+		return
+	}
+	for i, label := range labels[:n] {
+		v, _ := model.Token(features[i])
 		token := int32(v)
 		if float32(token) != v {
 			panic(fmt.Sprintf("llama: internal error: %v is no token", v))
 		}
-		b.Tokens = append(b.Tokens, token)
-		if i%w.context == 0 {
-			b.Lengths = append(b.Lengths, w.context)
-		}
+		b.Tokens, b.Targets = append(b.Tokens, token), append(b.Targets, label)
 	}
-	return *b
+	b.Lengths = append(b.Lengths, n)
 }

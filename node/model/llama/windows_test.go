@@ -1,10 +1,12 @@
 package llama
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
+	"starling/node/model"
 	"starling/node/model/hf"
 	"starling/node/optim"
 )
@@ -56,7 +58,7 @@ func TestRowsOfTokensAreTrainedAsSequences(t *testing.T) {
 	}
 	for name, f := range map[string]func(){
 		"half a row": func() { rows.Evaluate(params, x[:45], batch.Targets[:45]) },
-		"a fraction": func() { rows.Evaluate(params, append(slices.Clone(x[:29]), 0.5), batch.Targets[:30]) },
+		"a fraction": func() { rows.Evaluate(params, append([]float32{0.5}, x[1:30]...), batch.Targets[:30]) },
 	} {
 		func() {
 			defer func() {
@@ -66,5 +68,28 @@ func TestRowsOfTokensAreTrainedAsSequences(t *testing.T) {
 			}()
 			f()
 		}()
+	}
+}
+
+func TestDocumentsInARowAreComputedAlone(t *testing.T) {
+	m, params, _ := build(t, small(hf.Llama), "full:norms", 1, Options{})
+	together, err := m.Windows(6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, err := m.Windows(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// "3 4 5" and "6 7" share a row, whose last place is empty; the second row has nothing to learn.
+	x, y := []float32{3, 4, 5, -1 - 6, 7, 0, 8, 9, 8, 9, 8, 9}, []int32{4, 5, -1, 7, 8, -1, -1, -1, -1, -1, -1, -1}
+	loss, right := together.Evaluate(params, x, y)
+	first, r1 := alone.Evaluate(params, []float32{3, 4, 5}, []int32{4, 5, -1})
+	second, r2 := alone.Evaluate(params, []float32{6, 7, 0}, []int32{7, 8, -1})
+	if math.Abs(loss-first-second) > 1e-5 || right != r1+r2 {
+		t.Errorf("the loss of two documents in a row is %v, alone they have %v and %v", loss, first, second)
+	}
+	if b := together.(*windows).rows(x, y); !slices.Equal(b.Lengths, []int{2, 2}) || model.Counted(b.Targets) != 4 {
+		t.Errorf("the batch is %+v", b)
 	}
 }
