@@ -94,6 +94,9 @@ func TestWhatIsNotKnownIsRefused(t *testing.T) {
 		"{{ a" + strings.Repeat(" - -", 200) + "}}":                              "levels of nesting",
 		strings.Repeat("x", maxTemplate+1):                                       "at most 262144 are read",
 	} {
+		if testing.Short() && strings.Contains(text, "in range(99") {
+			continue // these work until they are stopped
+		}
 		template, err := Parse(text, "", "")
 		if err == nil {
 			_, err = template.Render([]Message{{"user", "x"}}, false)

@@ -106,6 +106,9 @@ func compare(t *testing.T, name string, tok *tokenizer.Tokenizer) {
 	if len(want) != sha256.Size+2*len(all) {
 		t.Fatalf("%d bytes of IDs for %d lines", len(want), len(all))
 	}
+	if testing.Short() {
+		all = all[:1000]
+	}
 	e := tok.NewEncoder()
 	whole, wrong := sha256.New(), 0
 	for i, text := range all {
@@ -116,8 +119,11 @@ func compare(t *testing.T, name string, tok *tokenizer.Tokenizer) {
 			}
 		}
 	}
-	if string(whole.Sum(nil)) != string(want[:sha256.Size]) {
-		t.Errorf("%d lines of %d are not encoded as by the reference", max(wrong, 1), len(all))
+	if wrong == 0 && !testing.Short() && string(whole.Sum(nil)) != string(want[:sha256.Size]) {
+		wrong = 1 // of those whose checksums are right by chance
+	}
+	if wrong > 0 {
+		t.Errorf("%d lines of %d are not encoded as by the reference", wrong, len(all))
 	}
 }
 

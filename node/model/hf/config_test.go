@@ -1,6 +1,8 @@
 package hf
 
 import (
+	"encoding/binary"
+	"hash/fnv"
 	"math"
 	"os"
 	"path/filepath"
@@ -142,6 +144,20 @@ func TestRotaryFrequenciesAreThoseOfTheReference(t *testing.T) {
 	}
 	if got := (Rope{Theta: 10000, Scaling: "linear", Factor: 4}).Frequencies(4); got[0] != 0.25 || math.Abs(float64(got[1]-0.0025)) > 1e-9 {
 		t.Errorf("linear scaling gives %v", got)
+	}
+}
+
+func TestRotaryFrequenciesHaveRecordedBits(t *testing.T) {
+	h := fnv.New64a()
+	for _, r := range []Rope{{Theta: 10000}, {Theta: 500000, Scaling: "llama3", Factor: 32, Low: 1, High: 4, Original: 8192}, {Theta: 1e6, Scaling: "linear", Factor: 3}} {
+		for _, dim := range []int{4, 64, 80, 128} {
+			for _, f := range r.Frequencies(dim) {
+				h.Write(binary.LittleEndian.AppendUint32(nil, math.Float32bits(f)))
+			}
+		}
+	}
+	if got, want := h.Sum64(), uint64(0x1c7a47db119d31db); got != want {
+		t.Errorf("hash is %#x, want %#x: nodes on different machines would compute different models", got, want)
 	}
 }
 

@@ -1,7 +1,8 @@
-// Package hf reads the directories and files that models of the Llama, Qwen2 and GPT-2 families are published as: config.json, and
-// weights in safetensors or GGUF.
+// Package hf opens models as they are published: directories with config.json, safetensors and tokenizer.json, and GGUF files, of the
+// Llama, Qwen2 and GPT-2 families.
 //
-// Start with [Config], what a model is made of. The package does no arithmetic of models, trains nothing and downloads nothing.
+// Start with [Open]; a [Checkpoint] has the [Config] of the model, its tensors by Hugging Face's names whatever the file, and makes its
+// tokenizer and chat template. The package computes nothing with weights, trains nothing and downloads nothing.
 //
 // Packages of node/model and above may import it.
 package hf
