@@ -41,7 +41,7 @@ func (s *scalarMethod) produce(c *Core, place scalar.Place, b byte) {
 	}
 	if o.open == nil {
 		o.open = &gossip.Records{Epoch: place.Epoch, First: place.Seq, Previous: o.previous}
-		o.sealAt = c.now + s.cfg.BatchEvery
+		o.sealAt = c.now + s.patience(c)
 	}
 	o.open.Bytes = append(o.open.Bytes, b)
 	if _, err := s.replica.Insert(scalar.Run{Peer: s.tag, First: place.Seq, Epoch: place.Epoch, Bytes: []byte{b}}); err != nil {
@@ -53,6 +53,20 @@ func (s *scalarMethod) produce(c *Core, place scalar.Place, b byte) {
 		return
 	}
 	s.persist(c, &gossip.Message{Body: o.open})
+}
+
+// promptAuthors is how many authors send their batches as often as [ScalarConfig.BatchEvery] says. More of them wait longer, in proportion: what
+// a node receives beside the records themselves, which is some 150 bytes for each batch, does not grow with the number of nodes.
+const promptAuthors = 64
+
+// patience is how long a batch may wait for more records. In a crowd it is another time for each batch, so that not all are sent at once.
+func (s *scalarMethod) patience(c *Core) Instant {
+	authors := len(s.kept.logs)
+	if authors <= promptAuthors {
+		return s.cfg.BatchEvery
+	}
+	mean := int64(s.cfg.BatchEvery) / promptAuthors * int64(authors)
+	return Instant(mean/2 + c.cfg.Rand.Int64N(mean+1))
 }
 
 // seal closes the open batch and sends it. From then on it stays as it is, also if the node dies before it is sent.
