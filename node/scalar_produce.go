@@ -55,6 +55,26 @@ func (s *scalarMethod) produce(c *Core, place scalar.Place, b byte) {
 	s.persist(c, &gossip.Message{Body: o.open})
 }
 
+// spread sends a sealed batch to all. Who does not get it misses it in an exchange.
+func (s *scalarMethod) spread(c *Core, msg *gossip.Message) {
+	to := c.oneByOne(s.active)
+	if len(to) == 0 {
+		c.out.Publish = append(c.out.Publish, msg)
+		return
+	}
+	for _, id := range to {
+		c.send(id, &gossip.Repair{}, []*gossip.Message{msg})
+	}
+}
+
+// active reports whether a member adds records, as far as can be told.
+func (s *scalarMethod) active(c *Core, m *member) bool {
+	return !m.gone && m.heardAt != 0 && c.now-m.heardAt <= activeFor
+}
+
+// activeFor is how long a member is thought to be at work that is not connected, and of which nothing more is heard.
+const activeFor = 60 * Second
+
 // promptAuthors is how many authors send their batches as often as [ScalarConfig.BatchEvery] says. More of them wait longer, in proportion: what
 // a node receives beside the records themselves, which is some 150 bytes for each batch, does not grow with the number of nodes.
 const promptAuthors = 64
@@ -80,7 +100,7 @@ func (s *scalarMethod) seal(c *Core) {
 	msg := &gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Seq: c.number(), Body: o.open}
 	s.persist(c, msg)
 	s.closed(msg)
-	c.out.Publish = append(c.out.Publish, msg)
+	s.spread(c, msg)
 	c.sent.published++
 	s.round++
 	c.observe(Stat{Kind: StatPublished, Round: s.round, Value: float64(len(msg.Body.(*gossip.Records).Bytes))})
