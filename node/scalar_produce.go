@@ -55,10 +55,14 @@ func (s *scalarMethod) produce(c *Core, place scalar.Place, b byte) {
 	s.persist(c, &gossip.Message{Body: o.open})
 }
 
+// introduced is how many batches of a life a node publishes in any case: from them all learn that it is there, and who is not connected to
+// whom.
+const introduced = 2
+
 // spread sends a sealed batch to all. Who does not get it misses it in an exchange.
 func (s *scalarMethod) spread(c *Core, msg *gossip.Message) {
 	to := c.oneByOne(s.active)
-	if len(to) == 0 {
+	if len(to) == 0 || c.sent.published < introduced {
 		c.out.Publish = append(c.out.Publish, msg)
 		return
 	}
@@ -76,7 +80,7 @@ func (s *scalarMethod) active(c *Core, m *member) bool {
 const activeFor = 60 * Second
 
 // promptAuthors is how many authors send their batches as often as [ScalarConfig.BatchEvery] says. More of them wait longer, in proportion: what
-// a node receives beside the records themselves, which is some 150 bytes for each batch, does not grow with the number of nodes.
+// a node receives beside the records themselves, which is some 370 bytes for each copy of a batch, does not grow with the number of nodes.
 const promptAuthors = 64
 
 // patience is how long a batch may wait for more records. In a crowd it is another time for each batch, so that not all are sent at once.

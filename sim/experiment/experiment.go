@@ -68,8 +68,8 @@ type Experiment struct {
 	Weights string
 	// Pretrain makes a base model before the nodes begin, from which all start in place of parameters that are drawn.
 	Pretrain Pretrain
-	Codec  string // how vectors are compressed on the wire; see package codec. Default "bf16"
-	Method Method
+	Codec    string // how vectors are compressed on the wire; see package codec. Default "bf16"
+	Method   Method
 	// Limits are those of a manifest, with its defaults: what travels inside an announcement, what is pulled, and how many
 	// peers a node keeps state for.
 	Limits     manifest.Limits

@@ -80,7 +80,7 @@ type runner struct {
 	measure measure
 	series  report.Series
 	start   *report.Start // what the base model is worth; nil if there is none
-	stopped string // why the run is over, in words
+	stopped string        // why the run is over, in words
 
 	perSample uint64 // tokens of an example, 0 if it is no text
 	resting   bool   // enough was trained, and the rounds under way are being ended

@@ -209,7 +209,12 @@ func TestShippedExperimentsRunAndConserve(t *testing.T) {
 					sets = []string{"nodes=4", "model='gpt:layers=1,width=16,heads=2,context=16'", "data.source='babble:bytes=20000'", "data.path=''",
 						"method.steps=5", "stop.rounds=3", "stop.tokens=0", "stop.time=20s", "evaluate.every=1", "evaluate.nodes=2", "evaluate.rows=16"}
 				}
+				if strings.Contains(string(text), "pretrain:") {
+					sets = append(sets, "pretrain.source='babble:bytes=20000,seed=2'", "pretrain.path=''", "pretrain.steps=5")
+				}
 				switch name {
+				case "scalar-pools":
+					sets = append(sets, "nodes=2", "evaluate.nodes=2", "seed=1", "stop.time=4s", "stop.rounds=0")
 				case "fragments": // of which each needs its steps
 					sets = append(sets, "method.steps=100", "method.batch=1", "compute.step=10ms")
 				case "cells-10000":
@@ -232,8 +237,8 @@ func TestShippedExperimentsRunAndConserve(t *testing.T) {
 				if r.Messages.Sent == 0 || r.Rounds == 0 || !r.Accuracy.Mean.Finite() {
 					t.Errorf("%s: nothing happened: %+v", p.Label, r)
 				}
-				if p := r.Replicas; (p != nil) != strings.HasPrefix(name, "scalar-") || p != nil && !p.Equal {
-					t.Errorf("%s: replicas are %+v", name, p)
+				if q := r.Replicas; (q != nil) != (p.Experiment.Method.Name == "scalar") || q != nil && !q.Equal {
+					t.Errorf("%s: replicas are %+v", p.Label, q)
 				}
 				t.Logf("%-60s accuracy %.3f after %.1f rounds, %d messages, %.1f CPU s", p.Label, r.Accuracy.Mean, r.Rounds, r.Messages.Sent, r.CPUSeconds)
 			}
