@@ -55,14 +55,18 @@ func (s *scalarMethod) produce(c *Core, place scalar.Place, b byte) {
 	s.persist(c, &gossip.Message{Body: o.open})
 }
 
-// introduced is how many batches of a life a node publishes in any case: from them all learn that it is there, and who is not connected to
-// whom.
-const introduced = 2
+const (
+	// A node with fewer connections than this could have more, and has them to all that can be reached. One with more may not know of
+	// those that it is not connected to, before it has heard of them.
+	fewConnections = 24
+	// introduced is how many batches of a life such a node publishes in any case: from them all learn that it is there.
+	introduced = 2
+)
 
 // spread sends a sealed batch to all. Who does not get it misses it in an exchange.
 func (s *scalarMethod) spread(c *Core, msg *gossip.Message) {
 	to := c.oneByOne(s.active)
-	if len(to) == 0 || c.sent.published < introduced {
+	if len(to) == 0 || len(to) >= fewConnections && c.sent.published < introduced {
 		c.out.Publish = append(c.out.Publish, msg)
 		return
 	}
