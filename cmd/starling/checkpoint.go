@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"starling/node/daemon"
+	"starling/node/manifest"
+	"starling/node/model/safetensors"
 )
 
 func checkpointCommand() *cobra.Command {
@@ -112,6 +114,11 @@ A running daemon is asked for it; it need not stop.`,
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s: round %d, %s\n", args[0], c.Round, size(info.Size()))
+			digest, err := safetensors.Digest(args[0])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "a run that starts from it has init: %s\n", manifest.WeightsInit(digest))
 			return nil
 		},
 	}

@@ -33,13 +33,15 @@ type Config struct {
 	Download string `yaml:"download"` // bytes a second
 	Disk     string `yaml:"disk"`     // bytes on disk for a run
 
-	Shard  int    `yaml:"shard"` // part of the run's data; -1 is chosen by the node's key
-	Data   string `yaml:"data"`  // own data, "idx:DIR", "csv:FILE", "text:FILE" or "jsonl:FILE"; empty is the run's source
-	MDNS   bool   `yaml:"mdns"`
-	DHT    bool   `yaml:"dht"`
-	NAT    bool   `yaml:"nat"`    // port mapping, hole punching, relays
-	Local  bool   `yaml:"-"`      // this machine only: overrides MDNS and NAT
-	Paused bool   `yaml:"paused"` // listen, serve and relay, but do not train until told
+	Shard int    `yaml:"shard"` // part of the run's data; -1 is chosen by the node's key
+	Data  string `yaml:"data"`  // own data, "idx:DIR", "csv:FILE", "text:FILE" or "jsonl:FILE"; empty is the run's source
+	// Weights is the safetensors file of the base model of a run that starts from one.
+	Weights string `yaml:"weights"`
+	MDNS    bool   `yaml:"mdns"`
+	DHT     bool   `yaml:"dht"`
+	NAT     bool   `yaml:"nat"`    // port mapping, hole punching, relays
+	Local   bool   `yaml:"-"`      // this machine only: overrides MDNS and NAT
+	Paused  bool   `yaml:"paused"` // listen, serve and relay, but do not train until told
 
 	Logger *slog.Logger `yaml:"-"`
 
@@ -93,6 +95,7 @@ func (c *Config) Load(given func(name string) bool) error {
 	pick(&c.Disk, file.Disk, given("disk"))
 	pick(&c.Shard, file.Shard, given("shard"))
 	pick(&c.Data, file.Data, given("data"))
+	pick(&c.Weights, file.Weights, given("weights"))
 	pick(&c.MDNS, file.MDNS, given("mdns"))
 	pick(&c.DHT, file.DHT, given("dht"))
 	pick(&c.NAT, file.NAT, given("nat"))

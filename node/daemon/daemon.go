@@ -23,9 +23,11 @@ import (
 	"starling/gossip"
 	"starling/gossip/swarm"
 	"starling/gossip/swarm/blob"
+	"starling/mixing"
 	"starling/node"
 	"starling/node/compute"
 	"starling/node/manifest"
+	"starling/node/model/safetensors"
 	"starling/storage"
 )
 
@@ -241,7 +243,7 @@ func (d *Daemon) prepare(ctx context.Context) error {
 		return fmt.Errorf("this run trains on files (%s): say with --data which of this machine's files to use", m.Data.Source)
 	}
 	var err error
-	if d.program, err = compute.New(m, compute.Options{Source: d.cfg.Data, Parts: []int{d.shard()}}); err != nil {
+	if d.program, err = compute.New(m, compute.Options{Source: d.cfg.Data, Parts: []int{d.shard()}, Weights: d.weights()}); err != nil {
 		return err
 	}
 	if d.node, err = d.program.Node(d.nodeSeed(), d.shard()); err != nil {
@@ -263,6 +265,14 @@ func (d *Daemon) prepare(ctx context.Context) error {
 		return err
 	}
 	return d.swarm.Join(swarm.Handlers{Validate: d.validate, Deliver: d.deliver, Direct: d.direct})
+}
+
+// weights reads those of the base model that the run starts from; nil if nobody has said where they are.
+func (d *Daemon) weights() func(*mixing.Layout) ([]float32, error) {
+	if d.cfg.Weights == "" {
+		return nil
+	}
+	return func(l *mixing.Layout) ([]float32, error) { return safetensors.ReadFile(d.cfg.Weights, l) }
 }
 
 // nodeSeed derives the node's own randomness from its key, so that a node is the same one after a restart.

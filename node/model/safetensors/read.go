@@ -2,6 +2,7 @@ package safetensors
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -66,6 +67,29 @@ func Read(r io.ReaderAt, size int64, l *mixing.Layout) ([]float32, error) {
 		return nil, fmt.Errorf("has %d tensors more than the model: it is that of another model", len(entries))
 	}
 	return params, nil
+}
+
+// Digest returns the SHA-256 of the numbers in a file that [Write] has made: that of the weights, float32 and little-endian, in the order
+// of their layout.
+func Digest(path string) (digest [32]byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return digest, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return digest, err
+	}
+	_, data, err := header(f, info.Size())
+	if err != nil {
+		return digest, fmt.Errorf("%s: %w", path, err)
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(f, data, info.Size()-data)); err != nil {
+		return digest, err
+	}
+	return [32]byte(h.Sum(nil)), nil
 }
 
 // header returns what the file says of its tensors, and where the numbers begin.
