@@ -62,7 +62,7 @@ func TestAllNodesStartFromTheWeightsThatTheManifestNames(t *testing.T) {
 		name, want string
 		weights    func(*mixing.Layout) ([]float32, error)
 	}{
-		{"none", "say with --weights in which file they are", nil},
+		{"none", "say with --model in which file they are", nil},
 		{"of another digest", "take those that the run was made for", has(other)},
 		{"of another model", "and model softmax has", has(base[1:])},
 		{"that are no numbers", "no finite numbers", has(odd)},

@@ -113,10 +113,10 @@ func startsFrom(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Serve(t.Context()); err == nil || !strings.Contains(err.Error(), "--weights") {
+	if err := d.Serve(t.Context()); err == nil || !strings.Contains(err.Error(), "--model") {
 		t.Errorf("without its weights the run begins: %v", err)
 	}
-	cfg.Weights = path
+	cfg.Model = path
 	cfg.Paused = true
 	d, stop := serve(t, link.String(), cfg)
 	r := reports(t, d, "a model", func(r Report) bool { return r.Records != nil && r.Records.Model != "" })

@@ -22,7 +22,7 @@ func settings(m *Manifest) []setting {
 		{"version", &m.Version, "format of this file"},
 		{"name", &m.Name, "for people: a to z, 0 to 9 and '-'"},
 		{"seed", &m.Seed, "root of the randomness that all nodes share"},
-		{"model", &m.Model, "softmax, svm, mlp: and the widths of the hidden layers, mlp:128,64, or gpt:layers=4,width=128,heads=4,context=64"},
+		{"model", &m.Model, "softmax, svm, mlp: and the widths of the hidden layers, mlp:128,64, gpt:layers=4,width=128,heads=4,context=64, or hf:context=512;lora:r=8 for a published one"},
 		{"init", &m.Init, "common: every node starts from the same parameters; independent: each from its own; weights:SHA256: from those of a base model"},
 		{"data.source", &m.Data.Source, "mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE, jsonl:FILE, or own: each site brings its own"},
 		{"data.split", &m.Data.Split, "iid, dirichlet:A, shards:K or contiguous"},

@@ -31,7 +31,7 @@ func (m Manifest) problems(by owners) Problems {
 		ps.add("version", "%s", versionProblem(int64(m.Version)))
 	}
 	checkName(&ps, m.Name)
-	checkInit(&ps, m.Init)
+	checkInit(&ps, m.Model, m.Init)
 	checkWord(&ps, "method.name", m.Method.Name, []string{"average", "outer", "scalar"}, []string{"walk"})
 	checkWord(&ps, "admission", m.Admission, []string{"open"}, []string{"invite"})
 

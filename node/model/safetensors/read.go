@@ -1,136 +1,180 @@
 package safetensors
 
 import (
-	"bufio"
-	"crypto/sha256"
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
-	"math"
-	"os"
+	"maps"
 	"slices"
+	"sort"
+	"unicode/utf8"
 
-	"starling/mixing"
+	"starling/mixing/spelling"
+	"starling/node/model/weights"
 )
 
-// maxHeader bounds the header that is read into memory: a thousand times what the largest layout here needs.
-const maxHeader = 16 << 20
+// A File is an open safetensors file. It is a [weights.Source].
+type File struct {
+	Metadata map[string]string // text that the writer left; often only "format"; must not be changed
 
-// ReadFile is [Read] of a file, which errors name.
-func ReadFile(path string, l *mixing.Layout) ([]float32, error) {
-	f, err := os.Open(path)
+	names   []string
+	tensors map[string]weights.Tensor
+	mapping *weights.Mapping // nil for a file that was in memory
+}
+
+var _ weights.Source = (*File)(nil)
+
+// Open maps a file into memory and reads its header. It returns an error for every file that breaks the format.
+func Open(path string) (*File, error) {
+	m, err := weights.Map(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	info, err := f.Stat()
+	f, err := Parse(m.Data)
 	if err != nil {
-		return nil, err
-	}
-	v, err := Read(f, info.Size(), l)
-	if err != nil {
+		m.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return v, nil
+	f.mapping = m
+	return f, nil
 }
 
-// Read reads the parameters of a layout from a file of size bytes, which [Write] or another program has made: it has the tensors of the
-// layout under their names and with their shapes, in float32, in any order, and no others. The error says what is wrong first.
-func Read(r io.ReaderAt, size int64, l *mixing.Layout) ([]float32, error) {
-	entries, data, err := header(r, size)
+// Parse reads the header of a file in memory. It keeps data, which must not be changed.
+func Parse(data []byte) (*File, error) {
+	if len(data) < 8 {
+		return nil, fmt.Errorf("no safetensors file: %d bytes", len(data))
+	}
+	n := binary.LittleEndian.Uint64(data)
+	switch {
+	case n > maxHeader:
+		return nil, fmt.Errorf("no safetensors file: it would have a header of %d bytes, and at most %d are read", n, maxHeader)
+	case n > uint64(len(data)-8):
+		return nil, fmt.Errorf("safetensors file is cut short: header of %d bytes in a file of %d", n, len(data))
+	}
+	f := &File{tensors: map[string]weights.Tensor{}}
+	entries, err := f.header(data[8 : 8+n])
 	if err != nil {
+		return nil, fmt.Errorf("header of safetensors: %w", err)
+	}
+	if err := f.place(entries, data[8+n:]); err != nil {
+		return nil, fmt.Errorf("header of safetensors: %w", err)
+	}
+	f.names = slices.Sorted(maps.Keys(f.tensors))
+	return f, nil
+}
+
+// A named entry of a header.
+type named struct {
+	entry
+	name string
+}
+
+// header reads what the header says, which maps would not: names that are there twice.
+func (f *File) header(text []byte) ([]named, error) {
+	if len(text) == 0 || text[0] != '{' {
+		return nil, errors.New("it is not a JSON object")
+	}
+	if !utf8.Valid(text) {
+		return nil, errors.New("it is not UTF-8")
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if _, err := dec.Token(); err != nil {
 		return nil, err
 	}
-	if have := size - data; have != 4*int64(l.Len()) {
-		return nil, fmt.Errorf("has %d bytes of numbers, and the model's %d parameters take %d: it is that of another model", have, l.Len(), 4*int64(l.Len()))
+	var all []named
+	seen := map[string]bool{}
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		name := key.(string) // keys of objects are
+		if seen[name] {
+			return nil, fmt.Errorf("the name %s is there twice", spelling.Quote(name))
+		}
+		seen[name] = true
+		if name == metadataKey {
+			if err := dec.Decode(&f.Metadata); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			continue
+		}
+		if err := checkName(name); err != nil {
+			return nil, err
+		}
+		if len(all) == maxTensors {
+			return nil, fmt.Errorf("more than %d tensors", maxTensors)
+		}
+		e := named{name: name}
+		if err := dec.Decode(&e.entry); err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", spelling.Quote(name), err)
+		}
+		if e.DType == "" || e.Shape == nil || e.Offsets == nil {
+			return nil, fmt.Errorf("tensor %s: dtype, shape or data_offsets is missing", spelling.Quote(name))
+		}
+		all = append(all, e)
 	}
-	params := make([]float32, l.Len())
-	for _, t := range l.Tensors {
-		e, ok := entries[t.Name]
+	if _, err := dec.Token(); err != nil {
+		return nil, err
+	}
+	if rest := bytes.TrimRight(text[dec.InputOffset():], " \t\r\n"); len(rest) > 0 {
+		return nil, fmt.Errorf("%d bytes after the end of the JSON object", len(rest))
+	}
+	return all, nil
+}
+
+// place makes the tensors, whose bytes are the whole of data, each byte once.
+func (f *File) place(entries []named, data []byte) error {
+	sort.SliceStable(entries, func(i, j int) bool {
+		a, b := entries[i].Offsets, entries[j].Offsets
+		return a[0] < b[0] || a[0] == b[0] && a[1] < b[1]
+	})
+	var at uint64
+	for _, e := range entries {
+		from, to := e.Offsets[0], e.Offsets[1]
 		switch {
-		case !ok:
-			return nil, fmt.Errorf("has no tensor %s: it is that of another model", t.Name)
-		case e.DType != "F32":
-			return nil, fmt.Errorf("has tensor %s in %.10q: want F32", t.Name, e.DType)
-		case !slices.Equal(e.Shape, t.Shape):
-			return nil, fmt.Errorf("has tensor %s of shape %v, and the model has it of %v: it is that of another model", t.Name, e.Shape, t.Shape)
-		case e.Offsets[1] > uint64(size-data) || e.Offsets[0] > e.Offsets[1] || e.Offsets[1]-e.Offsets[0] != 4*uint64(t.Len()):
-			return nil, fmt.Errorf("is damaged: tensor %s of %d numbers is said to be from byte %d to %d", t.Name, t.Len(), e.Offsets[0], e.Offsets[1])
+		case from > to || to > uint64(len(data)):
+			return fmt.Errorf("tensor %s has bytes %d to %d of %d; is the file cut short?", spelling.Quote(e.name), from, to, len(data))
+		case from < at:
+			return fmt.Errorf("tensor %s begins at byte %d, inside of another", spelling.Quote(e.name), from)
+		case from > at:
+			return fmt.Errorf("bytes %d to %d belong to no tensor", at, from)
 		}
-		delete(entries, t.Name)
-		if err := numbers(r, data+int64(e.Offsets[0]), t.Of(params)); err != nil {
-			return nil, fmt.Errorf("read tensor %s: %w", t.Name, err)
+		at = to
+		t, ok := weights.TypeNamed(e.DType)
+		if !ok {
+			return fmt.Errorf("tensor %s has dtype %s, which is not known here; F32, F16 and BF16 are read", spelling.Quote(e.name), spelling.Quote(e.DType))
 		}
-	}
-	if len(entries) > 0 {
-		return nil, fmt.Errorf("has %d tensors more than the model: it is that of another model", len(entries))
-	}
-	return params, nil
-}
-
-// Digest returns the SHA-256 of the numbers in a file that [Write] has made: that of the weights, float32 and little-endian, in the order
-// of their layout.
-func Digest(path string) (digest [32]byte, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return digest, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return digest, err
-	}
-	_, data, err := header(f, info.Size())
-	if err != nil {
-		return digest, fmt.Errorf("%s: %w", path, err)
-	}
-	h := sha256.New()
-	if _, err := io.Copy(h, io.NewSectionReader(f, data, info.Size()-data)); err != nil {
-		return digest, err
-	}
-	return [32]byte(h.Sum(nil)), nil
-}
-
-// header returns what the file says of its tensors, and where the numbers begin.
-func header(r io.ReaderAt, size int64) (map[string]entry, int64, error) {
-	var word [8]byte
-	if _, err := r.ReadAt(word[:], 0); err != nil {
-		return nil, 0, fmt.Errorf("is no safetensors file: it is too short")
-	}
-	n := binary.LittleEndian.Uint64(word[:])
-	if n > maxHeader || int64(n) > size-8 {
-		return nil, 0, fmt.Errorf("is no safetensors file, or is cut off: its header would take %d bytes", n)
-	}
-	text := make([]byte, n)
-	if _, err := r.ReadAt(text, 8); err != nil {
-		return nil, 0, fmt.Errorf("read header: %w", err)
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(text, &fields); err != nil {
-		return nil, 0, fmt.Errorf("is no safetensors file: its header is no JSON: %w", err)
-	}
-	delete(fields, metadataKey)
-	entries := make(map[string]entry, len(fields))
-	for name, field := range fields {
-		var e entry
-		if err := json.Unmarshal(field, &e); err != nil {
-			return nil, 0, fmt.Errorf("has a header that says of tensor %.60q what no tensor can be: %w", name, err)
-		}
-		entries[name] = e
-	}
-	return entries, 8 + int64(n), nil
-}
-
-// numbers reads dst from its place in the file.
-func numbers(r io.ReaderAt, at int64, dst []float32) error {
-	in := bufio.NewReaderSize(io.NewSectionReader(r, at, 4*int64(len(dst))), 1<<16)
-	var word [4]byte
-	for i := range dst {
-		if _, err := io.ReadFull(in, word[:]); err != nil {
+		tensor, err := weights.New(e.name, t, e.Shape, data[from:to:to])
+		if err != nil {
 			return err
 		}
-		dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(word[:]))
+		f.tensors[e.name] = tensor
+	}
+	if at != uint64(len(data)) {
+		return fmt.Errorf("%d bytes after the last tensor", uint64(len(data))-at)
 	}
 	return nil
+}
+
+// Names returns the names of all tensors, sorted. The slice must not be changed.
+func (f *File) Names() []string { return f.names }
+
+// Tensor returns a tensor, whose bytes are those of the file; or an error if it is not there.
+func (f *File) Tensor(name string) (weights.Tensor, error) {
+	t, ok := f.tensors[name]
+	if !ok {
+		return t, weights.Missing(name, f.names)
+	}
+	return t, nil
+}
+
+// Close unmaps the file; see [weights.Source].
+func (f *File) Close() error {
+	if f.mapping == nil {
+		return nil
+	}
+	return f.mapping.Close()
 }
