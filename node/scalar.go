@@ -11,7 +11,7 @@ import (
 // of its next record decides, sends the records in batches, and adds up those of all. The driver keeps the vectors, as one integer
 // model; this keeps the set of records and their sums, which are integers: nodes that have heard the same records have the same model.
 //
-// Records come by gossip. What gossip loses comes with exchanges between random peers, as the sealed batches; what nobody keeps any more, and
+// Records come by gossip or, where there are few nodes, from their authors one by one. What is lost on the way comes with exchanges between random peers, as the sealed batches; what nobody keeps any more, and
 // all of it for a node that comes late, as a snapshot of the sums, which two others have to confirm. A snapshot travels in a message:
 // one that would take more than 256 KiB is not sent, and records are fetched instead.
 type scalarMethod struct {

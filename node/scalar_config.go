@@ -18,7 +18,8 @@ type ScalarConfig struct {
 
 	// ---- what may differ from node to node ----
 
-	// Batch is how many records are sent together; default [gossip.DefaultBatch]. What there is after BatchEvery, default 1 s, is sent then.
+	// Batch is how many records are sent together; default [gossip.DefaultBatch]. What there is after BatchEvery, default 1 s, is sent then;
+	// where more than 64 nodes add records, it waits longer in proportion, so that all together send no more than 64 batches in that time.
 	Batch      int
 	BatchEvery Instant
 

@@ -41,7 +41,7 @@ func (s *scalarMethod) produce(c *Core, place scalar.Place, b byte) {
 	}
 	if o.open == nil {
 		o.open = &gossip.Records{Epoch: place.Epoch, First: place.Seq, Previous: o.previous}
-		o.sealAt = c.now + s.cfg.BatchEvery
+		o.sealAt = c.now + s.patience(c)
 	}
 	o.open.Bytes = append(o.open.Bytes, b)
 	if _, err := s.replica.Insert(scalar.Run{Peer: s.tag, First: place.Seq, Epoch: place.Epoch, Bytes: []byte{b}}); err != nil {
@@ -55,6 +55,48 @@ func (s *scalarMethod) produce(c *Core, place scalar.Place, b byte) {
 	s.persist(c, &gossip.Message{Body: o.open})
 }
 
+const (
+	// A node with fewer connections than this could have more, and has them to all that can be reached. One with more may not know of
+	// those that it is not connected to, before it has heard of them.
+	fewConnections = 24
+	// introduced is how many batches of a life such a node publishes in any case: from them all learn that it is there.
+	introduced = 2
+)
+
+// spread sends a sealed batch to all. Who does not get it misses it in an exchange.
+func (s *scalarMethod) spread(c *Core, msg *gossip.Message) {
+	to := c.oneByOne(s.active)
+	if len(to) == 0 || len(to) >= fewConnections && c.sent.published < introduced {
+		c.out.Publish = append(c.out.Publish, msg)
+		return
+	}
+	for _, id := range to {
+		c.send(id, &gossip.Repair{}, []*gossip.Message{msg})
+	}
+}
+
+// active reports whether a member adds records, as far as can be told.
+func (s *scalarMethod) active(c *Core, m *member) bool {
+	return !m.gone && m.heardAt != 0 && c.now-m.heardAt <= activeFor
+}
+
+// activeFor is how long a member is thought to be at work that is not connected, and of which nothing more is heard.
+const activeFor = 60 * Second
+
+// promptAuthors is how many authors send their batches as often as [ScalarConfig.BatchEvery] says. More of them wait longer, in proportion: what
+// a node receives beside the records themselves, which is some 370 bytes for each copy of a batch, does not grow with the number of nodes.
+const promptAuthors = 64
+
+// patience is how long a batch may wait for more records. In a crowd it is another time for each batch, so that not all are sent at once.
+func (s *scalarMethod) patience(c *Core) Instant {
+	authors := len(s.kept.logs)
+	if authors <= promptAuthors {
+		return s.cfg.BatchEvery
+	}
+	mean := int64(s.cfg.BatchEvery) / promptAuthors * int64(authors)
+	return Instant(mean/2 + c.cfg.Rand.Int64N(mean+1))
+}
+
 // seal closes the open batch and sends it. From then on it stays as it is, also if the node dies before it is sent.
 func (s *scalarMethod) seal(c *Core) {
 	o := &s.own
@@ -66,7 +108,7 @@ func (s *scalarMethod) seal(c *Core) {
 	msg := &gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Seq: c.number(), Body: o.open}
 	s.persist(c, msg)
 	s.closed(msg)
-	c.out.Publish = append(c.out.Publish, msg)
+	s.spread(c, msg)
 	c.sent.published++
 	s.round++
 	c.observe(Stat{Kind: StatPublished, Round: s.round, Value: float64(len(msg.Body.(*gossip.Records).Bytes))})

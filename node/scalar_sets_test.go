@@ -30,7 +30,7 @@ func TestNodesEndWithEqualSums(t *testing.T) {
 		}
 	}
 	for _, kind := range []StatKind{StatBanned, StatCaughtUp, StatDiverged, StatRepaired} {
-		if *scalarSeed == 0 && seen[kind] < len(seeds)/4 {
+		if *scalarSeed == 0 && seen[kind] < len(seeds)/6 {
 			t.Errorf("%q was seen in %d of %d runs: this does not test what it should", kind, seen[kind], len(seeds))
 		}
 	}
