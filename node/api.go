@@ -292,6 +292,10 @@ type State struct {
 	Numbers []uint64
 	Vectors []NamedVector
 	Opaque  []byte
+
+	// Sums, with the method scalar, are those of the records in Opaque: the weights that belong into a checkpoint are what they make of
+	// the run's base. Who goes on from a state does not read them.
+	Sums []scalar.Sums
 }
 
 // A NamedVector is a vector of a checkpoint.

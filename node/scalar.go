@@ -63,6 +63,11 @@ var _ Method = (*scalarMethod)(nil)
 const joinWait = 3 * Second
 
 func newScalar(run *Config, from State) (*scalarMethod, error) {
+	return openScalar(run, from, trusting{})
+}
+
+// openScalar is newScalar for who wants the signatures of the batches in the checkpoint looked at again.
+func openScalar(run *Config, from State, v gossip.Verifier) (*scalarMethod, error) {
 	run.Scalar.setDefaults(run)
 	cfg := run.Scalar
 	if err := cfg.validate(run); err != nil {
@@ -74,7 +79,7 @@ func newScalar(run *Config, from State) (*scalarMethod, error) {
 		step: from.Step, round: from.Round, kept: newKept(tag, cfg.Keep), proofs: make(map[uint64]*gossip.Proof),
 		upkeep: upkeep{saveEvery: cfg.SaveEvery, evaluateEvery: cfg.EvaluateEvery},
 	}
-	if err := s.restore(from.Opaque); err != nil {
+	if err := s.restore(from.Opaque, v); err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
 	if err := s.replay(cfg.Log); err != nil {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/binary"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -27,14 +28,15 @@ func (s *scalarMethod) encodeSealed(to []byte) []byte {
 	return to
 }
 
-func (s *scalarMethod) decodeSealed(d *decoder) {
+// decodeSealed reads them back. The signatures were verified when the messages came; a verifier that is not [trusting] looks again.
+func (s *scalarMethod) decodeSealed(d *decoder, v gossip.Verifier) {
 	for n := d.number(); n > 0 && !d.bad; n-- {
-		if m := d.batch(s.run.Run); m != nil {
+		if m := d.batch(s.run.Run, v); m != nil {
 			s.kept.add(gossip.Tag(s.run.Run, m.Author), m)
 		}
 	}
 	for n := d.number(); n > 0 && !d.bad; n-- {
-		a, b := d.batch(s.run.Run), d.batch(s.run.Run)
+		a, b := d.batch(s.run.Run, v), d.batch(s.run.Run, v)
 		if a != nil && b != nil {
 			s.proofs[gossip.Tag(s.run.Run, a.Author)] = &gossip.Proof{A: a, B: b}
 		}
@@ -58,11 +60,15 @@ type trusting struct{}
 
 func (trusting) Verify(PeerID, []byte, []byte) bool { return true }
 
-func (d *decoder) batch(run gossip.RunID) *gossip.Message {
+func (d *decoder) batch(run gossip.RunID, v gossip.Verifier) *gossip.Message {
 	if n := d.number(); n > 0 {
-		m, v := gossip.Open(slices.Clone(d.bytes(n)), gossip.DefaultLimits(), trusting{})
-		if v.Decision != gossip.Accept {
-			d.bad = true
+		raw := slices.Clone(d.bytes(n))
+		if d.bad {
+			return nil
+		}
+		m, verdict := gossip.Open(raw, gossip.DefaultLimits(), v)
+		if verdict.Decision != gossip.Accept {
+			d.bad, d.why = true, fmt.Errorf("a sealed batch of records that is kept does not open: %s", verdict.Reason)
 			return nil
 		}
 		if _, ok := m.Body.(*gossip.Records); !ok {
@@ -88,6 +94,7 @@ func (d *decoder) batch(run gossip.RunID) *gossip.Message {
 type decoder struct {
 	rest []byte
 	bad  bool
+	why  error // if more is known than that
 }
 
 func (d *decoder) bytes(n uint64) []byte {

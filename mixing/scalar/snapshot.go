@@ -56,9 +56,7 @@ func (r *Replica) Snapshot() (*Snapshot, error) {
 		}
 		out.Tails = append(out.Tails, t)
 	}
-	for _, s := range r.sums.Generations() {
-		out.Sums = append(out.Sums, Sums{s.Generation, slices.Clone(s.A)})
-	}
+	out.Sums = r.sums.Copy()
 	return out, nil
 }
 

@@ -22,12 +22,30 @@ func (p *Program) Scalar() (node.ScalarConfig, error) {
 	if err != nil {
 		return node.ScalarConfig{}, err
 	}
-	base := make([]float32, p.Len())
-	p.model.Clone().Init(base, m.Seed)
 	return node.ScalarConfig{
-		Config: s, RunSeed: m.Seed, BaseDigest: digest(base), ConfigDigest: sha256.Sum256([]byte(s.String())),
+		Config: s, RunSeed: m.Seed, BaseDigest: digest(p.base()), ConfigDigest: sha256.Sum256([]byte(s.String())),
 		SaveEvery: uint64(m.Checkpoint.Every), EvaluateEvery: uint64(m.Evaluate.Every),
 	}, nil
+}
+
+// base is the weights that the records of the method scalar are added to.
+func (p *Program) base() []float32 {
+	base := make([]float32, p.Len())
+	p.model.Clone().Init(base, p.manifest.Seed)
+	return base
+}
+
+// ScalarModel is the SHA-256 of the weights that sums make of the run's base, as [Replica.Digest] has it. The program's method is scalar.
+func (p *Program) ScalarModel(sums []scalar.Sums) [32]byte {
+	cfg, err := scalar.Parse(p.manifest.Method.Scalar)
+	if err != nil {
+		panic("compute: internal error: " + err.Error()) // the manifest is valid
+	}
+	m, err := scalar.NewLightModel(p.Layout(), cfg, p.manifest.Seed, p.base())
+	if err != nil {
+		panic("compute: internal error: " + err.Error())
+	}
+	return m.At(sums).Digest()
 }
 
 func (p *Program) scalar() bool { return p.manifest.Method.Name == "scalar" }
@@ -43,8 +61,10 @@ func digest(v []float32) [32]byte {
 // A Replica is the integer model of a node under the method scalar, which follows what the core says in [node.Batch.Apply]. It is safe
 // for concurrent use: what was told is brought in by whoever needs the weights next.
 type Replica struct {
-	mu    sync.Mutex
-	model *scalar.Model // guarded by mu
+	mu     sync.Mutex
+	model  *scalar.Model // guarded by mu, as are:
+	digest [32]byte      // of its weights
+	hashed bool          // digest is up to date
 
 	toldMu sync.Mutex // never held for long, so that whoever steps a core need not wait for a pass over the model
 	told   []scalar.Change
@@ -75,6 +95,7 @@ func (r *Replica) current() *scalar.Model {
 	if len(told) > 0 {
 		r.model.Queue(told)
 		r.model.Apply()
+		r.hashed = false
 	}
 	return r.model
 }
@@ -95,11 +116,19 @@ func (r *Replica) Sides(job node.ProbeJob, plus, minus []float32) {
 	m.Perturb(minus, job.Place.Generation, job.Place.K, -job.Eps)
 }
 
-// Digest is the SHA-256 of the weights, float32 and little-endian: replicas that were told the same have the same.
+// WeightsOf sets dst to what sums make of the base, whatever the replica was told.
+func (r *Replica) WeightsOf(sums []scalar.Sums, dst []float32) { r.model.At(sums).Floats(dst) }
+
+// Digest is the SHA-256 of the weights, float32 and little-endian: replicas that were told the same have the same. It is a pass over the
+// weights, unless nothing was told since the last time.
 func (r *Replica) Digest() [32]byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.current().Digest()
+	m := r.current()
+	if !r.hashed {
+		r.digest, r.hashed = m.Digest(), true
+	}
+	return r.digest
 }
 
 // Probe measures the slope that a job asks for from the weights on both sides, see [Replica.Sides]. The slope is not a number if

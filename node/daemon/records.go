@@ -58,14 +58,22 @@ func (d *Daemon) scalar(state *node.State) (node.ScalarConfig, error) {
 	if d.replica, err = compute.NewReplica(d.program.Layout(), cfg, d.loop.arena.Vec(state.Params)); err != nil {
 		return cfg, err
 	}
-	log, err := d.store.Records(node.ScalarKey)
+	d.base = cfg.BaseDigest
+	cfg.Log, err = ownLog(d.store)
+	return cfg, err
+}
+
+// ownLog reads the records that the node has made and persisted.
+func ownLog(s *storage.Store) ([]node.Record, error) {
+	log, err := s.Records(node.ScalarKey)
 	if err != nil {
-		return cfg, fmt.Errorf("read own records: %w", err)
+		return nil, fmt.Errorf("read own records: %w", err)
 	}
-	for _, r := range log {
-		cfg.Log = append(cfg.Log, node.Record{Key: r.Key, Value: r.Value})
+	out := make([]node.Record, len(log))
+	for i, r := range log {
+		out[i] = node.Record{Key: r.Key, Value: r.Value}
 	}
-	return cfg, nil
+	return out, nil
 }
 
 // unsavedMeans says what comes of a checkpoint that could not be written.
