@@ -55,7 +55,10 @@ const (
 	scalarClosing
 )
 
-var scalarPhases = [...]string{"joining", "training", "paused", "waiting", "spent", "leaving"}
+// PhaseTraining is what the status of a node of the method scalar says that measures slopes.
+const PhaseTraining = "training"
+
+var scalarPhases = [...]string{"joining", PhaseTraining, "paused", "waiting", "spent", "leaving"}
 
 var _ Method = (*scalarMethod)(nil)
 

@@ -73,6 +73,7 @@ func (s *scalarMethod) seal(c *Core) {
 	if s.round%s.saveEvery != 0 && (s.evaluateEvery == 0 || s.round%s.evaluateEvery != 0) {
 		return
 	}
+	s.compact()
 	s.upkeep.round(c, s.state())
 	if len(c.out.Evaluate) > 0 {
 		s.tell(c)

@@ -59,6 +59,7 @@ type Daemon struct {
 	server   *blob.Server
 	resumed  uint64
 	replica  *compute.Replica          // of the method scalar; nil with another
+	hashing  hashing                   // of the replica's model
 	base     [32]byte                  // SHA-256 of what its records are added to
 	core     atomic.Pointer[node.Core] // Check is for everybody; Step for the loop only
 

@@ -1,11 +1,14 @@
 package daemon
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
+	"starling/gossip"
 	"starling/node"
 	"starling/node/compute"
 	"starling/storage"
@@ -93,20 +96,78 @@ type RecordReport struct {
 	Banned  int    `json:"banned"` // of these, cut off because their nodes equivocate
 	Kept    int    `json:"kept"`   // batches that can be passed on
 	Digest  string `json:"digest"` // SHA-256 of the sums: equal digests are equal models
-	// Model is the SHA-256 of the weights, float32 and little-endian. While the node trains, it is that of the weights that it probes, which
-	// lack what has come since.
+	// Model is the SHA-256 of the weights, float32 and little-endian. While the node trains, it is that of weights that it has probed a
+	// while ago, which lack what has come since.
 	Model string `json:"model"`
+
+	Nodes []LogReport `json:"nodes"`
+}
+
+// A LogReport is what a node knows of the records of one node, itself among them.
+type LogReport struct {
+	Peer    string `json:"peer"` // empty if only the sums of its records were ever heard
+	Known   uint64 `json:"known"`
+	Missing uint64 `json:"missing"` // there for sure, or told of by the peer heard of last
+	Banned  bool   `json:"banned"`
+}
+
+// reportLogs lists them, that of this node first, then those with most records.
+func reportLogs(self gossip.PeerID, logs []node.LogStatus) []LogReport {
+	slices.SortStableFunc(logs, func(a, b node.LogStatus) int {
+		switch {
+		case a.Peer == self:
+			return -1
+		case b.Peer == self:
+			return 1
+		}
+		return cmp.Compare(b.Known, a.Known)
+	})
+	var out []LogReport
+	for _, l := range logs {
+		r := LogReport{Known: l.Known, Missing: l.Missing, Banned: l.Banned}
+		if l.Peer != (gossip.PeerID{}) {
+			r.Peer = l.Peer.String()
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// hashing is when a model's hash was computed last, and how long that took.
+type hashing struct {
+	mu   sync.Mutex
+	hash [32]byte      // guarded by mu, as are:
+	at   time.Time     // zero: never
+	took time.Duration // which is a pass over the weights if they have changed
+}
+
+// hashShare bounds the time that goes into hashes of a model that changes all the time, for which the node would wait: one part in so many.
+const hashShare = 20
+
+// modelHash is the hash of the model. That of a node that trains may be of an older state.
+func (d *Daemon) modelHash(training bool) [32]byte {
+	h := &d.hashing
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if training && !h.at.IsZero() && time.Since(h.at) < hashShare*h.took {
+		return h.hash
+	}
+	began := time.Now()
+	h.hash = d.replica.Digest()
+	h.at, h.took = time.Now(), time.Since(began)
+	return h.hash
 }
 
 // reportRecords says what the node knows of the records.
-func (d *Daemon) reportRecords(s *node.ScalarStatus) *RecordReport {
-	if s == nil {
+func (d *Daemon) reportRecords(s node.Status, logs []node.LogStatus) *RecordReport {
+	k := s.Scalar
+	if k == nil {
 		return nil
 	}
-	model := d.replica.Digest()
+	model := d.modelHash(s.Phase == node.PhaseTraining)
 	return &RecordReport{
-		Known: s.Records, Missing: s.Missing, Own: s.Next, Logs: s.Logs, Banned: s.Banned, Kept: s.Kept,
-		Digest: hex.EncodeToString(s.Digest[:]), Model: hex.EncodeToString(model[:]),
+		Known: k.Records, Missing: k.Missing, Own: k.Next, Logs: k.Logs, Banned: k.Banned, Kept: k.Kept,
+		Digest: hex.EncodeToString(k.Digest[:]), Model: hex.EncodeToString(model[:]), Nodes: reportLogs(d.self, logs),
 	}
 }
 

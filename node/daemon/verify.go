@@ -217,7 +217,7 @@ func (a *audit) compareModel(v *Verification, seq uint64, meta stateMeta, weight
 	}
 	text := fmt.Sprintf("%s of %s", plural(r.Records, "record"), plural(uint64(r.Logs), "node"))
 	if r.Summed > 0 {
-		text += fmt.Sprintf(", %d of them as the sums of a snapshot that others have confirmed", r.Summed)
+		text += fmt.Sprintf(", %d of them by their sums alone", r.Summed)
 	}
 	v.found("records", "%s; %s of others are kept, with signatures that hold, and say the same", text, batches(uint64(r.Sealed)))
 	v.found("sums", "%s, added up anew; those of checkpoint %d", meta.Sums, seq)
