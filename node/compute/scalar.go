@@ -10,6 +10,7 @@ import (
 	"starling/mixing"
 	"starling/mixing/scalar"
 	"starling/node"
+	"starling/node/model"
 )
 
 // Scalar returns the configuration of the method scalar that the manifest names; the zero value with other methods.
@@ -141,7 +142,8 @@ func (w *Worker) Probe(ctx context.Context, n *Node, job node.ProbeJob, plus, mi
 	x, y := w.batch(n, node.TrainJob{Step: job.Step, Steps: 1}, 0)
 	above, _ := w.model.Evaluate(plus, x, y)
 	below, _ := w.model.Evaluate(minus, x, y)
-	above, below = above/float64(len(y)), below/float64(len(y))
+	labels := float64(max(1, model.Counted(y)))
+	above, below = above/labels, below/labels
 	p.Slope, p.Loss, p.Samples = scalar.Slope(above, below, job.Eps), (above+below)/2, uint64(len(y)/w.program.labels)
 	return p
 }

@@ -24,7 +24,7 @@ func settings(m *Manifest) []setting {
 		{"seed", &m.Seed, "root of the randomness that all nodes share"},
 		{"model", &m.Model, "softmax, svm, mlp: and the widths of the hidden layers, mlp:128,64, or gpt:layers=4,width=128,heads=4,context=64"},
 		{"init", &m.Init, "common: every node starts from the same parameters; independent: each from its own"},
-		{"data.source", &m.Data.Source, "mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE, or own: each site brings its own"},
+		{"data.source", &m.Data.Source, "mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE, jsonl:FILE, or own: each site brings its own"},
 		{"data.split", &m.Data.Split, "iid, dirichlet:A, shards:K or contiguous"},
 		{"data.shards", &m.Data.Shards, "parts that the data is split into"},
 		{"method.name", &m.Method.Name, "how the nodes train together"},

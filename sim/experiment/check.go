@@ -225,7 +225,7 @@ func (c *checker) ground() {
 		c.add("data.path", "%s", err)
 	}
 	if e.Data.Source == "own" {
-		c.add("data.source", "own is data that sites of a real run bring; a simulation wants mnist, pegasos, babble, idx:DIR, csv:FILE or text:FILE")
+		c.add("data.source", "own is data that sites of a real run bring; a simulation wants mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE or jsonl:FILE")
 	}
 }
 

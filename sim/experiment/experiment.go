@@ -56,7 +56,7 @@ type Experiment struct {
 	Compute Compute
 
 	Data manifest.Data // as in a manifest, but Shards 0, the default, is one for each node
-	// DataPath is the file or directory of Data.Source, if that is text, csv or idx and names none: source text with the path
+	// DataPath is the file or directory of Data.Source, if that is text, jsonl, csv or idx and names none: source text with the path
 	// FILE is text:FILE. Default empty.
 	DataPath  string
 	Model     string // as in a manifest; see package model. Default "mlp:64"
