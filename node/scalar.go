@@ -40,6 +40,7 @@ type scalarMethod struct {
 	accused  []accusation
 	exchange exchange
 	join     joining
+	checks   checks
 
 	upkeep
 }
@@ -80,6 +81,7 @@ func openScalar(run *Config, from State, v gossip.Verifier) (*scalarMethod, erro
 	s := &scalarMethod{
 		cfg: cfg, run: run, tag: tag, base: State{Params: from.Params, Opt: from.Opt},
 		step: from.Step, round: from.Round, kept: newKept(tag, cfg.Keep), proofs: make(map[uint64]*gossip.Proof),
+		checks: checks{on: cfg.CheckShare > 0},
 		upkeep: upkeep{saveEvery: cfg.SaveEvery, evaluateEvery: cfg.EvaluateEvery},
 	}
 	if err := s.restore(from.Opaque, v); err != nil {
@@ -122,6 +124,8 @@ func (s *scalarMethod) done(c *Core, ev Event) {
 		if s.probe.Job != 0 && ev.Job == s.probe.Job {
 			s.probed(c, ev)
 		}
+	case Checked:
+		s.checked(c, ev)
 	case Evaluated:
 		s.seen(c, ev)
 	case Saved:
@@ -153,6 +157,7 @@ func (s *scalarMethod) goOn(c *Core) {
 	}
 	s.phase = scalarProbing
 	s.probe = ProbeJob{Job: c.newJob(), Place: place, Step: s.step, Eps: s.cfg.Eps}
+	s.declare()
 	s.tell(c)
 	c.out.Probe = append(c.out.Probe, s.probe)
 }
@@ -188,6 +193,7 @@ func (s *scalarMethod) wake(c *Core) {
 	}
 	due(&s.joinedBy)
 	s.accuse(c)
+	s.remind(c)
 	if due(&s.join.until) {
 		s.joinLate(c)
 	}
@@ -209,8 +215,9 @@ func (s *scalarMethod) rearm(c *Core) {
 	if s.phase == scalarClosing {
 		return
 	}
+	s.consider(c)
 	at := s.exchange.at
-	times := [...]Instant{s.own.sealAt, s.saveAt, s.retryAt, s.exchange.gapAt, s.joinedBy, s.join.until}
+	times := [...]Instant{s.own.sealAt, s.saveAt, s.retryAt, s.exchange.gapAt, s.joinedBy, s.join.until, s.checks.due()}
 	for _, t := range times {
 		if t != 0 && t < at {
 			at = t

@@ -14,6 +14,9 @@ type LogStatus struct {
 	Known   uint64
 	Missing uint64 // records that are there for sure, or that the peer heard of last says it has, and that are not known here
 	Banned  bool
+
+	// Of the records that this node has checked, or wanted to.
+	Right, Wrong, Unanswered uint64
 }
 
 // Logs lists what the node knows of the records of each node, ascending by tag; nothing with another method than scalar. It must not
@@ -48,6 +51,9 @@ func (c *Core) Logs() []LogStatus {
 		}
 		if end = min(end, voidFrom(bans, tag)); end > l.Known {
 			l.Missing = end - l.Known
+		}
+		if k := s.checks.conducts[tag]; k != nil {
+			l.Right, l.Wrong, l.Unanswered = k.right, k.wrong, k.unanswered
 		}
 		if l.Known+l.Missing > 0 || l.Banned {
 			out = append(out, l)

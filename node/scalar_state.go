@@ -18,6 +18,7 @@ type ScalarStatus struct {
 	Banned  int      // of these, cut off
 	Kept    int      // sealed batches that can be passed on
 	Digest  [32]byte // of the sums: equal digests are equal models
+	Checks  CheckStatus
 }
 
 func (s *scalarMethod) status() MethodStatus {
@@ -28,6 +29,7 @@ func (s *scalarMethod) status() MethodStatus {
 		Scalar: &ScalarStatus{
 			Records: v.Count(), Missing: s.exchange.missing, Next: set.Next(s.tag), Logs: len(v), Banned: len(set.Bans()),
 			Kept: s.kept.total + len(s.kept.of(s.tag)), Digest: s.replica.Sums().Digest(),
+			Checks: s.checks.counts,
 		},
 	}
 	s.report(&st)

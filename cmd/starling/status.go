@@ -110,8 +110,32 @@ func printRecords(line func(key, format string, args ...any), k *daemon.RecordRe
 	if k.Banned > 0 {
 		line("banned", "%d of these nodes, from where they showed two versions of their records", k.Banned)
 	}
+	if c := k.Checks; c != nil {
+		line("checks", "%s", checksText(c, k.Nodes))
+	}
 	line("sums", "%s; nodes with equal sums have equal models", k.Digest)
 	line("model", "%s of the weights, without what has come in the meantime if the node trains", k.Model)
+}
+
+// checksText says whether others' records are what this node measures, too.
+func checksText(c *daemon.CheckReport, logs []daemon.LogReport) string {
+	text := fmt.Sprintf("%d of others' records measured again, all right", c.Right)
+	if c.Wrong > 0 {
+		var by []string
+		for _, l := range logs {
+			if l.Wrong > 0 {
+				by = append(by, fmt.Sprintf("%d of %s", l.Wrong, shortPeer(l.Peer)))
+			}
+		}
+		text = fmt.Sprintf("%d of others' records measured again are right, and wrong are %s", c.Right, strings.Join(by, ", "))
+	}
+	if c.Unanswered > 0 {
+		text += fmt.Sprintf("; %d times the author gave no answer", c.Unanswered)
+	}
+	if c.Unable > 0 {
+		text += fmt.Sprintf("; %d could not be, for lack of older records", c.Unable)
+	}
+	return text
 }
 
 func logText(first bool, l daemon.LogReport) string {

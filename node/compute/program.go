@@ -59,6 +59,12 @@ type Program struct {
 func New(m manifest.Manifest, o Options) (*Program, error) {
 	p := &Program{manifest: m}
 	spec := m.Data.Source
+	if m.Method.Check > 0 {
+		if o.Source != "" {
+			return nil, fmt.Errorf("the nodes of this run measure each other's records again, on %s, which all have: leave out --data", spec)
+		}
+		o.Parts = nil // all of it
+	}
 	if o.Source != "" {
 		spec = o.Source
 	}

@@ -10,6 +10,7 @@ import (
 	"starling/mixing"
 	"starling/mixing/scalar"
 	"starling/node"
+	"starling/node/data"
 	"starling/node/model"
 )
 
@@ -24,7 +25,7 @@ func (p *Program) Scalar() (node.ScalarConfig, error) {
 		return node.ScalarConfig{}, err
 	}
 	return node.ScalarConfig{
-		Config: s, RunSeed: m.Seed, BaseDigest: digest(p.base()), ConfigDigest: sha256.Sum256([]byte(s.String())),
+		Config: s, RunSeed: m.Seed, CheckShare: m.Method.Check, BaseDigest: digest(p.base()), ConfigDigest: sha256.Sum256([]byte(s.String())),
 		SaveEvery: uint64(m.Checkpoint.Every), EvaluateEvery: uint64(m.Evaluate.Every),
 	}, nil
 }
@@ -117,6 +118,13 @@ func (r *Replica) Sides(job node.ProbeJob, plus, minus []float32) {
 	m.Perturb(minus, job.Place.Generation, job.Place.K, -job.Eps)
 }
 
+// SidesOf is Sides of what sums make of the base, whatever the replica was told.
+func (r *Replica) SidesOf(sums []scalar.Sums, job node.ProbeJob, plus, minus []float32) {
+	m := r.model.At(sums)
+	m.Perturb(plus, job.Place.Generation, job.Place.K, job.Eps)
+	m.Perturb(minus, job.Place.Generation, job.Place.K, -job.Eps)
+}
+
 // WeightsOf sets dst to what sums make of the base, whatever the replica was told.
 func (r *Replica) WeightsOf(sums []scalar.Sums, dst []float32) { r.model.At(sums).Floats(dst) }
 
@@ -136,16 +144,40 @@ func (r *Replica) Digest() [32]byte {
 // a loss is not finite, if the node has no rows, or when ctx ends.
 func (w *Worker) Probe(ctx context.Context, n *Node, job node.ProbeJob, plus, minus []float32) node.Probed {
 	p := node.Probed{Job: job.Job, Slope: math.NaN(), Loss: math.NaN()}
-	if n.Rows() == 0 || ctx.Err() != nil {
+	if n.Rows() == 0 && !job.Drawn || ctx.Err() != nil {
 		return p
 	}
-	x, y := w.batch(n, node.TrainJob{Step: job.Step, Steps: 1}, 0)
+	x, y := w.examples(n, job)
 	above, _ := w.model.Evaluate(plus, x, y)
 	below, _ := w.model.Evaluate(minus, x, y)
 	labels := float64(max(1, model.Counted(y)))
 	above, below = above/labels, below/labels
 	p.Slope, p.Loss, p.Samples = scalar.Slope(above, below, job.Eps), (above+below)/2, uint64(len(y)/w.program.labels)
 	return p
+}
+
+// examples are those that a job measures a slope on.
+func (w *Worker) examples(n *Node, job node.ProbeJob) (x []float32, y []int32) {
+	if !job.Drawn {
+		return w.batch(n, node.TrainJob{Step: job.Step, Steps: 1}, 0)
+	}
+	rows := w.drawn[:0]
+	if batch := int(n.plan.Batch()); cap(rows) < batch {
+		rows = make([]int32, batch)
+	}
+	w.drawn = rows[:n.plan.Batch()]
+	data.Drawn(w.drawn, w.program.train.Len(), w.program.manifest.Seed, job.Tag, job.Place.Seq)
+	w.fill(n, w.drawn)
+	return w.rows(0, len(w.drawn))
+}
+
+// CheckReplica measures the slope of a record again, on the sums that the job has and the replica's base. It may be called while other
+// workers use the replica.
+func (w *Worker) CheckReplica(ctx context.Context, n *Node, job node.CheckJob, r *Replica) node.Checked {
+	plus, minus := w.side(0), w.side(1)
+	r.SidesOf(job.Sums, job.Probe, plus, minus)
+	p := w.Probe(ctx, n, job.Probe, plus, minus)
+	return node.Checked{Job: job.Job, Slope: p.Slope, Cut: ctx.Err() != nil}
 }
 
 // ProbeReplica is [Worker.Probe] of a replica, in memory of the worker's own.

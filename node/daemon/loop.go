@@ -227,6 +227,9 @@ func (s *stepper) step(ev node.Event) {
 	for _, j := range b.Probe {
 		s.probe(j)
 	}
+	for _, j := range b.Check {
+		s.check(j)
+	}
 	for _, j := range b.Evaluate {
 		s.evaluate(j)
 	}

@@ -51,6 +51,13 @@ func (s *stepper) probe(j node.ProbeJob) {
 	})
 }
 
+// check measures a record of somebody else again.
+func (s *stepper) check(j node.CheckJob) {
+	s.compute(jobCheck, func(w *compute.Worker) {
+		s.report(w.CheckReplica(s.work, s.d.node, j, s.d.replica))
+	})
+}
+
 // scalar fills in what the method scalar needs beside what the manifest says, and makes the integer model; with another method it does
 // nothing.
 func (d *Daemon) scalar(state *node.State) (node.ScalarConfig, error) {
@@ -101,6 +108,18 @@ type RecordReport struct {
 	Model string `json:"model"`
 
 	Nodes []LogReport `json:"nodes"`
+
+	Checks *CheckReport `json:"checks,omitempty"` // null in a run whose nodes measure none of others' records again
+}
+
+// A CheckReport is what came of measuring records of others again.
+type CheckReport struct {
+	Share      float64 `json:"share"` // of others' records that is to be
+	Asked      uint64  `json:"asked"` // about which the author was asked
+	Right      uint64  `json:"right"`
+	Wrong      uint64  `json:"wrong"`
+	Unanswered uint64  `json:"unanswered"`
+	Unable     uint64  `json:"unable"` // this node lacks what it takes
 }
 
 // A LogReport is what a node knows of the records of one node, itself among them.
@@ -109,6 +128,11 @@ type LogReport struct {
 	Known   uint64 `json:"known"`
 	Missing uint64 `json:"missing"` // there for sure, or told of by the peer heard of last
 	Banned  bool   `json:"banned"`
+
+	// Of the records that this node has measured again, or wanted to.
+	Right      uint64 `json:"right"`
+	Wrong      uint64 `json:"wrong"`
+	Unanswered uint64 `json:"unanswered"`
 }
 
 // reportLogs lists them, that of this node first, then those with most records.
@@ -124,7 +148,9 @@ func reportLogs(self gossip.PeerID, logs []node.LogStatus) []LogReport {
 	})
 	var out []LogReport
 	for _, l := range logs {
-		r := LogReport{Known: l.Known, Missing: l.Missing, Banned: l.Banned}
+		r := LogReport{
+			Known: l.Known, Missing: l.Missing, Banned: l.Banned, Right: l.Right, Wrong: l.Wrong, Unanswered: l.Unanswered,
+		}
 		if l.Peer != (gossip.PeerID{}) {
 			r.Peer = l.Peer.String()
 		}
@@ -165,8 +191,14 @@ func (d *Daemon) reportRecords(s node.Status, logs []node.LogStatus) *RecordRepo
 		return nil
 	}
 	model := d.modelHash(s.Phase == node.PhaseTraining)
+	var checks *CheckReport
+	if share := d.manifest.Method.Check; share > 0 {
+		c := k.Checks
+		checks = &CheckReport{Share: share, Asked: c.Asked, Right: c.Right, Wrong: c.Wrong, Unanswered: c.Unanswered, Unable: c.Unable}
+	}
 	return &RecordReport{
-		Known: k.Records, Missing: k.Missing, Own: k.Next, Logs: k.Logs, Banned: k.Banned, Kept: k.Kept,
+		Checks: checks,
+		Known:  k.Records, Missing: k.Missing, Own: k.Next, Logs: k.Logs, Banned: k.Banned, Kept: k.Kept,
 		Digest: hex.EncodeToString(k.Digest[:]), Model: hex.EncodeToString(model[:]), Nodes: reportLogs(d.self, logs),
 	}
 }
