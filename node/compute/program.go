@@ -33,6 +33,8 @@ type Options struct {
 	DataSeed *uint64
 	// Rows is how many held-out rows are evaluated, evenly from all of them; 0 is all.
 	Rows int
+	// Bare loads no data: there is the model and what belongs to it, and nothing can be trained or evaluated.
+	Bare bool
 	// Unpack holds held-out rows as floats: evaluation of images is faster and takes four times their memory.
 	Unpack bool
 }
@@ -100,6 +102,9 @@ func New(m manifest.Manifest, o Options) (*Program, error) {
 	if !p.scalar() && p.Len() > int(min(uint64(m.Limits.Blob)/2, math.MaxInt32)) && p.MaxPayload() > uint64(m.Limits.Blob) {
 		return nil, fmt.Errorf("a model of %d parameters takes up to %d bytes in %s, and the run's limit is %s: raise limits.blob",
 			p.Len(), p.MaxPayload(), p.codec.Name(), m.Limits.Blob)
+	}
+	if o.Bare {
+		return p, nil
 	}
 	return p, p.load(source, o)
 }

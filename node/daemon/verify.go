@@ -50,7 +50,7 @@ func VerifyRecords(ctx context.Context, runDir, source string) (v Verification, 
 			return err
 		}
 		a := audit{run: m.ID(), self: gossip.Ed25519Signer(key).ID(), store: s}
-		if a.program, err = compute.New(m, compute.Options{Source: source, Parts: []int{0}}); err != nil {
+		if a.program, err = compute.New(m, compute.Options{Source: source, Bare: true}); err != nil {
 			return err
 		}
 		v, err = a.verify(ctx)
