@@ -133,6 +133,7 @@ func (s *scalarMethod) done(c *Core, ev Event) {
 			s.endSave(c)
 		}
 	}
+	s.consider(c)
 	s.rearm(c)
 }
 
@@ -194,6 +195,7 @@ func (s *scalarMethod) wake(c *Core) {
 	due(&s.joinedBy)
 	s.accuse(c)
 	s.remind(c)
+	s.consider(c)
 	if due(&s.join.until) {
 		s.joinLate(c)
 	}
@@ -215,7 +217,6 @@ func (s *scalarMethod) rearm(c *Core) {
 	if s.phase == scalarClosing {
 		return
 	}
-	s.consider(c)
 	at := s.exchange.at
 	times := [...]Instant{s.own.sealAt, s.saveAt, s.retryAt, s.exchange.gapAt, s.joinedBy, s.join.until, s.checks.due()}
 	for _, t := range times {

@@ -108,30 +108,46 @@ func (s *scalarMethod) unable(c *Core, author PeerID, seq uint64, why string) {
 	c.observe(Stat{Kind: StatUnable, Peer: author, Value: float64(seq), Text: why})
 }
 
-// consider begins the next check, if there is one whose set this node can make, and gives up those that wait for too long.
+// consider begins the next check, if there is one whose set this node can make, and gives up those that wait for too long. It is not
+// called for every message that comes: to look what is missing takes as long as there are nodes.
 func (s *scalarMethod) consider(c *Core) {
 	k := &s.checks
 	if len(k.waiting) == 0 || s.phase == scalarClosing {
 		return
 	}
 	busy := k.job != 0 || c.mode != running || !k.rested && s.phase == scalarProbing
-	kept := k.waiting[:0]
-	for _, w := range k.waiting {
+	k.waiting = slices.DeleteFunc(k.waiting, func(w suspect) bool {
 		if !busy {
 			if sums, ok := s.replica.At(w.on); ok {
 				busy = true
 				s.recheck(c, w, sums)
-				continue
+				return true
 			}
 		}
-		if c.now >= w.until {
-			s.unable(c, w.author, w.basis.Seq, "records of its set are not known here, or by their sum alone")
-			continue
+		if c.now < w.until {
+			return false
 		}
-		kept = append(kept, w)
+		if c.mode == running {
+			s.impossible(c, w)
+		}
+		return true
+	})
+}
+
+// impossible gives up a check. An author who says that it has measured on records that come to nobody is like one who does not answer: it
+// could say so of every record. But it is this node's fault if records are missing here, void, or known by their sum alone.
+func (s *scalarMethod) impossible(c *Core, w suspect) {
+	set := s.replica.Set()
+	bans, own := set.Bans(), set.Vector()
+	unheard := slices.ContainsFunc(own.Missing(w.on), func(r scalar.Range) bool { return r.First < voidFrom(bans, r.Peer) })
+	switch {
+	case unheard && s.exchange.missing == 0 && w.accuser == (PeerID{}):
+		s.unanswered(c, question{author: w.author, tag: w.basis.Tag, seq: w.basis.Seq})
+	case unheard:
+		s.unable(c, w.author, w.basis.Seq, "records of its set are not known here")
+	default:
+		s.unable(c, w.author, w.basis.Seq, "records are void, or known by their sum alone")
 	}
-	clear(k.waiting[len(kept):])
-	k.waiting = kept
 }
 
 // recheck asks the driver to measure a record again on the sums of its set.
@@ -162,7 +178,6 @@ func (s *scalarMethod) checked(c *Core, ev Checked) {
 	if scalar.Apart(want, w.byte) <= checkTolerance {
 		k.counts.Right++
 		of.right++
-		of.silent = 0
 		c.observe(Stat{Kind: StatChecked, Peer: w.author, Value: float64(seq)})
 		if author != nil {
 			c.mark(author, scoreGood, "a record is right")

@@ -22,15 +22,17 @@ import (
 // A node that tells of a record that is right loses trust itself. Records count whatever their author's score: all nodes must have
 // the same set, so checks cut nobody's records off. They have honest nodes stop to hear of the liar.
 //
-// Who does not answer several times in a row, after as many repetitions, loses trust slowly. Times come from how long answers take. Who
-// cannot check, since it lacks records of the set or has them as a part of a sum alone, gives no verdict.
+// Who does not answer, after several repetitions, again and again, or says to have measured on records that come to nobody, loses trust
+// slowly. Times come from how long answers take. Who cannot check, since it lacks records of the set itself or has them as a part of a sum
+// alone, gives no verdict.
 //
-// Not found are: wrong records whose author measures them rightly on an old set, or whose byte is one step off; and records of authors
-// that nobody who is honest is connected to. A node that took a snapshot that is not true, which nobody could confirm, makes wrong
+// Not found are: records that their author measures rightly on an old set, or that are one step off; a few lies among many records, about
+// which the author keeps silent; and records of authors that nobody who is honest is connected to. A node that took a snapshot that is not true, which nobody could confirm, makes wrong
 // records itself.
 //
 // A check costs what a record does, two passes forward, and one pass over the weights on each side; a node makes one at a time and at
-// least one record of its own between two. At a share p among n nodes each record is measured p·(n-1) times again, so that 1/n doubles the
+// least one record of its own between two, and asks nobody more often than 128 times between exchanges: the share is what it checks at
+// the most. At a share p among n nodes each record is measured p·(n-1) times again, so that 1/n doubles the
 // arithmetic. On the wire a check takes some 250 bytes, 8 for each record of the batch and up to 19 for each node with records.
 type checks struct {
 	on     bool
@@ -62,7 +64,6 @@ type CheckStatus struct {
 // A conduct is what the checks of one author's records came to.
 type conduct struct {
 	right, wrong, unanswered uint64
-	silent                   int // challenges unanswered in a row
 	told                     int // wrong records that others were told of
 }
 
@@ -96,7 +97,8 @@ const (
 	maxPerPeer = 2 // of these, questions to one author, and accusations by one peer
 
 	askTries    = 4 // how often a question is asked
-	silentTimes = 3 // unanswered ones in a row that cost trust
+	silentLeast = 3 // of an author that were not answered: if there are more, and one for each four records that are right, each costs trust
+	silentShare = 4
 	maxWarnings = 2 // wrong records of one author that others are told of, and to how many
 	toldTo      = 3
 
@@ -144,26 +146,31 @@ func (s *scalarMethod) pick(c *Core, m *member, tag uint64, added []scalar.Run) 
 		return
 	}
 	newest := s.replica.Set().Next(tag)
+	var picked []uint64
 	for _, run := range added {
 		for seq := max(run.First, newest-min(newest, checkWindow)); seq < run.End(); seq++ {
-			if c.cfg.Rand.Float64() >= s.cfg.CheckShare {
-				continue
+			if c.cfg.Rand.Float64() < s.cfg.CheckShare {
+				picked = append(picked, seq)
 			}
-			mine := 0
-			for _, q := range k.asked {
-				if q.author == m.id {
-					mine++
-				}
-			}
-			if len(k.asked)+len(k.waiting) >= maxAsked || mine >= maxPerPeer || !k.asking.take(c.now, s.cfg.ExchangeEvery, m.id, quotaOf/2) {
-				return // more than one can do
-			}
-			k.counts.Asked++
-			q := question{author: m.id, tag: tag, seq: seq, sent: c.now, tries: 1}
-			q.due = c.now + s.patience(q)
-			k.asked = append(k.asked, q)
-			c.send(m.id, &gossip.Challenge{Tag: tag, Seq: seq}, nil)
 		}
+	}
+	// If they are more than one can do, which ones are checked must not depend on where they stand.
+	c.cfg.Rand.Shuffle(len(picked), func(i, j int) { picked[i], picked[j] = picked[j], picked[i] })
+	for _, seq := range picked {
+		mine := 0
+		for _, q := range k.asked {
+			if q.author == m.id {
+				mine++
+			}
+		}
+		if len(k.asked)+len(k.waiting) >= maxAsked || mine >= maxPerPeer || !k.asking.take(c.now, s.cfg.ExchangeEvery, m.id, quotaOf/2) {
+			return
+		}
+		k.counts.Asked++
+		q := question{author: m.id, tag: tag, seq: seq, sent: c.now, tries: 1}
+		q.due = c.now + s.patience(q)
+		k.asked = append(k.asked, q)
+		c.send(m.id, &gossip.Challenge{Tag: tag, Seq: seq}, nil)
 	}
 }
 
@@ -206,9 +213,8 @@ func (s *scalarMethod) unanswered(c *Core, q question) {
 	k := s.checks.of(q.tag)
 	s.checks.counts.Unanswered++
 	k.unanswered++
-	k.silent++
 	c.observe(Stat{Kind: StatUnanswered, Peer: q.author, Value: float64(q.seq)})
-	if m := c.roster.find(q.author); m != nil && k.silent >= silentTimes {
+	if m := c.roster.find(q.author); m != nil && k.unanswered >= silentLeast && silentShare*k.unanswered > k.right {
 		c.mark(m, scoreSilent, "does not say what its records were measured on")
 	}
 }

@@ -75,6 +75,7 @@ func (s *scalarMethod) received(c *Core, from PeerID, msg *gossip.Message) {
 		s.challenged(c, from, b)
 	case *gossip.Basis:
 		s.based(c, from, b)
+		s.consider(c)
 	}
 	s.rearm(c)
 }
