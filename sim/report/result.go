@@ -213,6 +213,10 @@ func ParseResult(text []byte) (Result, error) {
 	if err := json.Unmarshal(text, &r); err != nil {
 		return Result{}, fmt.Errorf("not the result of a simulation: %w", err)
 	}
+	var other struct{ Kind string }
+	if json.Unmarshal(text, &other) == nil && other.Kind == WalksKind {
+		return Result{}, fmt.Errorf("the result of a study of walks, which has its own page, %s", PageFile)
+	}
 	if r.Nodes < 1 {
 		return Result{}, fmt.Errorf("not the result of a simulation: nodes is %d, must be at least 1", r.Nodes)
 	}
