@@ -23,7 +23,7 @@ func scalarCommand() *cobra.Command {
 
 func scalarVerifyCommand() *cobra.Command {
 	var f homeFlags
-	var data string
+	var own daemon.Own
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "verify",
@@ -39,7 +39,7 @@ difference, and exits with 1. A running daemon is asked; it need not stop.`,
 			if err != nil {
 				return err
 			}
-			v, err := daemon.VerifyRecords(cmd.Context(), dir, data)
+			v, err := daemon.VerifyRecords(cmd.Context(), dir, own)
 			if err != nil {
 				return err
 			}
@@ -59,7 +59,8 @@ difference, and exits with 1. A running daemon is asked; it need not stop.`,
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().StringVar(&data, "data", "", "of a run that trains on files, and whose daemon is stopped: this machine's, as in join")
+	cmd.Flags().StringVar(&own.Data, "data", "", "of a run that trains on own data, and whose daemon is stopped: this machine's, as in join")
+	cmd.Flags().StringVar(&own.Model, "model", "", "of a run that starts from a model, and whose daemon is stopped: that model, as in join")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return cmd
 }

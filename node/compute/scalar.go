@@ -3,7 +3,6 @@ package compute
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"math"
 	"sync"
 
@@ -25,13 +24,16 @@ func (p *Program) Scalar() (node.ScalarConfig, error) {
 		return node.ScalarConfig{}, err
 	}
 	return node.ScalarConfig{
-		Config: s, RunSeed: m.Seed, CheckShare: m.Method.Check, BaseDigest: digest(p.base()), ConfigDigest: sha256.Sum256([]byte(s.String())),
+		Config: s, RunSeed: m.Seed, CheckShare: m.Method.Check, BaseDigest: Digest(p.starts()), ConfigDigest: sha256.Sum256([]byte(s.String())),
 		SaveEvery: uint64(m.Checkpoint.Every), EvaluateEvery: uint64(m.Evaluate.Every),
 	}, nil
 }
 
-// base is the weights that the records of the method scalar are added to.
-func (p *Program) base() []float32 {
+// starts is the weights that the records of the method scalar are added to. They must not be changed.
+func (p *Program) starts() []float32 {
+	if p.base != nil {
+		return p.base
+	}
 	base := make([]float32, p.Len())
 	p.model.Clone().Init(base, p.manifest.Seed)
 	return base
@@ -43,7 +45,7 @@ func (p *Program) ScalarModel(sums []scalar.Sums) [32]byte {
 	if err != nil {
 		panic("compute: internal error: " + err.Error()) // the manifest is valid
 	}
-	m, err := scalar.NewLightModel(p.Layout(), cfg, p.manifest.Seed, p.base())
+	m, err := scalar.NewLightModel(p.Layout(), cfg, p.manifest.Seed, p.starts())
 	if err != nil {
 		panic("compute: internal error: " + err.Error())
 	}
@@ -51,14 +53,6 @@ func (p *Program) ScalarModel(sums []scalar.Sums) [32]byte {
 }
 
 func (p *Program) scalar() bool { return p.manifest.Method.Name == "scalar" }
-
-func digest(v []float32) [32]byte {
-	form := make([]byte, 0, 4*len(v))
-	for _, x := range v {
-		form = binary.LittleEndian.AppendUint32(form, math.Float32bits(x))
-	}
-	return sha256.Sum256(form)
-}
 
 // A Replica is the integer model of a node under the method scalar, which follows what the core says in [node.Batch.Apply]. It is safe
 // for concurrent use: what was told is brought in by whoever needs the weights next.

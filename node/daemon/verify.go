@@ -12,8 +12,10 @@ import (
 	"slices"
 
 	"starling/gossip"
+	"starling/mixing"
 	"starling/node"
 	"starling/node/compute"
+	"starling/node/model/safetensors"
 	"starling/storage"
 )
 
@@ -33,10 +35,16 @@ func (v *Verification) found(what, format string, args ...any) {
 	v.Checked = append(v.Checked, Finding{what, fmt.Sprintf(format, args...)})
 }
 
+// Own is what a node has of its own that its manifest does not say, as in [Config].
+type Own struct {
+	Data  string // only says how large the model is
+	Model string // that the run starts from
+}
+
 // VerifyRecords recomputes the model of a run of the method scalar from the base and the records in the newest checkpoint, and looks at
-// the node's own log and its counter. If the run's daemon is running, the daemon does it, of what it has on disk. source is the node's own
-// data, which only says how large the model is; empty if the manifest does. The error says why nothing could be looked at.
-func VerifyRecords(ctx context.Context, runDir, source string) (v Verification, err error) {
+// the node's own log and its counter. If the run's daemon is running, the daemon does it, of what it has on disk, and own says nothing.
+// The error says why nothing could be looked at.
+func VerifyRecords(ctx context.Context, runDir string, own Own) (v Verification, err error) {
 	err = useStore(runDir, func(s *storage.Store) error {
 		m, err := LoadManifest(runDir)
 		if err != nil {
@@ -50,7 +58,11 @@ func VerifyRecords(ctx context.Context, runDir, source string) (v Verification, 
 			return err
 		}
 		a := audit{run: m.ID(), self: gossip.Ed25519Signer(key).ID(), store: s}
-		if a.program, err = compute.New(m, compute.Options{Source: source, Bare: true}); err != nil {
+		o := compute.Options{Source: own.Data, Model: own.Model, Bare: true}
+		if own.Model != "" {
+			o.Weights = func(l *mixing.Layout) ([]float32, error) { return safetensors.ReadFile(own.Model, l) }
+		}
+		if a.program, err = compute.New(m, o); err != nil {
 			return err
 		}
 		v, err = a.verify(ctx)

@@ -18,7 +18,7 @@ import (
 
 func verified(t *testing.T, dir string) Verification {
 	t.Helper()
-	v, err := VerifyRecords(t.Context(), dir, "")
+	v, err := VerifyRecords(t.Context(), dir, Own{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestWhatIsOnDiskIsVerifiedAndDifferencesAreNamed(t *testing.T) {
 	if err := os.Truncate(tables[0], 100); err != nil {
 		t.Fatal(err)
 	}
-	if v, err := VerifyRecords(t.Context(), run, ""); !errors.Is(err, storage.ErrDamaged) {
+	if v, err := VerifyRecords(t.Context(), run, Own{}); !errors.Is(err, storage.ErrDamaged) {
 		t.Errorf("a file of the store is cut off: %+v, %v", v, err)
 	}
 }
@@ -134,7 +134,7 @@ func TestOtherMethodsHaveNoRecordsToVerify(t *testing.T) {
 	d, stop := serve(t, link.String(), local(home))
 	reports(t, d, "a round", func(r Report) bool { return r.Round >= 1 })
 	for range 2 { // running, then stopped
-		if _, err := VerifyRecords(t.Context(), d.dir, ""); err == nil || !strings.Contains(err.Error(), "only with scalar") {
+		if _, err := VerifyRecords(t.Context(), d.dir, Own{}); err == nil || !strings.Contains(err.Error(), "only with scalar") {
 			t.Error(err)
 		}
 		if err := stop(); err != nil {

@@ -3,7 +3,6 @@ package hf
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -211,19 +210,23 @@ func (c *Checkpoint) tokenizer() (*tokenizer.Tokenizer, error) {
 	return tokenizer.Parse(text)
 }
 
-// Digest returns a hash of the Config and of all weights as the model's files have them: who has the same digest computes the same. It
-// reads all weights once. The same numbers in another number format or order of rows have another digest.
+// identity is all of a configuration that the arithmetic depends on.
+func (c *Config) identity() string {
+	text := fmt.Sprintf("1 %s vocab=%d context=%d hidden=%d mlp=%d layers=%d heads=%d/%d/%d eps=%g activation=%s tied=%t biases=%t/%t/%t",
+		c.Family, c.Vocab, c.Context, c.Hidden, c.MLP, c.Layers, c.Heads, c.KVHeads, c.HeadDim, c.NormEps, c.Activation, c.Tied, c.QKVBias, c.OutBias, c.MLPBias)
+	r := c.Rope
+	return text + fmt.Sprintf(" rope=%g/%s/%g/%g/%g/%d/%v", r.Theta, r.Scaling, r.Factor, r.Low, r.High, r.Original, r.Factors)
+}
+
+// Digest returns a hash of what the Config says of the arithmetic, and of all weights as the model's files have them: who has the same
+// digest computes the same. Runs are named by it, so that it never changes. It reads all weights once. The same numbers in another number format or order of rows have another digest.
 func (c *Checkpoint) Digest() ([32]byte, error) {
 	h := sha256.New()
-	text, err := json.Marshal(c.Config)
-	if err != nil {
-		return [32]byte{}, fmt.Errorf("digest of model %s: %w", c.path, err)
-	}
 	record := func(b []byte) {
 		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(b))))
 		h.Write(b)
 	}
-	record(text)
+	record([]byte(c.Config.identity()))
 	for _, s := range c.Config.Tensors() {
 		t, err := c.Tensor(s.Name)
 		if err != nil {

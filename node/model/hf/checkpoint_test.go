@@ -2,6 +2,7 @@ package hf
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"math"
 	"os"
@@ -126,6 +127,16 @@ func TestBothFormatsGiveTheSameTokens(t *testing.T) {
 		}
 		if (a.GGUF() == nil) == (b.GGUF() == nil) {
 			t.Error("the GGUF file is in the wrong place")
+		}
+	}
+}
+
+// A run is named by the digest of its model: it is the same in all versions.
+func TestDigestsStayAsTheyAre(t *testing.T) {
+	for name, want := range map[string]string{"llama": "7ec961d00b1801cdf54d0739beb8af2d6489ab642b7aa1c33c16800c1f6634c4", "smollm2.gguf": "e5ef55fe9e28eb0bbc8cd0e634020363beb621f0070524badf75ccb69e35e44e"} {
+		d, err := open(t, filepath.Join("testdata", name)).Digest()
+		if got := hex.EncodeToString(d[:]); err != nil || got != want {
+			t.Errorf("%s has the digest %s, want %s (%v)", name, got, want, err)
 		}
 	}
 }

@@ -1,7 +1,7 @@
 // Package safetensors reads and writes models in the safetensors format, which Python and most other tools use too.
 //
 // Start with [Open] for a file and [OpenIndex] for a model in several, both of them mapped into memory; and with [Write] for the
-// parameters of a layout, or [NewWriter] for tensors of any origin. The package knows nothing of what the names of tensors mean, and it
+// parameters of a layout, which [ReadFile] reads back, or [NewWriter] for tensors of any origin. The package knows nothing of what the names of tensors mean, and it
 // changes no file in place.
 //
 // Any package of node may import it; it imports package mixing for layouts and package weights for tensors.
