@@ -35,8 +35,8 @@ func setName(v scalar.Vector) [8]byte {
 	return [8]byte(d[:8])
 }
 
-// add goes on with the next record, which was measured on v.
-func (t *trail) add(seq uint64, v scalar.Vector) {
+// add goes on with the next record, which was measured on v, and returns the name of that set.
+func (t *trail) add(seq uint64, v scalar.Vector) [8]byte {
 	if n := len(t.entries); n > 0 && t.entries[n-1].seq+1 != seq {
 		*t = trail{}
 	}
@@ -48,6 +48,7 @@ func (t *trail) add(seq uint64, v scalar.Vector) {
 	for len(t.entries) > maxTrailRecords || t.changes > maxTrailChanges {
 		t.drop((len(t.entries) + 3) / 4)
 	}
+	return e.set
 }
 
 // drop forgets the oldest entries.
@@ -179,8 +180,7 @@ func (s *scalarMethod) declare() {
 // declared commits to what the record was measured on that was just added to the open batch.
 func (s *scalarMethod) declared(b *gossip.Records, seq uint64) {
 	if s.checks.on {
-		s.checks.trail.add(seq, s.checks.basis)
-		b.Sets = gossip.Commit(b.Sets, setName(s.checks.basis))
+		b.Sets = gossip.Commit(b.Sets, s.checks.trail.add(seq, s.checks.basis))
 	}
 }
 
