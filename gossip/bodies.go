@@ -41,6 +41,10 @@ func toWire(b Body) any {
 		return snapshotToWire(b)
 	case *Proof:
 		return proofToWire(b)
+	case *Challenge:
+		return &wireChallenge{Tag: b.Tag, Seq: b.Seq}
+	case *Basis:
+		return basisToWire(b)
 	}
 	return &wireLeave{}
 }
@@ -98,6 +102,10 @@ func fromWire(e *envelope, lim Limits, v Verifier) (Body, Verdict) {
 		return snapshotFromWire(raw, lim)
 	case KindProof:
 		return proofFromWire(e, lim, v)
+	case KindChallenge:
+		return challengeFromWire(raw)
+	case KindBasis:
+		return basisFromWire(raw, lim)
 	}
 	return nil, Verdict{Reject, ReasonUnknownKind}
 }

@@ -55,7 +55,7 @@ func (c *Core) Check(m *gossip.Message) gossip.Verdict {
 			return v
 		}
 	case *gossip.Leave:
-	case *gossip.Known, *gossip.Fetch, *gossip.Snapshot:
+	case *gossip.Known, *gossip.Fetch, *gossip.Snapshot, *gossip.Challenge, *gossip.Basis:
 		if c.shares != nil {
 			return c.shares.checkDirect(body)
 		}

@@ -40,6 +40,7 @@ type scalarMethod struct {
 	accused  []accusation
 	exchange exchange
 	join     joining
+	checks   checks
 
 	upkeep
 }
@@ -55,7 +56,10 @@ const (
 	scalarClosing
 )
 
-var scalarPhases = [...]string{"joining", "training", "paused", "waiting", "spent", "leaving"}
+// PhaseTraining is what the status of a node of the method scalar says that measures slopes.
+const PhaseTraining = "training"
+
+var scalarPhases = [...]string{"joining", PhaseTraining, "paused", "waiting", "spent", "leaving"}
 
 var _ Method = (*scalarMethod)(nil)
 
@@ -63,6 +67,11 @@ var _ Method = (*scalarMethod)(nil)
 const joinWait = 3 * Second
 
 func newScalar(run *Config, from State) (*scalarMethod, error) {
+	return openScalar(run, from, trusting{})
+}
+
+// openScalar is newScalar for who wants the signatures of the batches in the checkpoint looked at again.
+func openScalar(run *Config, from State, v gossip.Verifier) (*scalarMethod, error) {
 	run.Scalar.setDefaults(run)
 	cfg := run.Scalar
 	if err := cfg.validate(run); err != nil {
@@ -72,9 +81,10 @@ func newScalar(run *Config, from State) (*scalarMethod, error) {
 	s := &scalarMethod{
 		cfg: cfg, run: run, tag: tag, base: State{Params: from.Params, Opt: from.Opt},
 		step: from.Step, round: from.Round, kept: newKept(tag, cfg.Keep), proofs: make(map[uint64]*gossip.Proof),
+		checks: checks{on: cfg.CheckShare > 0},
 		upkeep: upkeep{saveEvery: cfg.SaveEvery, evaluateEvery: cfg.EvaluateEvery},
 	}
-	if err := s.restore(from.Opaque); err != nil {
+	if err := s.restore(from.Opaque, v); err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
 	if err := s.replay(cfg.Log); err != nil {
@@ -114,6 +124,8 @@ func (s *scalarMethod) done(c *Core, ev Event) {
 		if s.probe.Job != 0 && ev.Job == s.probe.Job {
 			s.probed(c, ev)
 		}
+	case Checked:
+		s.checked(c, ev)
 	case Evaluated:
 		s.seen(c, ev)
 	case Saved:
@@ -121,6 +133,7 @@ func (s *scalarMethod) done(c *Core, ev Event) {
 			s.endSave(c)
 		}
 	}
+	s.consider(c)
 	s.rearm(c)
 }
 
@@ -145,6 +158,7 @@ func (s *scalarMethod) goOn(c *Core) {
 	}
 	s.phase = scalarProbing
 	s.probe = ProbeJob{Job: c.newJob(), Place: place, Step: s.step, Eps: s.cfg.Eps}
+	s.declare()
 	s.tell(c)
 	c.out.Probe = append(c.out.Probe, s.probe)
 }
@@ -180,6 +194,8 @@ func (s *scalarMethod) wake(c *Core) {
 	}
 	due(&s.joinedBy)
 	s.accuse(c)
+	s.remind(c)
+	s.consider(c)
 	if due(&s.join.until) {
 		s.joinLate(c)
 	}
@@ -202,7 +218,7 @@ func (s *scalarMethod) rearm(c *Core) {
 		return
 	}
 	at := s.exchange.at
-	times := [...]Instant{s.own.sealAt, s.saveAt, s.retryAt, s.exchange.gapAt, s.joinedBy, s.join.until}
+	times := [...]Instant{s.own.sealAt, s.saveAt, s.retryAt, s.exchange.gapAt, s.joinedBy, s.join.until, s.checks.due()}
 	for _, t := range times {
 		if t != 0 && t < at {
 			at = t

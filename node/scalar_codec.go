@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/binary"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -16,40 +17,51 @@ func (s *scalarMethod) encodeSealed(to []byte) []byte {
 	for _, tag := range s.kept.order {
 		if tag != s.tag {
 			for _, m := range s.kept.of(tag) {
-				to = appendBatch(to, m)
+				to = s.appendBatch(to, m)
 			}
 		}
 	}
 	to = binary.AppendUvarint(to, uint64(len(s.proofs)))
 	for _, tag := range slices.Sorted(maps.Keys(s.proofs)) {
-		to = appendBatch(appendBatch(to, s.proofs[tag].A), s.proofs[tag].B)
+		to = s.appendBatch(s.appendBatch(to, s.proofs[tag].A), s.proofs[tag].B)
+	}
+	if s.checks.on {
+		to = s.checks.trail.encode(to)
 	}
 	return to
 }
 
-func (s *scalarMethod) decodeSealed(d *decoder) {
+// decodeSealed reads them back. The signatures were verified when the messages came; a verifier that is not [trusting] looks again.
+func (s *scalarMethod) decodeSealed(d *decoder, v gossip.Verifier) {
 	for n := d.number(); n > 0 && !d.bad; n-- {
-		if m := d.batch(s.run.Run); m != nil {
+		if m := d.batch(s.run.Run, v, s.checks.on); m != nil {
 			s.kept.add(gossip.Tag(s.run.Run, m.Author), m)
 		}
 	}
 	for n := d.number(); n > 0 && !d.bad; n-- {
-		a, b := d.batch(s.run.Run), d.batch(s.run.Run)
+		a, b := d.batch(s.run.Run, v, s.checks.on), d.batch(s.run.Run, v, s.checks.on)
 		if a != nil && b != nil {
 			s.proofs[gossip.Tag(s.run.Run, a.Author)] = &gossip.Proof{A: a, B: b}
 		}
 	}
+	if s.checks.on && !d.bad {
+		s.checks.trail.decode(d)
+	}
 }
 
 // appendBatch appends the sealed form of a batch; or, of one that was never sealed as in a simulation, 0 and what it says.
-func appendBatch(to []byte, m *gossip.Message) []byte {
+func (s *scalarMethod) appendBatch(to []byte, m *gossip.Message) []byte {
 	to = binary.AppendUvarint(to, uint64(len(m.Raw)))
 	if len(m.Raw) > 0 {
 		return append(to, m.Raw...)
 	}
 	b := recordsOf(m)
 	to = appendNumbers(append(to, m.Author[:]...), m.Seq, uint64(b.Epoch), b.First, b.Base)
-	to = binary.AppendUvarint(append(to, b.Previous[:]...), uint64(len(b.Bytes)))
+	to = append(to, b.Previous[:]...)
+	if s.checks.on {
+		to = append(to, b.Sets[:]...)
+	}
+	to = binary.AppendUvarint(to, uint64(len(b.Bytes)))
 	return append(to, b.Bytes...)
 }
 
@@ -58,11 +70,15 @@ type trusting struct{}
 
 func (trusting) Verify(PeerID, []byte, []byte) bool { return true }
 
-func (d *decoder) batch(run gossip.RunID) *gossip.Message {
+func (d *decoder) batch(run gossip.RunID, v gossip.Verifier, checked bool) *gossip.Message {
 	if n := d.number(); n > 0 {
-		m, v := gossip.Open(slices.Clone(d.bytes(n)), gossip.DefaultLimits(), trusting{})
-		if v.Decision != gossip.Accept {
-			d.bad = true
+		raw := slices.Clone(d.bytes(n))
+		if d.bad {
+			return nil
+		}
+		m, verdict := gossip.Open(raw, gossip.DefaultLimits(), v)
+		if verdict.Decision != gossip.Accept {
+			d.bad, d.why = true, fmt.Errorf("a sealed batch of records that is kept does not open: %s", verdict.Reason)
 			return nil
 		}
 		if _, ok := m.Body.(*gossip.Records); !ok {
@@ -76,6 +92,9 @@ func (d *decoder) batch(run gossip.RunID) *gossip.Message {
 	m.Seq = d.number()
 	b := &gossip.Records{Epoch: uint32(d.number()), First: d.number(), Base: d.number()}
 	copy(b.Previous[:], d.bytes(uint64(len(b.Previous))))
+	if checked {
+		copy(b.Sets[:], d.bytes(uint64(len(b.Sets))))
+	}
 	b.Bytes = slices.Clone(d.bytes(d.number()))
 	m.Body = b
 	if d.bad {
@@ -88,6 +107,7 @@ func (d *decoder) batch(run gossip.RunID) *gossip.Message {
 type decoder struct {
 	rest []byte
 	bad  bool
+	why  error // if more is known than that
 }
 
 func (d *decoder) bytes(n uint64) []byte {

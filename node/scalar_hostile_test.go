@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -16,13 +17,13 @@ import (
 // bounded.
 func TestHostileMessagesDoNotStopAScalarNode(t *testing.T) {
 	for seed := range uint64(20) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { hostile(t, rand.New(rand.NewPCG(seed, 77))) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { hostile(t, rand.New(rand.NewPCG(seed, 77)), float64(seed%2)/2) })
 	}
 }
 
-func hostile(t *testing.T, r *rand.Rand) {
+func hostile(t *testing.T, r *rand.Rand, check float64) {
 	s := newScript(t)
-	s.command("node scalar=structured:pool=8,epoch=16,records=1024,peers=8")
+	s.command(fmt.Sprintf("node scalar=structured:pool=8,epoch=16,records=1024,peers=8 check=%v", check))
 	s.step(Tick{})
 	for _, p := range []string{"B", "C", "D"} {
 		s.step(PeerUp{peer(p)})
@@ -36,6 +37,9 @@ func hostile(t *testing.T, r *rand.Rand) {
 			if s.core.method.(*scalarMethod).replica.Set().Next(gossip.Tag(gossip.RunID{1}, peer("A"))) > before {
 				probes++
 			}
+		}
+		if r.IntN(4) == 0 && s.jobs["check"] != 0 {
+			s.command(fmt.Sprintf("checked slope=%g", r.NormFloat64()))
 		}
 		from := string(rune('A' + r.IntN(20)))
 		at++
@@ -53,6 +57,9 @@ func hostile(t *testing.T, r *rand.Rand) {
 	}
 	if len(m.kept.logs) > 8 || m.kept.total > 8*maxKeptOfAuthor {
 		t.Errorf("%d logs and %d batches are kept", len(m.kept.logs), m.kept.total)
+	}
+	if k := &m.checks; len(k.asked)+len(k.waiting) > maxAsked || len(k.conducts) > 8 || len(k.trail.entries) > maxTrailRecords {
+		t.Errorf("%d questions, %d suspects and %d conducts", len(k.asked), len(k.waiting), len(k.conducts))
 	}
 	if v := s.command("scalar-status"); v == "" {
 		t.Error("no status")
@@ -73,6 +80,7 @@ func hostileBody(r *rand.Rand, s *script) gossip.Body {
 		slices.SortFunc(out, func(a, b gossip.Place) int { return cmp.Compare(a.Tag, b.Tag) })
 		return slices.CompactFunc(out, func(a, b gossip.Place) bool { return a.Tag == b.Tag })
 	}
+	m := s.core.method.(*scalarMethod)
 	records := func() *gossip.Records {
 		b := &gossip.Records{First: uint64(r.IntN(40)), Bytes: make([]byte, 1+r.IntN(5))}
 		b.Epoch = uint32(b.First / 16)
@@ -82,10 +90,16 @@ func hostileBody(r *rand.Rand, s *script) gossip.Body {
 		if b.First > 0 {
 			b.Previous[0] = byte(1 + r.IntN(2))
 		}
+		if m.checks.on {
+			s.scalar.commit(string(rune('A'+r.IntN(20))), b, "")
+		}
 		return b
 	}
-	m := s.core.method.(*scalarMethod)
-	switch r.IntN(8) {
+	kinds := 8
+	if m.checks.on {
+		kinds = 11
+	}
+	switch r.IntN(kinds) {
 	case 0:
 		return &gossip.Known{Form: gossip.FormDigest, Count: number()}
 	case 1:
@@ -115,6 +129,25 @@ func hostileBody(r *rand.Rand, s *script) gossip.Body {
 		fallthrough
 	case 5:
 		return m.digest(scalar.Vector{{Peer: tag(), Next: number()}}, [32]byte{byte(r.IntN(3))})
+	case 8:
+		return &gossip.Challenge{Tag: tag(), Seq: min(number(), math.MaxUint64-1)}
+	case 9, 10:
+		if len(s.scalar.bases) == 0 {
+			break
+		}
+		names := slices.Sorted(maps.Keys(s.scalar.bases))
+		b := s.scalar.bases[names[r.IntN(len(names))]]
+		if b.Accuses = r.IntN(2) == 0; r.IntN(3) == 0 {
+			b.Tag = tag()
+		}
+		if len(m.checks.asked) > 0 && r.IntN(2) == 0 {
+			q := m.checks.asked[r.IntN(len(m.checks.asked))]
+			b.Tag = q.tag
+			if b.Seq == q.seq || r.IntN(3) == 0 {
+				b = gossip.Basis{Tag: q.tag, Seq: q.seq}
+			}
+		}
+		return &b
 	case 6:
 		author := peer(string(rune('B' + r.IntN(19))))
 		return &gossip.Proof{

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"math"
+
 	"starling/gossip"
 	"starling/mixing/scalar"
 )
@@ -18,19 +20,30 @@ func (s *scalarMethod) probed(c *Core, ev Probed) {
 	if !ok || place != job.Place || s.behind(c) {
 		return // the log has changed under it
 	}
-	if undo, rest := s.diverges(c, ev.Slope, s.round); undo {
-		if rest {
-			s.phase, s.retryAt = scalarDiverged, c.now+retryTrain
-		}
-		return
+	s.checks.rested = true
+	undo, rest := s.diverges(c, ev.Slope, s.round)
+	if rest {
+		s.phase, s.retryAt = scalarDiverged, c.now+retryTrain
+	}
+	if !undo {
+		s.loss = ev.Loss
+		c.observe(Stat{Kind: StatTrained, Round: s.round, Value: ev.Loss})
+	}
+	if b, ok := s.rounded(c, place, ev); ok {
+		s.produce(c, place, b)
+	}
+}
+
+// rounded is the record that a slope makes. If others may measure it again there is one whatever the slope, and nothing to choose.
+func (s *scalarMethod) rounded(c *Core, place scalar.Place, ev Probed) (byte, bool) {
+	if s.checks.on {
+		return s.cfg.Byte(ev.Slope, s.tag, place.Seq, place.Epoch), ev.Samples > 0
+	}
+	if math.IsNaN(ev.Slope) || math.IsInf(ev.Slope, 0) {
+		return 0, false
 	}
 	b, ok := scalar.Encode(ev.Slope, s.cfg.GUnit(), c.cfg.Rand.Float64())
-	if !ok {
-		return
-	}
-	s.loss = ev.Loss
-	c.observe(Stat{Kind: StatTrained, Round: s.round, Value: ev.Loss})
-	s.produce(c, place, scalar.Clip(b, byte(s.cfg.Clips.At(place.Epoch))))
+	return scalar.Clip(b, byte(s.cfg.Clips.At(place.Epoch))), ok
 }
 
 // produce adds a record to the own log. It is durable before anything that this step asks for can depend on it.
@@ -44,6 +57,7 @@ func (s *scalarMethod) produce(c *Core, place scalar.Place, b byte) {
 		o.sealAt = c.now + s.patience(c)
 	}
 	o.open.Bytes = append(o.open.Bytes, b)
+	s.declared(o.open, place.Seq)
 	if _, err := s.replica.Insert(scalar.Run{Peer: s.tag, First: place.Seq, Epoch: place.Epoch, Bytes: []byte{b}}); err != nil {
 		panic("node: internal error: own record: " + err.Error()) // nothing is ever folded here
 	}
@@ -115,8 +129,9 @@ func (s *scalarMethod) seal(c *Core) {
 	if s.round%s.saveEvery != 0 && (s.evaluateEvery == 0 || s.round%s.evaluateEvery != 0) {
 		return
 	}
+	s.compact()
 	s.upkeep.round(c, s.state())
-	if len(c.out.Evaluate) > 0 {
+	if len(c.out.Evaluate) > 0 && (s.probe.Job == 0 || !s.checks.on) { // what is measured is to be what was declared
 		s.tell(c)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"starling/gossip"
 	"starling/mixing/scalar"
 )
 
@@ -17,6 +18,7 @@ type ScalarStatus struct {
 	Banned  int      // of these, cut off
 	Kept    int      // sealed batches that can be passed on
 	Digest  [32]byte // of the sums: equal digests are equal models
+	Checks  CheckStatus
 }
 
 func (s *scalarMethod) phaseName() string { return scalarPhases[s.phase] }
@@ -29,6 +31,7 @@ func (s *scalarMethod) status() MethodStatus {
 		Scalar: &ScalarStatus{
 			Records: v.Count(), Missing: s.exchange.missing, Next: set.Next(s.tag), Logs: len(v), Banned: len(set.Bans()),
 			Kept: s.kept.total + len(s.kept.of(s.tag)), Digest: s.replica.Sums().Digest(),
+			Checks: s.checks.counts,
 		},
 	}
 	s.report(&st)
@@ -39,7 +42,7 @@ func (s *scalarMethod) state() State {
 	st := s.base
 	st.Round, st.Step, st.Weight = s.round, s.step, 1
 	st.Age = s.replica.Set().Vector().Count()
-	st.Opaque = s.encode()
+	st.Opaque, st.Sums = s.encode(), s.replica.Sums().Copy()
 	return st
 }
 
@@ -69,14 +72,14 @@ func (s *scalarMethod) encode() []byte {
 }
 
 // restore goes on from the method's part of a checkpoint; a fresh node has none.
-func (s *scalarMethod) restore(opaque []byte) error {
+func (s *scalarMethod) restore(opaque []byte, v gossip.Verifier) error {
 	s.replica = scalar.NewReplica(s.cfg.Config, s.cfg.RunSeed)
 	if len(opaque) == 0 {
 		return nil
 	}
 	d := decoder{rest: opaque}
-	if v := d.bytes(1)[0]; v != stateVersion {
-		return fmt.Errorf("version %d is not known to this build", v)
+	if version := d.bytes(1)[0]; version != stateVersion {
+		return fmt.Errorf("version %d is not known to this build", version)
 	}
 	if d.bytes(1)[0] == 1 {
 		s.origin = d.snapshot(int(s.cfg.K))
@@ -103,7 +106,10 @@ func (s *scalarMethod) restore(opaque []byte) error {
 			return err
 		}
 	}
-	s.decodeSealed(&d)
+	s.decodeSealed(&d, v)
+	if d.why != nil {
+		return d.why
+	}
 	if d.bad || len(d.rest) > 0 {
 		return errCutOff
 	}

@@ -48,17 +48,9 @@ func (r *Replica) Snapshot() (*Snapshot, error) {
 		if next == 0 {
 			continue
 		}
-		t := Tail{Peer: l.peer, Next: next, Hashes: l.prefix(next)}
-		for _, e := range l.epochs {
-			if e.first < next || e.before > 0 {
-				t.Epoch, t.InEpoch = e.epoch, uint32(next-e.first)+e.before
-			}
-		}
-		out.Tails = append(out.Tails, t)
+		out.Tails = append(out.Tails, l.tail(next))
 	}
-	for _, s := range r.sums.Generations() {
-		out.Sums = append(out.Sums, Sums{s.Generation, slices.Clone(s.A)})
-	}
+	out.Sums = r.sums.Copy()
 	return out, nil
 }
 

@@ -66,6 +66,13 @@ func scalarRun() Manifest {
 	return m
 }
 
+// checkedRun is one whose nodes measure each other's records again.
+func checkedRun() Manifest {
+	m := scalarRun()
+	m.Data.Split, m.Method.Scalar, m.Method.Check = "iid", "structured", 0.01
+	return m
+}
+
 // copiesRun is a manifest with what only another exchange than that of full has.
 func copiesRun() Manifest {
 	m := Default()
@@ -75,7 +82,7 @@ func copiesRun() Manifest {
 }
 
 func TestYAMLRoundTripKeepsEverySetting(t *testing.T) {
-	for name, m := range map[string]Manifest{"default": Default(), "full": full(), "outer": outerRun(), "scalar": scalarRun(), "copies": copiesRun()} {
+	for name, m := range map[string]Manifest{"default": Default(), "full": full(), "outer": outerRun(), "scalar": scalarRun(), "checked": checkedRun(), "copies": copiesRun()} {
 		t.Run(name, func(t *testing.T) {
 			have, err := ParseYAML(m.YAML(), name+".yaml")
 			if err != nil {
@@ -92,6 +99,7 @@ func TestYAMLRoundTripKeepsEverySetting(t *testing.T) {
 func TestFullDiffersFromDefaultEverywhere(t *testing.T) {
 	a, b := full(), Default()
 	a.Method.Outer, a.Method.Public, a.Method.Scalar = outerRun().Method.Outer, copiesRun().Method.Public, scalarRun().Method.Scalar
+	a.Method.Check = checkedRun().Method.Check
 	all := settings(&b)
 	for i, s := range settings(&a) {
 		// These have one value in this version.
@@ -180,6 +188,11 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"scalar with copies", head + "method: {name: scalar, public: {gamma: 0.5}}\n", `run.yaml:3:40: method.public.gamma: is 0.5, and has no effect with method.name: scalar; leave it out`},
 		{"sums that could overflow", head + "method: {name: scalar, scalar: 'structured:m=65535,peers=80'}\n", `run.yaml:3:32: method.scalar: scalar structured: sums could overflow: m 65535 times value 881744 times records 1048576 times peers 80 times entry 1 is 2^62 or more: lower records, peers or m`},
 		{"epochs that nobody closes", head + "method: {name: scalar, scalar: 'structured:mode=closed'}\n", `run.yaml:3:32: method.scalar: mode=closed: this build closes no epochs; write mode=open`},
+		{"records that cannot be checked", head + "data: {source: own}\nmethod: {name: scalar, check: 0.01}\n", `run.yaml:4:31: method.check: is 0.01, and with data.source: own the data of a node is its own: nobody else can measure its records again; leave it out`},
+		{"checks of a file", head + "data: {source: 'text:FILE'}\nmodel: gpt:layers=1\nmethod: {name: scalar, check: 0.01}\n", `run.yaml:5:31: method.check: is 0.01, and with data.source: text:FILE the data of a node is its own: nobody else can measure its records again; leave it out`},
+		{"checks of divided data", head + "method: {name: scalar, check: 0.01}\n", `run.yaml: data.split: is "dirichlet:0.3", but with method.check all nodes draw from all of the data; write iid`},
+		{"checks of everything and more", head + "method: {name: scalar, check: 1.5}\ndata: {split: iid}\n", `run.yaml:3:31: method.check: is 1.5; want 0 to 1`},
+		{"checks of another method", head + "method: {check: 0.01}\n", `run.yaml:3:17: method.check: is 0.01, and has no effect with method.name: average; leave it out, or choose scalar`},
 		{"models that differ", head + "init: independent\nmethod: {name: scalar}\n", `run.yaml:3:7: init: is independent, and with method.name: scalar records say how one and the same model changes; write common`},
 		{"records in cells", head + "method: {name: scalar}\ncells: {count: 2}\n", `run.yaml:4:16: cells.count: is 2, but records have to come to all nodes, which cells keep apart; write count: 1`},
 		{"copies of another method", head + "method: {name: outer, exchange: copies, public: {correct: scafcom}}\n", "run.yaml:3:33: method.exchange: is \"copies\", and has no effect with method.name: outer; leave it out\nrun.yaml:3:59: method.public.correct: is scafcom, and has no effect with method.name: outer; leave it out"},
