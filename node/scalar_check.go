@@ -168,14 +168,14 @@ func (s *scalarMethod) pick(c *Core, m *member, tag uint64, added []scalar.Run) 
 		}
 		k.counts.Asked++
 		q := question{author: m.id, tag: tag, seq: seq, sent: c.now, tries: 1}
-		q.due = c.now + s.patience(q)
+		q.due = c.now + s.answerTime(q)
 		k.asked = append(k.asked, q)
 		c.send(m.id, &gossip.Challenge{Tag: tag, Seq: seq}, nil)
 	}
 }
 
-// patience is how long an answer is waited for.
-func (s *scalarMethod) patience(q question) Instant {
+// answerTime is how long an answer is waited for.
+func (s *scalarMethod) answerTime(q question) Instant {
 	wait := s.cfg.ExchangeEvery
 	if s.checks.answer > 0 {
 		wait = max(4*s.checks.answer, s.cfg.ExchangeEvery/8)
@@ -199,7 +199,7 @@ func (s *scalarMethod) remind(c *Core) {
 	for i := range k.asked {
 		if q := &k.asked[i]; c.now >= q.due {
 			q.tries++
-			q.due = c.now + s.patience(*q)
+			q.due = c.now + s.answerTime(*q)
 			c.send(q.author, &gossip.Challenge{Tag: q.tag, Seq: q.seq}, nil)
 		}
 	}
