@@ -41,6 +41,12 @@ func toWire(b Body) any {
 		return snapshotToWire(b)
 	case *Proof:
 		return proofToWire(b)
+	case *Ballot:
+		return ballotToWire(b)
+	case *Certificate:
+		return certificateToWire(b)
+	case *Standing:
+		return standingToWire(b)
 	}
 	return &wireLeave{}
 }
@@ -52,7 +58,7 @@ func filled[T any](s []T) []T {
 	return s
 }
 
-// fromWire decodes a body. The verifier is for the messages in a proof.
+// fromWire decodes a body. The verifier is for the messages in a proof or certificate.
 func fromWire(e *envelope, lim Limits, v Verifier) (Body, Verdict) {
 	malformed, raw := Verdict{Reject, ReasonMalformed}, e.Body
 	switch Kind(e.Kind) {
@@ -95,9 +101,19 @@ func fromWire(e *envelope, lim Limits, v Verifier) (Body, Verdict) {
 	case KindFetch:
 		return fetchFromWire(raw, lim)
 	case KindSnapshot:
-		return snapshotFromWire(raw, lim)
+		return snapshotFromWire(e, lim, v)
 	case KindProof:
 		return proofFromWire(e, lim, v)
+	case KindBallot:
+		return ballotFromWire(raw)
+	case KindCertificate:
+		c, verdict := certificateFromWire(raw, e.Run, lim, v)
+		if verdict.Decision != Accept {
+			return nil, verdict
+		}
+		return c, verdict
+	case KindStanding:
+		return standingFromWire(raw)
 	}
 	return nil, Verdict{Reject, ReasonUnknownKind}
 }

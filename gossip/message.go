@@ -42,8 +42,8 @@ type Message struct {
 	Raw []byte
 }
 
-// A Body is one of *Update, *Delta, *Records, *Proof, *Leave (broadcast), *Digest, *Repair, *Request, *Known, *Fetch, *Snapshot
-// (direct).
+// A Body is one of *Update, *Delta, *Records, *Proof, *Ballot, *Leave (broadcast), *Digest, *Repair, *Request, *Known, *Fetch, *Snapshot,
+// *Certificate, *Standing (direct).
 type Body interface{ kind() Kind }
 
 // Kind tells the bodies apart on the wire.
@@ -62,6 +62,10 @@ const (
 	KindFetch    Kind = 9
 	KindSnapshot Kind = 10
 	KindProof    Kind = 11
+
+	KindBallot      Kind = 12
+	KindCertificate Kind = 13
+	KindStanding    Kind = 16
 )
 
 // An Update announces what a node's round produced: a vector, small ones inline, larger ones as a blob to be pulled.

@@ -172,7 +172,7 @@ func (e *envelope) signedBytes() []byte {
 // broadcast reports whether messages of a kind are signed and passed on.
 func (k Kind) broadcast() bool {
 	switch k {
-	case KindUpdate, KindDelta, KindLeave, KindRecords, KindProof:
+	case KindUpdate, KindDelta, KindLeave, KindRecords, KindProof, KindBallot:
 		return true
 	}
 	return false
@@ -181,7 +181,7 @@ func (k Kind) broadcast() bool {
 // direct reports whether messages of a kind go to one peer, unsigned.
 func (k Kind) direct() bool {
 	switch k {
-	case KindDigest, KindRepair, KindRequest, KindKnown, KindFetch, KindSnapshot:
+	case KindDigest, KindRepair, KindRequest, KindKnown, KindFetch, KindSnapshot, KindCertificate, KindStanding:
 		return true
 	}
 	return false
@@ -190,8 +190,19 @@ func (k Kind) direct() bool {
 // Seal encodes a message, and signs it if it is a broadcast one; s may be nil for direct ones. It returns a copy with Raw
 // set.
 func Seal(m *Message, s Signer) (*Message, error) {
-	if p, ok := m.Body.(*Proof); ok && !p.sealed() {
-		return nil, errors.New("seal message: a proof is of two sealed messages")
+	switch b := m.Body.(type) {
+	case *Proof:
+		if !b.sealed() {
+			return nil, errors.New("seal message: a proof is of two sealed messages")
+		}
+	case *Certificate:
+		if !b.sealed() {
+			return nil, errors.New("seal message: a certificate is of sealed ballots")
+		}
+	case *Snapshot:
+		if b.Certificate != nil && !b.Certificate.sealed() {
+			return nil, errors.New("seal message: the certificate of a snapshot is of sealed ballots")
+		}
 	}
 	body, err := encMode.Marshal(toWire(m.Body))
 	if err != nil {
@@ -255,7 +266,7 @@ func OpenDirect(raw []byte, from PeerID, lim Limits) (*Message, Verdict) {
 	case e.Seq != 0 || len(e.Signature) != 0:
 		return nil, Verdict{Reject, ReasonMalformed}
 	}
-	return finish(raw, e, lim, nil)
+	return finish(raw, e, lim, Ed25519Verifier{}) // of those whose messages are shown
 }
 
 func openEnvelope(raw []byte) (*envelope, Verdict) {
