@@ -23,7 +23,7 @@ func ballotExamples(t testing.TB, run RunID, s Signer) map[string]*Message {
 		"ballot-proposal": {Run: run, Author: s.ID(), Seq: 21, Body: &Ballot{Step: StepPropose, Epoch: 1, Round: 2, Own: 150, Value: c.Digest(), Lock: 1, Closing: c}},
 		"certificate":     {Run: run, Author: s.ID(), Body: certificateOf(t, run, c)},
 		"standing": {Run: run, Author: s.ID(), Body: &Standing{
-			Epoch: 1, Leaves: []uint64{7}, Rounds: []Polled{{0, true, []uint64{1, 0x8899aabbccddeeff}, nil}, {2, false, nil, []uint64{1}}},
+			Epoch: 1, Leaves: []uint64{7}, Polled: []Polled{{0, id(9), true, []uint64{1, 0x8899aabbccddeeff}, nil}, {2, [32]byte{}, false, nil, []uint64{1}}},
 		}},
 	}
 }
@@ -90,7 +90,7 @@ func TestAllAboutClosingComesBackAsItWasSealed(t *testing.T) {
 		comesBack(t, &Message{Run: run, Author: s.ID(), Body: cert}, nil)
 		standing := &Standing{Epoch: c.Epoch, Reply: rapid.Bool().Draw(t, "reply"), Leaves: tags(t, "leaves")}
 		for i := range rapid.Uint32Range(0, 4).Draw(t, "rounds") {
-			standing.Rounds = append(standing.Rounds, Polled{i * 300, rapid.Bool().Draw(t, "proposal"), tags(t, "prevotes"), tags(t, "precommits")})
+			standing.Polled = append(standing.Polled, Polled{i * 300, id(byte(i)), rapid.Bool().Draw(t, "proposal"), tags(t, "prevotes"), tags(t, "precommits")})
 		}
 		comesBack(t, &Message{Run: run, Author: s.ID(), Body: standing}, nil)
 	})
@@ -264,12 +264,12 @@ func TestTheLargestProposalsFitIntoAProof(t *testing.T) {
 
 func TestStandingsThatMakeNoSenseAreRejected(t *testing.T) {
 	for name, w := range map[string]*wireStanding{
-		"tags cut off":        {Leaves: make([]byte, 9), Rounds: []wirePolled{}},
-		"tags out of order":   {Leaves: make([]byte, 16), Rounds: []wirePolled{}},
-		"too many tags":       {Leaves: packTags(make([]uint64, MaxMembers+1)), Rounds: []wirePolled{}},
-		"rounds not in order": {Leaves: []byte{}, Rounds: []wirePolled{{Prevotes: []byte{}, Precommits: []byte{}}, {Prevotes: []byte{}, Precommits: []byte{}}}},
-		"votes cut off":       {Leaves: []byte{}, Rounds: []wirePolled{{Prevotes: []byte{1}, Precommits: []byte{}}}},
-		"too many rounds":     {Leaves: []byte{}, Rounds: make([]wirePolled, 5)},
+		"tags cut off":        {Leaves: make([]byte, 9), Polled: []wirePolled{}},
+		"tags out of order":   {Leaves: make([]byte, 16), Polled: []wirePolled{}},
+		"too many tags":       {Leaves: packTags(make([]uint64, MaxMembers+1)), Polled: []wirePolled{}},
+		"rounds not in order": {Leaves: []byte{}, Polled: []wirePolled{{Prevotes: []byte{}, Precommits: []byte{}}, {Prevotes: []byte{}, Precommits: []byte{}}}},
+		"votes cut off":       {Leaves: []byte{}, Polled: []wirePolled{{Prevotes: []byte{1}, Precommits: []byte{}}}},
+		"too many rounds":     {Leaves: []byte{}, Polled: make([]wirePolled, MaxPolled+1)},
 	} {
 		if v := openBody(t, KindStanding, w); v != (Verdict{Reject, ReasonMalformed}) {
 			t.Errorf("%s: %v", name, v)
