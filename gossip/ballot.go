@@ -52,11 +52,7 @@ func (*Ballot) kind() Kind { return KindBallot }
 
 // Digest names a closing: the SHA-256 of the text "starling closing 1", a zero byte and its encoding.
 func (c *Closing) Digest() [32]byte {
-	form, err := encMode.Marshal(closingToWire(c))
-	if err != nil {
-		panic("gossip: internal error: " + err.Error()) // of numbers and bytes
-	}
-	return sha256.Sum256(append([]byte("starling closing 1\x00"), form...))
+	return sha256.Sum256(append([]byte("starling closing 1\x00"), c.Form()...))
 }
 
 // Ends lists where each log ends that counts.
@@ -113,10 +109,17 @@ func closingToWire(c *Closing) *wireClosing {
 	return w
 }
 
-func closingForm(c *Closing) []byte {
-	form, _ := encMode.Marshal(closingToWire(c)) // Digest has encoded it before
+// Form is the encoding of a closing, as it is inside other messages.
+func (c *Closing) Form() []byte {
+	form, err := encMode.Marshal(closingToWire(c))
+	if err != nil {
+		panic("gossip: internal error: " + err.Error()) // of numbers and bytes
+	}
 	return form
 }
+
+// ParseClosing reads what [Closing.Form] writes, and nothing else.
+func ParseClosing(form []byte) (*Closing, bool) { return closingFromWire(form) }
 
 // closingFromWire decodes a closing that is inside another message.
 func closingFromWire(raw []byte) (*Closing, bool) {
@@ -143,7 +146,7 @@ func ballotToWire(b *Ballot) *wireBallot {
 		w.Value = b.Value[:]
 	}
 	if b.Closing != nil {
-		w.Closing = closingForm(b.Closing)
+		w.Closing = b.Closing.Form()
 	}
 	return w
 }

@@ -39,7 +39,7 @@ type wireCertificate struct {
 }
 
 func certificateToWire(c *Certificate) *wireCertificate {
-	w := &wireCertificate{Closing: closingForm(c.Closing), Ballots: [][]byte{}}
+	w := &wireCertificate{Closing: c.Closing.Form(), Ballots: [][]byte{}}
 	for _, m := range c.Ballots {
 		w.Ballots = append(w.Ballots, m.Raw)
 	}
@@ -80,12 +80,17 @@ func certificateSize(c *Certificate) int {
 	return n
 }
 
-// sealed reports whether all ballots can be put into another message.
-func (c *Certificate) sealed() bool {
+// sealed returns the certificate with those ballots sealed that are the signer's own and are not yet.
+func (c *Certificate) sealed(s Signer) (*Certificate, error) {
+	out := &Certificate{Closing: c.Closing}
 	for _, m := range c.Ballots {
 		if len(m.Raw) == 0 {
-			return false
+			var err error
+			if m, err = Seal(m, s); err != nil {
+				return nil, err
+			}
 		}
+		out.Ballots = append(out.Ballots, m)
 	}
-	return c.Closing != nil
+	return out, nil
 }

@@ -187,24 +187,18 @@ func (k Kind) direct() bool {
 	return false
 }
 
-// Seal encodes a message, and signs it if it is a broadcast one; s may be nil for direct ones. It returns a copy with Raw
+// Seal encodes a message, and signs it if it is a broadcast one, and what a certificate in it has of the signer; s may be nil for other
+// direct ones. It returns a copy with Raw
 // set.
 func Seal(m *Message, s Signer) (*Message, error) {
-	switch b := m.Body.(type) {
-	case *Proof:
-		if !b.sealed() {
-			return nil, errors.New("seal message: a proof is of two sealed messages")
-		}
-	case *Certificate:
-		if !b.sealed() {
-			return nil, errors.New("seal message: a certificate is of sealed ballots")
-		}
-	case *Snapshot:
-		if b.Certificate != nil && !b.Certificate.sealed() {
-			return nil, errors.New("seal message: the certificate of a snapshot is of sealed ballots")
-		}
+	if p, ok := m.Body.(*Proof); ok && !p.sealed() {
+		return nil, errors.New("seal message: a proof is of two sealed messages")
 	}
-	body, err := encMode.Marshal(toWire(m.Body))
+	shown, err := sealShown(m.Body, s)
+	if err != nil {
+		return nil, err
+	}
+	body, err := encMode.Marshal(toWire(shown))
 	if err != nil {
 		return nil, fmt.Errorf("seal message: %w", err)
 	}
@@ -220,6 +214,23 @@ func Seal(m *Message, s Signer) (*Message, error) {
 		return nil, fmt.Errorf("seal message: %w", err)
 	}
 	return &out, nil
+}
+
+// sealShown seals the signer's own ballots in a certificate.
+func sealShown(b Body, s Signer) (Body, error) {
+	switch b := b.(type) {
+	case *Certificate:
+		return b.sealed(s)
+	case *Snapshot:
+		if b.Certificate == nil {
+			return b, nil
+		}
+		c, err := b.Certificate.sealed(s)
+		out := *b
+		out.Certificate = c
+		return &out, err
+	}
+	return b, nil
 }
 
 // Open decodes a broadcast message and checks all that can be checked without knowing anything: size, version, form,

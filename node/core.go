@@ -264,8 +264,11 @@ func (c *Core) resetBatch() {
 func (c *Core) received(from PeerID, msg *gossip.Message) {
 	if msg.Author == c.cfg.Self {
 		c.meetSelf(msg)
-		if _, ok := msg.Body.(*gossip.Records); ok && c.shares != nil {
-			c.shares.received(c, from, msg)
+		switch msg.Body.(type) {
+		case *gossip.Records, *gossip.Ballot:
+			if c.shares != nil {
+				c.shares.received(c, from, msg)
+			}
 		}
 		return
 	}
@@ -300,7 +303,7 @@ func (c *Core) received(from PeerID, msg *gossip.Message) {
 		c.method.delta(c, m, msg.Seq, body)
 	case *gossip.Request:
 		c.method.asked(c, from, body)
-	case *gossip.Records, *gossip.Proof, *gossip.Known, *gossip.Fetch, *gossip.Snapshot:
+	case *gossip.Records, *gossip.Proof, *gossip.Known, *gossip.Fetch, *gossip.Snapshot, *gossip.Ballot, *gossip.Certificate, *gossip.Standing:
 		if c.shares != nil {
 			c.shares.received(c, from, msg)
 		}

@@ -22,7 +22,7 @@ func (s *scalarMethod) encodeSealed(to []byte) []byte {
 	}
 	to = binary.AppendUvarint(to, uint64(len(s.proofs)))
 	for _, tag := range slices.Sorted(maps.Keys(s.proofs)) {
-		to = appendBatch(appendBatch(to, s.proofs[tag].A), s.proofs[tag].B)
+		to = appendShown(appendShown(to, s.proofs[tag].A), s.proofs[tag].B)
 	}
 	return to
 }
@@ -34,7 +34,7 @@ func (s *scalarMethod) decodeSealed(d *decoder) {
 		}
 	}
 	for n := d.number(); n > 0 && !d.bad; n-- {
-		a, b := d.batch(s.run.Run), d.batch(s.run.Run)
+		a, b := d.shown(s.run.Run), d.shown(s.run.Run)
 		if a != nil && b != nil {
 			s.proofs[gossip.Tag(s.run.Run, a.Author)] = &gossip.Proof{A: a, B: b}
 		}
@@ -53,19 +53,62 @@ func appendBatch(to []byte, m *gossip.Message) []byte {
 	return append(to, b.Bytes...)
 }
 
+// unsealedBallot stands where the length of a sealed message does, which is never so short.
+const unsealedBallot = 1
+
+// appendShown appends a message of a proof.
+func appendShown(to []byte, m *gossip.Message) []byte {
+	b, ok := m.Body.(*gossip.Ballot)
+	if !ok || len(m.Raw) > 0 {
+		return appendBatch(to, m)
+	}
+	to = append(binary.AppendUvarint(to, unsealedBallot), m.Author[:]...)
+	to = appendNumbers(to, m.Seq, uint64(b.Step), uint64(b.Epoch), uint64(b.Round), b.Own, uint64(b.Lock))
+	return append(to, b.Value[:]...)
+}
+
+// shown takes off a message of a proof. What an unsealed proposal proposes is not kept: its digest proves as much.
+func (d *decoder) shown(run gossip.RunID) *gossip.Message {
+	at := *d
+	if at.number() != unsealedBallot {
+		return d.message(run, func(b gossip.Body) bool {
+			switch b.(type) {
+			case *gossip.Records, *gossip.Ballot:
+				return true
+			}
+			return false
+		})
+	}
+	*d = at
+	m := &gossip.Message{Run: run}
+	copy(m.Author[:], d.bytes(uint64(len(m.Author))))
+	m.Seq = d.number()
+	b := &gossip.Ballot{Step: gossip.BallotStep(d.number()), Epoch: uint32(d.number()), Round: uint32(d.number()), Own: d.number(), Lock: uint32(d.number())}
+	copy(b.Value[:], d.bytes(32))
+	m.Body = b
+	return m
+}
+
 // trusting takes the signatures of messages that were verified when they came.
 type trusting struct{}
 
 func (trusting) Verify(PeerID, []byte, []byte) bool { return true }
 
 func (d *decoder) batch(run gossip.RunID) *gossip.Message {
+	return d.message(run, func(b gossip.Body) bool {
+		_, ok := b.(*gossip.Records)
+		return ok
+	})
+}
+
+func (d *decoder) message(run gossip.RunID, welcome func(gossip.Body) bool) *gossip.Message {
 	if n := d.number(); n > 0 {
 		m, v := gossip.Open(slices.Clone(d.bytes(n)), gossip.DefaultLimits(), trusting{})
 		if v.Decision != gossip.Accept {
 			d.bad = true
 			return nil
 		}
-		if _, ok := m.Body.(*gossip.Records); !ok {
+		if !welcome(m.Body) {
 			d.bad = true
 			return nil
 		}
@@ -130,7 +173,7 @@ func (d *decoder) vector() (v scalar.Vector) {
 }
 
 func (d *decoder) snapshot(k int) *scalar.Snapshot {
-	s := &scalar.Snapshot{Closed: uint32(d.number())}
+	s := &scalar.Snapshot{Closed: uint32(d.number()), Clip: d.bytes(1)[0]}
 	for n := d.number(); n > 0 && !d.bad; n-- {
 		t := scalar.Tail{Peer: d.word(), Next: d.number(), Epoch: uint32(d.number()), InEpoch: uint32(d.number())}
 		t.Hashes = scalar.Sum{d.word(), d.word()}
@@ -163,7 +206,8 @@ func appendVector(to []byte, v scalar.Vector) []byte {
 }
 
 func appendSnapshot(to []byte, s *scalar.Snapshot) []byte {
-	to = appendNumbers(to, uint64(s.Closed), uint64(len(s.Tails)))
+	to = append(binary.AppendUvarint(to, uint64(s.Closed)), s.Clip)
+	to = binary.AppendUvarint(to, uint64(len(s.Tails)))
 	for _, t := range s.Tails {
 		to = binary.LittleEndian.AppendUint64(to, t.Peer)
 		to = appendNumbers(to, t.Next, uint64(t.Epoch), uint64(t.InEpoch))

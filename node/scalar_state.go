@@ -10,13 +10,21 @@ import (
 
 // ScalarStatus is what a node of the method scalar knows of the set of records.
 type ScalarStatus struct {
-	Records uint64   // known
-	Missing uint64   // that the peer heard of last has and this node does not
-	Next    uint64   // number of the node's next record
-	Logs    int      // of all nodes that have any records
-	Banned  int      // of these, cut off
-	Kept    int      // sealed batches that can be passed on
-	Digest  [32]byte // of the sums: equal digests are equal models
+	Records uint64 // known
+	Missing uint64 // that the peer heard of last has and this node does not
+	Next    uint64 // number of the node's next record
+	Logs    int    // of all nodes that have any records
+	Banned  int    // of these, cut off
+	Kept    int    // sealed batches that can be passed on
+
+	// In closed mode.
+	Closed uint32 // epochs
+	Clip   byte   // largest code that counts in the open one
+	Voters int    // who have a vote about it: in the first epoch, all peers that there may be
+	Voted  int    // of these, who have voted in the step that its closing is in, as far as is known here; 0 before it began
+	Round  uint32 // of the closing
+
+	Digest [32]byte // of the sums: equal digests are equal models
 }
 
 func (s *scalarMethod) status() MethodStatus {
@@ -28,6 +36,15 @@ func (s *scalarMethod) status() MethodStatus {
 			Records: v.Count(), Missing: s.exchange.missing, Next: set.Next(s.tag), Logs: len(v), Banned: len(set.Bans()),
 			Kept: s.kept.total + len(s.kept.of(s.tag)), Digest: s.replica.Sums().Digest(),
 		},
+	}
+	if k := s.closer; k != nil {
+		st.Scalar.Closed, st.Scalar.Clip, st.Scalar.Voters = s.replica.Closed(), s.replica.Clip(), len(k.voters)
+		if st.Scalar.Closed == 0 {
+			st.Scalar.Voters = int(s.cfg.Peers)
+		}
+		if k.machine.Begun() {
+			st.Scalar.Voted, st.Scalar.Round = k.machine.Votes(), k.machine.Round
+		}
 	}
 	s.report(&st)
 	return st
@@ -42,11 +59,18 @@ func (s *scalarMethod) state() State {
 }
 
 // stateVersion is the first byte of the method's part of a checkpoint: what the replica was restored from, if from anything; the records
-// after it; the bans; the sealed batches of others that are kept, and what proves the bans. Numbers are uvarints.
-const stateVersion = 1
+// after it; the bans; the sealed batches of others that are kept, and what proves the bans. Numbers are uvarints. In closed mode it is
+// closedVersion, and how epochs were closed follows.
+const (
+	stateVersion  = 1
+	closedVersion = 2
+)
 
 func (s *scalarMethod) encode() []byte {
 	out := []byte{stateVersion, 0}
+	if s.closer != nil {
+		out[0] = closedVersion
+	}
 	if s.origin != nil {
 		out[1] = 1
 		out = appendSnapshot(out, s.origin)
@@ -63,7 +87,11 @@ func (s *scalarMethod) encode() []byte {
 		out = append(out, r.Bytes...)
 	}
 	out = appendVector(out, set.Bans())
-	return s.encodeSealed(out)
+	out = s.encodeSealed(out)
+	if s.closer != nil {
+		out = s.encodeClosed(out)
+	}
+	return out
 }
 
 // restore goes on from the method's part of a checkpoint; a fresh node has none.
@@ -73,7 +101,11 @@ func (s *scalarMethod) restore(opaque []byte) error {
 		return nil
 	}
 	d := decoder{rest: opaque}
-	if v := d.bytes(1)[0]; v != stateVersion {
+	want := byte(stateVersion)
+	if s.closer != nil {
+		want = closedVersion
+	}
+	if v := d.bytes(1)[0]; v != want {
 		return fmt.Errorf("version %d is not known to this build", v)
 	}
 	if d.bytes(1)[0] == 1 {
@@ -102,6 +134,11 @@ func (s *scalarMethod) restore(opaque []byte) error {
 		}
 	}
 	s.decodeSealed(&d)
+	if s.closer != nil && !d.bad {
+		if err := s.decodeClosed(&d); err != nil {
+			return err
+		}
+	}
 	if d.bad || len(d.rest) > 0 {
 		return errCutOff
 	}

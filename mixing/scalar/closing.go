@@ -150,3 +150,18 @@ func (a *Accumulators) digestWith(changes []Change) [32]byte {
 	}
 	return next.Digest()
 }
+
+// Until is the number of a peer's records in the set, without gaps, that are of epochs up to one.
+func (s *Set) Until(peer uint64, epoch uint32) uint64 {
+	i, ok := s.find(peer)
+	if !ok {
+		return 0
+	}
+	l := s.logs[i]
+	for _, e := range l.epochs {
+		if e.epoch > epoch {
+			return e.first
+		}
+	}
+	return l.next()
+}

@@ -144,6 +144,23 @@ func (m *Machine) Know(v Value) { m.known[v] = true }
 // is, the machine waits, for the time of the step, before it votes for none.
 func (m *Machine) Judge(v Value) { m.known[v], m.good[v] = true, true }
 
+// Hush has the machine give no more votes.
+func (m *Machine) Hush() { m.cfg.Silent = true }
+
+// Proposes reports whether it is this peer's turn to propose something new.
+func (m *Machine) Proposes() bool {
+	p := m.rounds[m.Round]
+	return m.Step == Propose && m.ValidIn == 0 && !m.cfg.Silent && m.cfg.Proposer(m.Round) == m.cfg.Self && (p == nil || len(p.proposals) == 0)
+}
+
+// Proposals lists the proposals of the present round.
+func (m *Machine) Proposals() []Vote {
+	if p := m.rounds[m.Round]; p != nil {
+		return p.proposals
+	}
+	return nil
+}
+
 // Judged reports whether a value was found good.
 func (m *Machine) Judged(v Value) bool { return m.good[v] }
 
