@@ -40,6 +40,7 @@ type closer struct {
 	fullAt  Instant         // when more than two thirds had all theirs; 0 is not yet
 	full    map[uint64]bool // who had then
 	typical Instant         // smoothed time from since to fullAt; 0 before the first
+	patient Instant         // how long a step of a closing may take: twice the smoothed time of a round that closed an epoch
 	changed bool            // records or bans have come since proposals were judged
 
 	certs   []*gossip.Certificate // the last ones
@@ -71,8 +72,9 @@ const (
 	keptCertificates = 64
 	// quietFor is after which time without a new record an epoch is closed as it is.
 	quietFor = 10 * Second
-	// leastPatience and mostPatience bound the time of a step in round 0: that which typical epochs take.
-	leastPatience = Second / 2
+	// leastPatience and mostPatience bound how long a step may take in round 0; a node that has seen no closing yet begins in between.
+	leastPatience = Second / 5
+	firstPatience = Second
 	mostPatience  = 10 * Second
 	// leaveWait is how long a node that leaves waits for an epoch to be closed that takes its vote away.
 	leaveWait = 5 * Second
@@ -83,6 +85,9 @@ const (
 // open begins with the epoch after the last closed one.
 func (k *closer) open(s *scalarMethod, now Instant) {
 	epoch := s.replica.Closed()
+	if k.patient == 0 {
+		k.patient = firstPatience
+	}
 	k.closings, k.ballots = make(map[agree.Value]*gossip.Closing), make(map[ballotKey]*gossip.Message)
 	k.leaves, k.twice = make(map[uint64]*gossip.Message), make(map[ballotKey]bool)
 	k.since, k.newAt, k.fullAt, k.full, k.changed, k.proven, k.askAt = now, 0, 0, nil, true, nil, 0
@@ -98,7 +103,7 @@ func (k *closer) open(s *scalarMethod, now Instant) {
 	}
 	k.inTurn(s, epoch, k.voters)
 	k.machine = agree.New(agree.Config{
-		Self: s.tag, Total: total, Patience: int64(min(max(k.typical/4, leastPatience), mostPatience)),
+		Self: s.tag, Total: total, Patience: int64(min(max(k.patient, leastPatience), mostPatience)),
 		Silent: epoch < k.abstain || k.voted != nil && k.voted.epoch > epoch || epoch > 0 && !slices.Contains(k.voters, s.tag),
 		Proposer: func(round uint32) uint64 {
 			order := k.voters
@@ -233,6 +238,7 @@ func (s *scalarMethod) close(c *Core) {
 		if !ok || k.proven != nil {
 			break
 		}
+		k.patient += (2*(c.now-Instant(k.machine.Began())) - k.patient) / 4
 		k.proven = k.certificate(v, round)
 		s.keepCertificate(c, k.proven)
 	}

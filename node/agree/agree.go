@@ -79,6 +79,7 @@ type Machine struct {
 	known  map[Value]bool    // somebody has proposed it, and this peer knows what it is of
 	offer  Value
 	timer  int64 // when the step is given up; 0 is not yet
+	began  int64 // when the round did
 	waits  bool  // whether timer is that of the votes of a step that more than two thirds have taken
 
 	decided   Value
@@ -283,6 +284,9 @@ func (m *Machine) Stirred() bool {
 
 // Decided is the value that was decided, and in which round, if it is known what it is of.
 func (m *Machine) Decided() (v Value, round uint32, ok bool) { return m.decided, m.decidedIn, m.done }
+
+// Began is when the present round began here.
+func (m *Machine) Began() int64 { return m.began }
 
 // Next is when Advance has something to do although nothing comes; 0 is never.
 func (m *Machine) Next() int64 {

@@ -27,7 +27,7 @@ func (m *Machine) Advance(now int64) (own []Vote) {
 func (m *Machine) enter(s Step, now int64) {
 	m.Step, m.timer, m.waits = s, 0, false
 	if s == Propose {
-		m.timer = now + m.patience()
+		m.timer, m.began = now+m.patience(), now
 	}
 }
 
