@@ -220,11 +220,14 @@ func (s *scalarMethod) close(c *Core) {
 	k.acting = true
 	defer func() { k.acting = false }()
 	for {
-		if k.proven != nil && s.closeBy(c, k.proven) {
-			continue
+		if k.proven != nil {
+			if s.closeBy(c, k.proven) {
+				continue
+			}
+			break
 		}
 		ripe := k.look(c, s)
-		if k.proven == nil && (ripe || k.machine.Stirred()) && !k.machine.Begun() {
+		if (ripe || k.machine.Stirred()) && !k.machine.Begun() {
 			k.machine.Begin(int64(c.now))
 			k.askAt = c.now + s.cfg.BatchEvery
 		}
@@ -235,7 +238,7 @@ func (s *scalarMethod) close(c *Core) {
 		}
 		s.cast(c, k.machine.Advance(int64(c.now)))
 		v, round, ok := k.machine.Decided()
-		if !ok || k.proven != nil {
+		if !ok {
 			break
 		}
 		k.patient += (2*(c.now-Instant(k.machine.Began())) - k.patient) / 4
@@ -304,10 +307,13 @@ func (k *closer) remember(cert *gossip.Certificate) {
 
 // begin goes on from a snapshot that came with a certificate.
 func (k *closer) begin(c *Core, s *scalarMethod, cert *gossip.Certificate) {
-	k.history, k.certs, k.typical = nil, nil, 0
+	again := k.last() != nil && k.last().Closing.Epoch == cert.Closing.Epoch
+	k.history, k.certs = nil, nil
 	k.remember(cert)
 	s.keepCertificate(c, cert)
-	k.open(s, c.now)
+	if k.changed = true; !again { // else what was voted about the open epoch still is
+		k.open(s, c.now)
+	}
 }
 
 // last is the certificate of the last closed epoch; nil before the first.
@@ -336,9 +342,12 @@ func (k *closer) next() Instant {
 			at = t
 		}
 	}
-	sooner(Instant(k.machine.Next()))
 	sooner(k.askAt)
 	sooner(k.leaveBy)
+	if k.proven != nil {
+		return at
+	}
+	sooner(Instant(k.machine.Next()))
 	if !k.machine.Begun() {
 		if k.fullAt != 0 {
 			sooner(k.fullAt + k.grace())

@@ -65,7 +65,7 @@ func (s *scalarMethod) closingOf(ends scalar.Vector, leaves func(tag uint64) boo
 // offer makes what this node proposes, if it is its turn and it has made nothing yet that still holds.
 func (s *scalarMethod) offer(c *Core) {
 	k := s.closer
-	if k.proven != nil || !k.machine.Proposes() {
+	if !k.machine.Proposes() {
 		return
 	}
 	ends := s.here()
@@ -92,7 +92,7 @@ func (s *scalarMethod) enough(c *gossip.Closing) bool {
 // judge looks at the proposals that were not found good yet.
 func (s *scalarMethod) judge(c *Core) {
 	k := s.closer
-	if k.proven != nil || !k.machine.Begun() {
+	if !k.machine.Begun() {
 		return
 	}
 	for _, p := range k.machine.Proposals() {

@@ -68,7 +68,7 @@ func (m *Machine) vote(s Step, v Value) *Vote {
 }
 
 func (m *Machine) proposing(p *poll, now int64) (*Vote, Step) {
-	if len(p.proposals) == 0 && m.cfg.Proposer(m.Round) == m.cfg.Self && !m.cfg.Silent {
+	if len(p.proposals) == 0 && m.cfg.Proposer(m.Round) == m.cfg.Self && !m.cfg.Silent && m.ValidIn <= m.Round {
 		v := m.vote(Propose, m.offer)
 		if m.ValidIn > 0 {
 			v.Value, v.Lock = m.Valid, m.ValidIn
