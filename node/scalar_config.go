@@ -56,20 +56,14 @@ func (s *ScalarConfig) setDefaults(run *Config) {
 	}
 }
 
-// maxClosingPeers is how many peers, all of whom may be banned, fit into a closing.
-const maxClosingPeers = gossip.MaxMembers / 2
-
 func (s *ScalarConfig) validate(run *Config) error {
-	errs := []error{s.Config.Validate()}
+	errs := []error{s.Config.Validate(), s.Runs()}
 	bad := func(wrong bool, format string, args ...any) {
 		if wrong {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
 	most := gossip.DefaultLimits().MaxRecords
-	bad(s.Closed && !s.RunClock, "mode=closed with clock=seq: a node that has missed an epoch could never be in the one that is open; use clock=run, the default")
-	bad(s.RunClock && !s.Closed, "clock=run with mode=open: there is no clock of the run but the epochs that are closed; use clock=seq")
-	bad(s.Closed && s.Peers > maxClosingPeers, "mode=closed with peers=%d: epochs are closed by %d peers at the most", s.Peers, maxClosingPeers)
 	bad(s.Batch < 1 || s.Batch > most, "batches of %d records: must be 1 to %d", s.Batch, most)
 	bad(s.Keep < 0, "%d batches to keep: must be positive", s.Keep)
 	bad(s.BatchEvery < 0, "a batch every %d ns: must be positive", s.BatchEvery)
