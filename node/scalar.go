@@ -247,7 +247,7 @@ func (s *scalarMethod) paused(c *Core) {
 	}
 	// The probe under way is given up: it is less than a record.
 	s.seal(c)
-	if s.canLeave(c) {
+	if s.mustWait(c) {
 		s.phase, s.closer.leaveBy = scalarIdle, c.now+leaveWait
 		s.rearm(c)
 		return

@@ -331,20 +331,28 @@ func (s *scalarMethod) giveCertificates(c *Core, to PeerID, from uint32) {
 func (s *scalarMethod) leaveEpochs(c *Core) {
 	k := s.closer
 	if c.now < k.leaveBy && slices.Contains(k.voters, s.tag) {
-		if k.leaves[s.tag] == nil {
-			b := &gossip.Ballot{Step: gossip.StepLeave, Epoch: s.replica.Closed(), Own: k.own(s.tag)}
-			msg := &gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Seq: c.number(), Body: b}
-			k.leaves[s.tag] = msg
-			c.out.Publish = append(c.out.Publish, msg)
-		}
+		s.sayLeave(c)
 		return
 	}
 	k.leaveBy = 0
 	s.goAway(c)
 }
 
-// canLeave reports whether waiting for the vote to be taken away makes sense: enough others are connected to close an epoch.
-func (s *scalarMethod) canLeave(c *Core) bool {
+// sayLeave says, once in an epoch, that the node wants no vote any more.
+func (s *scalarMethod) sayLeave(c *Core) {
+	k := s.closer
+	if k.leaves[s.tag] != nil {
+		return
+	}
+	b := &gossip.Ballot{Step: gossip.StepLeave, Epoch: s.replica.Closed(), Own: k.own(s.tag)}
+	msg := &gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Seq: c.number(), Body: b}
+	k.leaves[s.tag] = msg
+	c.out.Publish = append(c.out.Publish, msg)
+}
+
+// mustWait reports whether the node is to wait, before it leaves, until its vote is taken away: those that it is connected to have not
+// enough votes without it, and with it they have. Others are told, and it goes.
+func (s *scalarMethod) mustWait(c *Core) bool {
 	k := s.closer
 	if k == nil || !slices.Contains(k.voters, s.tag) {
 		return false
@@ -355,5 +363,6 @@ func (s *scalarMethod) canLeave(c *Core) bool {
 			up++
 		}
 	}
-	return up > 1 && k.machine.Quorum(up)
+	s.sayLeave(c)
+	return k.machine.Quorum(up) && !k.machine.Quorum(up-1)
 }

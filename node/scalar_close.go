@@ -76,8 +76,10 @@ const (
 	leastPatience = Second / 5
 	firstPatience = Second
 	mostPatience  = 10 * Second
-	// leaveWait is how long a node that leaves waits for an epoch to be closed that takes its vote away.
-	leaveWait = 5 * Second
+	// leaveWait is how long a node that leaves, and without which there are not enough votes, waits for an epoch to be closed that takes its
+	// vote away. An epoch in which nothing happens but that somebody leaves is closed after leaveQuiet.
+	leaveWait  = 5 * Second
+	leaveQuiet = Second
 	// graceOf is the part of an epoch's time for which those who are not among the first two thirds are waited for.
 	graceOf = 50
 )
@@ -201,12 +203,21 @@ func (k *closer) look(c *Core, s *scalarMethod) (ripe bool) {
 func (k *closer) grace() Instant { return (k.fullAt - k.since) / graceOf }
 
 // late reports whether the epoch takes too long, or nothing new comes.
-func (k *closer) late(c *Core) bool { return k.newAt != 0 && c.now >= k.lateAt() }
+func (k *closer) late(c *Core) bool {
+	at := k.lateAt()
+	return at != 0 && c.now >= at
+}
 
-func (k *closer) lateAt() Instant {
-	at := k.newAt + quietFor
-	if k.typical != 0 {
-		at = min(at, k.since+2*k.typical+2*Second)
+// lateAt is when the epoch takes too long, or nothing new has come for too long; 0 is never, as there is nothing to close.
+func (k *closer) lateAt() (at Instant) {
+	if len(k.leaves) > 0 {
+		at = max(k.newAt, k.since) + leaveQuiet
+	}
+	if k.newAt != 0 {
+		at = sooner(at, k.newAt+quietFor)
+		if k.typical != 0 {
+			at = sooner(at, k.since+2*k.typical+2*Second)
+		}
 	}
 	return at
 }
@@ -336,27 +347,18 @@ func (k *closer) own(tag uint64) uint64 {
 
 // next is when close has something to do although nothing comes; 0 is never.
 func (k *closer) next() Instant {
-	at := Instant(0)
-	sooner := func(t Instant) {
-		if t != 0 && (at == 0 || t < at) {
-			at = t
-		}
-	}
-	sooner(k.askAt)
-	sooner(k.leaveBy)
+	at := sooner(k.askAt, k.leaveBy)
 	if k.proven != nil {
 		return at
 	}
-	sooner(Instant(k.machine.Next()))
-	if !k.machine.Begun() {
-		if k.fullAt != 0 {
-			sooner(k.fullAt + k.grace())
-		}
-		if k.newAt != 0 {
-			sooner(k.lateAt())
-		}
+	at = sooner(at, Instant(k.machine.Next()))
+	if k.machine.Begun() {
+		return at
 	}
-	return at
+	if k.fullAt != 0 {
+		at = sooner(at, k.fullAt+k.grace())
+	}
+	return sooner(at, k.lateAt())
 }
 
 // noteNew notes that a record has come or was made.

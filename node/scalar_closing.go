@@ -78,15 +78,20 @@ func (s *scalarMethod) offer(c *Core) {
 	k.machine.Offer(v)
 }
 
-// enough reports whether a closing counts records at all, and in the first epoch those of more than two thirds of all peers.
+// enough reports whether a closing counts records at all, or takes somebody's vote away who leaves; and in the first epoch, whether it counts
+// those of more than two thirds of all peers.
 func (s *scalarMethod) enough(c *gossip.Closing) bool {
-	counted := 0
+	counted, leave := 0, false
 	for _, m := range c.Members {
 		if m.Until == c.Epoch+1+voteFor {
 			counted++
 		}
+		leave = leave || m.Until == 0 && m.Votes && s.closer.leaves[m.Tag] != nil
 	}
-	return counted > 0 && (c.Epoch > 0 || s.closer.machine.Quorum(counted))
+	if c.Epoch == 0 {
+		return s.closer.machine.Quorum(counted)
+	}
+	return counted > 0 || leave
 }
 
 // judge looks at the proposals that were not found good yet.

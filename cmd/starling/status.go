@@ -80,6 +80,9 @@ func printStatus(w io.Writer, r daemon.Report) {
 		if k.Banned > 0 {
 			line("banned", "%d of these nodes, from where they showed two versions of their records", k.Banned)
 		}
+		if k.Epochs != nil {
+			line("epochs", "%s", k.Epochs)
+		}
 		line("digest", "%s of the sums", k.Digest)
 		line("model", "%s", k.Model)
 	}

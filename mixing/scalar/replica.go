@@ -11,10 +11,10 @@ import (
 // In open mode a record counts when it is added. In closed mode the records of an epoch count when [Replica.Close] is told which of them
 // do: those below a version vector that the peers agreed on elsewhere. Later ones are void.
 type Replica struct {
-	cfg    Config
-	pool   Pool
-	set    *Set
-	sums   *Accumulators
+	cfg  Config
+	pool Pool
+	set  *Set
+	sums *Accumulators
 
 	// In closed mode.
 	closed uint32 // epochs

@@ -84,7 +84,9 @@ type RecordReport struct {
 	Logs    int    `json:"logs"`   // of all nodes that have any records
 	Banned  int    `json:"banned"` // of these, cut off because their nodes equivocate
 	Kept    int    `json:"kept"`   // batches that can be passed on
-	Digest  string `json:"digest"` // SHA-256 of the sums: equal digests are equal models
+	// Epochs is null but in runs that close epochs.
+	Epochs *EpochReport `json:"epochs,omitempty"`
+	Digest string       `json:"digest"` // SHA-256 of the sums: equal digests are equal models
 	// Model is the SHA-256 of the weights, float32 and little-endian. While the node trains, it is that of the weights that it probes, which
 	// lack what has come since.
 	Model string `json:"model"`
@@ -96,10 +98,32 @@ func (d *Daemon) reportRecords(s *node.ScalarStatus) *RecordReport {
 		return nil
 	}
 	model := d.replica.Digest()
-	return &RecordReport{
+	r := &RecordReport{
 		Known: s.Records, Missing: s.Missing, Own: s.Next, Logs: s.Logs, Banned: s.Banned, Kept: s.Kept,
 		Digest: hex.EncodeToString(s.Digest[:]), Model: hex.EncodeToString(model[:]),
 	}
+	if s.Voters > 0 {
+		r.Epochs = &EpochReport{Closed: s.Closed, Votes: s.Voted, Needed: 2*s.Voters/3 + 1, Voters: s.Voters, Round: s.Round, Clip: s.Clip}
+	}
+	return r
+}
+
+// An EpochReport is how far a node is with closing epochs.
+type EpochReport struct {
+	Closed uint32 `json:"closed"`
+	Votes  int    `json:"votes"`  // about closing the next one that this node has heard of in the present step; 0 before it has begun
+	Needed int    `json:"needed"` // votes that close it
+	Voters int    `json:"voters"` // who have one; in the first epoch all peers that the run may have
+	Round  uint32 `json:"round"`  // of the vote; each begins with another proposal
+	Clip   byte   `json:"clip"`   // largest code that counts
+}
+
+// String says in words how many epochs are closed, and what the next one waits for.
+func (e *EpochReport) String() string {
+	if e.Votes == 0 {
+		return fmt.Sprintf("%d closed; the next one will take %d of %d votes", e.Closed, e.Needed, e.Voters)
+	}
+	return fmt.Sprintf("%d closed; waiting for %d of %d votes on the next one, %d are here, in round %d", e.Closed, e.Needed, e.Voters, e.Votes, e.Round+1)
 }
 
 // countsOfRecords is [Report.Counts] with the method scalar, in which nobody says what it has added: whoever hears of a record does.

@@ -319,7 +319,9 @@ func (c *checker) adversaries() {
 	before := len(c.d.Problems)
 	var check Check
 	if c.by.Adversaries != nil {
-		check = func(spec string, nodes int, seed uint64) error { return c.by.Adversaries([]string{spec}, nodes, seed, records) }
+		check = func(spec string, nodes int, seed uint64) error {
+			return c.by.Adversaries([]string{spec}, nodes, seed, records)
+		}
 	}
 	for i, spec := range specs {
 		c.spec(fmt.Sprintf("adversaries[%d]", i), "adversary", spec, c.e.Seed, check)
