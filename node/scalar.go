@@ -33,6 +33,7 @@ type scalarMethod struct {
 	retryAt      Instant // end of waiting after divergence; 0 is none
 	saveAt       Instant // next try to save; 0 is none
 	saving       uint64  // own records in the checkpoint under way
+	lastSave     bool    // the save under way is the last one
 	savingEpochs uint32  // that are closed in it
 	joinedBy     Instant // when a node that has just begun goes on alone; 0: it has been heard of
 
@@ -255,9 +256,9 @@ func (s *scalarMethod) paused(c *Core) {
 	s.goAway(c)
 }
 
-// goAway saves for the last time.
+// goAway saves for the last time. A save that is under way comes first.
 func (s *scalarMethod) goAway(c *Core) {
-	s.phase = scalarClosing
+	s.phase, s.lastSave = scalarClosing, s.saveJob == 0
 	if s.upkeep.close(c, s.state()) {
 		c.finish()
 	}
@@ -272,8 +273,13 @@ func (s *scalarMethod) endSave(c *Core) {
 	default:
 		s.forgetLogged(c)
 		s.forgetCertificates(c, s.savingEpochs)
-		if s.phase == scalarClosing && s.upkeep.close(c, s.state()) {
+		if s.phase != scalarClosing {
+			return
+		}
+		// What others have added meanwhile they have, and they go on: there is one last save.
+		if s.lastSave || s.upkeep.close(c, s.state()) {
 			c.finish()
 		}
+		s.lastSave = true
 	}
 }

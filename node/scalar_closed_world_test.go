@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"starling/gossip"
+	"starling/mixing/scalar"
 )
 
 // noteClosed checks that no two nodes have closed an epoch in different ways.
@@ -120,12 +121,41 @@ func closesAlike(t *testing.T, seed uint64) (map[StatKind]int, int) {
 			t.Errorf("node %d has banned %v, node 0 %v", i, bans, first.replica.Set().Bans())
 		}
 	}
+	for _, n := range w.nodes {
+		if s := n.method(); s.origin == nil {
+			undone(t, s)
+		}
+	}
 	closed := int(first.replica.Closed())
 	if closed == 0 {
 		t.Errorf("no epoch is closed: %+v", first.closer.machine.State)
 	}
 	t.Logf("%d epochs closed, %d bytes carried: %v", closed, w.bytes, w.notes)
 	return w.notes, closed
+}
+
+// undone checks that the sums are those of a run in which what is banned never existed.
+func undone(t *testing.T, s *scalarMethod) {
+	never := scalar.NewReplica(s.cfg.Config, s.cfg.RunSeed)
+	set := s.replica.Set()
+	for _, b := range set.Bans() {
+		if err := never.Ban(b.Peer, b.Next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, e := range set.Vector() {
+		for _, run := range set.Runs(scalar.Range{Peer: e.Peer, End: e.Next}) {
+			if res, err := never.Insert(run); err != nil || res.Verdict != scalar.Added {
+				t.Fatal(err, res)
+			}
+		}
+	}
+	if err := s.closer.again(never); err != nil {
+		t.Fatal(err)
+	}
+	if never.Sums().Digest() != s.replica.Sums().Digest() {
+		t.Error("the sums are not those of a run without what is banned")
+	}
 }
 
 // A liar has records, shows two versions of some, and votes for whatever there is, differently to different nodes.
