@@ -24,7 +24,7 @@ func Program(p *compute.Program, nodes int, seed uint64, adversaries *adversary.
 			continue
 		}
 		if a := adversaries.Of(i); a != nil {
-			t.nodes[i].Relabel(func(labels []uint8) { a.Labels(labels, p.Classes()) })
+			t.nodes[i].Relabel(func(labels []int32) { a.Labels(labels, p.Classes()) })
 		}
 	}
 	return t, nil

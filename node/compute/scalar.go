@@ -3,13 +3,13 @@ package compute
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"math"
 	"sync"
 
 	"starling/mixing"
 	"starling/mixing/scalar"
 	"starling/node"
+	"starling/node/model"
 )
 
 // Scalar returns the configuration of the method scalar that the manifest names; the zero value with other methods.
@@ -22,23 +22,18 @@ func (p *Program) Scalar() (node.ScalarConfig, error) {
 	if err != nil {
 		return node.ScalarConfig{}, err
 	}
-	base := make([]float32, p.Len())
-	p.model.Clone().Init(base, m.Seed)
+	base := p.base
+	if base == nil {
+		base = make([]float32, p.Len())
+		p.model.Clone().Init(base, m.Seed)
+	}
 	return node.ScalarConfig{
-		Config: s, RunSeed: m.Seed, BaseDigest: digest(base), ConfigDigest: sha256.Sum256([]byte(s.String())),
+		Config: s, RunSeed: m.Seed, BaseDigest: Digest(base), ConfigDigest: sha256.Sum256([]byte(s.String())),
 		SaveEvery: uint64(m.Checkpoint.Every), EvaluateEvery: uint64(m.Evaluate.Every),
 	}, nil
 }
 
 func (p *Program) scalar() bool { return p.manifest.Method.Name == "scalar" }
-
-func digest(v []float32) [32]byte {
-	form := make([]byte, 0, 4*len(v))
-	for _, x := range v {
-		form = binary.LittleEndian.AppendUint32(form, math.Float32bits(x))
-	}
-	return sha256.Sum256(form)
-}
 
 // A Replica is the integer model of a node under the method scalar, which follows what the core says in [node.Batch.Apply]. It is safe
 // for concurrent use: what was told is brought in by whoever needs the weights next.
@@ -112,7 +107,8 @@ func (w *Worker) Probe(ctx context.Context, n *Node, job node.ProbeJob, plus, mi
 	x, y := w.batch(n, node.TrainJob{Step: job.Step, Steps: 1}, 0)
 	above, _ := w.model.Evaluate(plus, x, y)
 	below, _ := w.model.Evaluate(minus, x, y)
-	above, below = above/float64(len(y)), below/float64(len(y))
+	labels := float64(max(1, model.Counted(y)))
+	above, below = above/labels, below/labels
 	p.Slope, p.Loss, p.Samples = scalar.Slope(above, below, job.Eps), (above+below)/2, uint64(len(y)/w.program.labels)
 	return p
 }

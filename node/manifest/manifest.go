@@ -20,8 +20,9 @@ type Manifest struct {
 	Seed    uint64 // root of all randomness that the nodes must share
 
 	Model string // "softmax", "mlp:64", "mlp:128,64", "svm", "gpt:layers=4"; see package model
-	// Init is "common" if every node starts from the same parameters, drawn from Seed, or "independent" if each
-	// draws its own.
+	// Init is "common" if every node starts from the same parameters, drawn from Seed, "independent" if each draws its own, or
+	// "weights:" and a SHA-256 in hexadecimal digits if all start from the weights of that digest, which each node has in a file of
+	// its own: see [WeightsInit].
 	Init string
 
 	Data      Data
@@ -44,7 +45,7 @@ type Manifest struct {
 
 // Data says what the nodes train on and how it is divided.
 type Data struct {
-	// Source is "mnist", "pegasos", "babble", "idx:DIR", "csv:FILE", "text:FILE", or "own" if each site brings data that never
+	// Source is "mnist", "pegasos", "babble", "idx:DIR", "csv:FILE", "text:FILE", "jsonl:FILE", or "own" if each site brings data that never
 	// leaves it. In a YAML file the directory or file may stand apart, in the key data.path: see [Data.WithPath].
 	Source string
 	// Split divides the source into shards: "iid", "dirichlet:A", "shards:K" or "contiguous".
@@ -57,7 +58,7 @@ type Data struct {
 // node reads, so a node that joins a run of somebody else asks its owner first.
 func (d Data) NamesFiles() bool {
 	kind, _ := cutSpec(d.Source)
-	return kind == "idx" || kind == "csv" || kind == "text"
+	return kind == "idx" || kind == "csv" || kind == "text" || kind == "jsonl"
 }
 
 // Method says how the nodes train together.

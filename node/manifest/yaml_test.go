@@ -196,7 +196,7 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"near method", head + "method: {name: averaged}\n", `run.yaml:3:16: method.name: "averaged" is not known; did you mean "average"?`},
 		{"unknown admission", head + "admission: vip\n", `run.yaml:3:12: admission: "vip" is not known; use open`},
 		{"source without file", head + "data: {source: 'csv:'}\n", `run.yaml:3:16: data.source: csv: wants a file, csv:FILE, or in data.path`},
-		{"unknown source", head + "data: {source: cifar}\n", `run.yaml:3:16: data.source: "cifar" is not known; use mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE or own`},
+		{"unknown source", head + "data: {source: cifar}\n", `run.yaml:3:16: data.source: "cifar" is not known; use mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE, jsonl:FILE or own`},
 		{"bad concentration", head + "data: {split: dirichlet:0}\n", `run.yaml:3:15: data.split: *`},
 		{"bad model", head + "model: 'mlp:64;32'\n", `run.yaml:3:8: model: *`},
 		{"bad mix", head + "method: {mix: Mean}\n", `run.yaml:3:15: method.mix: *`},

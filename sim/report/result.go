@@ -121,6 +121,14 @@ type Replicas struct {
 	Model     string `json:"model"`     // and of its weights, float32 and little-endian
 }
 
+// A Start is the base model that all nodes started from, and what it was worth.
+type Start struct {
+	Model      string `json:"model"` // SHA-256 of its weights, float32 and little-endian
+	Accuracy   Real   `json:"accuracy"`
+	Loss       Real   `json:"loss"`
+	Perplexity Real   `json:"perplexity"` // null but of text
+}
+
 // Churn counts comings and goings.
 type Churn struct {
 	Joins      uint64 `json:"joins"`   // sessions that began, but for those at the start
@@ -170,6 +178,7 @@ type Result struct {
 	Tokens            uint64    `json:"tokens"`             // of these samples, if they are text
 	Work              *Work     `json:"work,omitempty"`     // null for a reference
 	Replicas          *Replicas `json:"replicas,omitempty"` // null but with the method scalar
+	Start             *Start    `json:"start,omitempty"`    // null if parameters were drawn
 	ConsensusDistance Real      `json:"consensus_distance"`
 	Targets           []Target  `json:"targets"`
 	Adversaries       []Group   `json:"adversaries"`
@@ -212,6 +221,10 @@ func ParseResult(text []byte) (Result, error) {
 	var r Result
 	if err := json.Unmarshal(text, &r); err != nil {
 		return Result{}, fmt.Errorf("not the result of a simulation: %w", err)
+	}
+	var other struct{ Kind string }
+	if json.Unmarshal(text, &other) == nil && other.Kind == WalksKind {
+		return Result{}, fmt.Errorf("the result of a study of walks, which has its own page, %s", PageFile)
 	}
 	if r.Nodes < 1 {
 		return Result{}, fmt.Errorf("not the result of a simulation: nodes is %d, must be at least 1", r.Nodes)
