@@ -121,7 +121,7 @@ func (s *scalarMethod) cast(c *Core, votes []agree.Vote) {
 // certificate makes the proof of a decision.
 func (k *closer) certificate(v agree.Value, round uint32) *gossip.Certificate {
 	cert := &gossip.Certificate{Closing: k.closings[v]}
-	for key, m := range k.ballots { // sorted below
+	for key, m := range k.ballots { // order-free: sorted below
 		if key.step == agree.Precommit && key.round == round && key.value == v && votesIn(cert.Closing, key.voter) {
 			cert.Ballots = append(cert.Ballots, m)
 		}
@@ -207,7 +207,7 @@ func (s *scalarMethod) askAgain(c *Core) {
 func (s *scalarMethod) standing(reply bool) *gossip.Standing {
 	k := s.closer
 	st := &gossip.Standing{Epoch: s.replica.Closed(), Reply: reply}
-	for tag := range k.leaves { // sorted below
+	for tag := range k.leaves { // order-free: sorted below
 		st.Leaves = append(st.Leaves, tag)
 	}
 	slices.Sort(st.Leaves)
@@ -261,12 +261,9 @@ func (s *scalarMethod) ballotsWithout(st *gossip.Standing) (out []*gossip.Messag
 					theirs = &st.Polled[i]
 				}
 			}
-			if p.Proposed {
-				for key := range k.ballots { // one of them at the most
-					if key.step == agree.Propose && key.round == r && key.value == p.Value {
-						add(agree.Vote{Voter: key.voter, Step: agree.Propose, Round: r, Value: p.Value}, theirs.Proposal)
-						break
-					}
+			for _, o := range k.machine.Proposals(r) {
+				if o.Value == p.Value {
+					add(o, theirs.Proposal)
 				}
 			}
 			for _, t := range p.Prevotes {

@@ -100,7 +100,7 @@ func (s *scalarMethod) judge(c *Core) {
 	if !k.machine.Begun() {
 		return
 	}
-	for _, p := range k.machine.Proposals() {
+	for _, p := range k.machine.Proposals(k.machine.Round) {
 		if v := p.Value; !k.machine.Judged(v) && k.closings[v] != nil && s.good(c, p, k.closings[v]) {
 			k.machine.Judge(v)
 		}
@@ -166,7 +166,7 @@ func (s *scalarMethod) due(c *Core, p agree.Vote, closing *gossip.Closing) bool 
 		}
 	}
 	if p.Round < fairRounds {
-		for tag := range k.full { // all must be there, in any order
+		for tag := range k.full { // order-free: all must be there
 			if !counts[tag] {
 				return false
 			}

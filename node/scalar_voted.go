@@ -35,7 +35,7 @@ const maxVoted = 12
 func (s *scalarMethod) keepVotes(c *Core) {
 	k := s.closer
 	var own []ballotKey
-	for key := range k.ballots { // sorted below
+	for key := range k.ballots { // order-free: sorted below
 		if key.voter == s.tag {
 			own = append(own, key)
 		}
@@ -55,7 +55,7 @@ func (s *scalarMethod) keepVotes(c *Core) {
 		need[key.value] = true
 	}
 	var forms [][]byte
-	for value, closing := range k.closings { // sorted below
+	for value, closing := range k.closings { // order-free: sorted below
 		if need[value] {
 			forms = append(forms, closing.Form())
 		}

@@ -154,9 +154,9 @@ func (m *Machine) Proposes() bool {
 	return m.Step == Propose && m.ValidIn == 0 && !m.cfg.Silent && m.cfg.Proposer(m.Round) == m.cfg.Self && (p == nil || len(p.proposals) == 0)
 }
 
-// Proposals lists the proposals of the present round.
-func (m *Machine) Proposals() []Vote {
-	if p := m.rounds[m.Round]; p != nil {
+// Proposals lists the proposals of a round, the first one that came first.
+func (m *Machine) Proposals(round uint32) []Vote {
+	if p := m.rounds[round]; p != nil {
 		return p.proposals
 	}
 	return nil
@@ -239,7 +239,7 @@ func (p *poll) of(s Step) votes {
 
 // tally is how many have voted for a value. The order of the votes does not matter.
 func (m *Machine) tally(all votes, v Value) (n int) {
-	for voter, values := range all {
+	for voter, values := range all { // order-free: it is counted
 		if slices.Contains(values, v) && (v == Value{} || m.cfg.Counts(v, voter)) {
 			n++
 		}
@@ -257,7 +257,7 @@ func (m *Machine) Votes() int {
 
 // Backed reports whether more than a third have voted for a value in a round that is remembered: then one who is honest has found it good.
 func (m *Machine) Backed(v Value) bool {
-	for _, p := range m.rounds { // in any order
+	for _, p := range m.rounds { // order-free: each is looked at by itself
 		if m.some(m.tally(p.prevotes, v)) {
 			return true
 		}
@@ -268,14 +268,14 @@ func (m *Machine) Backed(v Value) bool {
 // Stirred reports whether more than a third have voted for anything: then one who is honest has begun.
 func (m *Machine) Stirred() bool {
 	voters := make(map[uint64]bool, len(m.ahead))
-	for v := range m.ahead { // in any order, as what follows
+	for v := range m.ahead { // order-free: a set of them is made
 		voters[v] = true
 	}
-	for _, p := range m.rounds {
-		for v := range p.prevotes {
+	for _, p := range m.rounds { // order-free: it is counted
+		for v := range p.prevotes { // order-free: it is counted
 			voters[v] = true
 		}
-		for v := range p.precommits {
+		for v := range p.precommits { // order-free: it is counted
 			voters[v] = true
 		}
 	}
@@ -299,7 +299,7 @@ func (m *Machine) Next() int64 {
 // Rounds lists the rounds of which votes are remembered, ascending.
 func (m *Machine) Rounds() []uint32 {
 	out := make([]uint32, 0, len(m.rounds))
-	for r := range m.rounds { // sorted below
+	for r := range m.rounds { // order-free: sorted below
 		out = append(out, r)
 	}
 	slices.Sort(out)
@@ -334,7 +334,7 @@ func (p *poll) values() (out []Value) {
 		out = append(out, o.Value)
 	}
 	for _, all := range []votes{p.prevotes, p.precommits} {
-		for _, values := range all { // sorted below
+		for _, values := range all { // order-free: sorted below
 			out = append(out, values...)
 		}
 	}
@@ -344,7 +344,7 @@ func (p *poll) values() (out []Value) {
 
 // of lists the voters for a value, ascending.
 func (all votes) of(v Value) (out []uint64) {
-	for voter, values := range all { // sorted below
+	for voter, values := range all { // order-free: sorted below
 		if slices.Contains(values, v) {
 			out = append(out, voter)
 		}

@@ -157,14 +157,14 @@ func (m *Machine) decide() bool {
 // newest is the newest round in which, or later, more than a third have voted.
 func (m *Machine) newest() uint32 {
 	at := make(map[uint64]uint32)
-	for voter, r := range m.ahead { // in any order
+	for voter, r := range m.ahead { // order-free: each is looked at by itself
 		if r > m.Round {
 			at[voter] = r
 		}
 	}
 	if p := m.rounds[m.Round+1]; p != nil {
 		for _, all := range []votes{p.prevotes, p.precommits} {
-			for voter := range all { // in any order
+			for voter := range all { // order-free: each is looked at by itself
 				at[voter] = max(at[voter], m.Round+1)
 			}
 		}
@@ -173,7 +173,7 @@ func (m *Machine) newest() uint32 {
 		return m.Round
 	}
 	var rounds []uint32
-	for _, r := range at { // sorted below
+	for _, r := range at { // order-free: sorted below
 		rounds = append(rounds, r)
 	}
 	return nth(rounds, m.cfg.Total/3)
@@ -182,7 +182,7 @@ func (m *Machine) newest() uint32 {
 // start goes to another round, and forgets old ones.
 func (m *Machine) start(round uint32) {
 	m.Round = round
-	for r := range m.rounds { // in any order
+	for r := range m.rounds { // order-free: each is looked at by itself
 		if !m.remembers(r) {
 			delete(m.rounds, r)
 		}
