@@ -18,8 +18,11 @@ import (
 
 var (
 	scalarSeed  = flag.Uint64("scalar.seed", 0, "run TestNodesEndWithEqualSums with this seed alone")
-	scalarSeeds = flag.Uint64("scalar.seeds", 12, "run it with so many seeds")
+	scalarSeeds = flag.Uint64("scalar.seeds", everyday, "run it with so many seeds")
 )
+
+// everyday is how many seeds are run if nobody asks for more.
+const everyday = 12
 
 // A scalarWorld is several cores and what lies between them: messages are sealed and opened, get lost, come late and twice.
 type scalarWorld struct {

@@ -115,7 +115,7 @@ func Parse(specs []string, n int, seed uint64) (*Roster, error) {
 		switch name := p.kind.name; {
 		case p.kind.ofRecords():
 			r.records = cmp.Or(r.records, name)
-		case name != "silence":
+		case name != silent:
 			r.vectors = cmp.Or(r.vectors, name)
 		}
 		for _, node := range nodes[i] {
