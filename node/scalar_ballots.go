@@ -47,6 +47,7 @@ func (s *scalarMethod) ballot(c *Core, from PeerID, msg *gossip.Message, b *goss
 	case b.Epoch < open, !k.mayVote(s, tag), open > 0 && b.Own != k.own(tag), open == 0 && b.Own > 0:
 		return
 	}
+	s.kept.log(tag) // or strangers could vote without number about the first epoch
 	if b.Step == gossip.StepLeave {
 		k.leaves[tag] = msg
 		return

@@ -75,7 +75,9 @@ const (
 	// leastPatience and mostPatience bound how long a step may take in round 0; a node that has seen no closing yet begins in between.
 	leastPatience = Second / 5
 	firstPatience = Second
-	mostPatience  = 10 * Second
+	mostPatience  = 5 * Second
+	// patienceGrows is how much a step may take longer from round to round, see [agree.Config].
+	patienceGrows = Second
 	// leaveWait is how long a node that leaves, and without which there are not enough votes, waits for an epoch to be closed that takes its
 	// vote away. An epoch in which nothing happens but that somebody leaves is closed after leaveQuiet.
 	leaveWait  = 5 * Second
@@ -105,7 +107,7 @@ func (k *closer) open(s *scalarMethod, now Instant) {
 	}
 	k.inTurn(s, epoch, k.voters)
 	k.machine = agree.New(agree.Config{
-		Self: s.tag, Total: total, Patience: int64(min(max(k.patient, leastPatience), mostPatience)),
+		Self: s.tag, Total: total, Patience: int64(min(max(k.patient, leastPatience), mostPatience)), Growth: int64(patienceGrows),
 		Silent: epoch < k.abstain || k.voted != nil && k.voted.epoch > epoch || epoch > 0 && !slices.Contains(k.voters, s.tag),
 		Proposer: func(round uint32) uint64 {
 			order := k.voters

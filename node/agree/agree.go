@@ -54,8 +54,10 @@ type Config struct {
 	Proposer func(round uint32) uint64
 	Counts   func(v Value, voter uint64) bool
 
-	// Patience is how long a step may take in round 0, in nanoseconds. It grows by as much in every round, up to 16 times.
-	Patience int64
+	// Patience is how long a step may take in round 0, in nanoseconds, as this peer sees it. In round 1 it is Growth more, in round 2 three
+	// times Growth more, then 7, 15, 31 and 63 times: Growth is the same for all, or those with little patience would be through with each
+	// round before others, of whom one is to propose, have come to it.
+	Patience, Growth int64
 
 	Silent bool // this peer has no vote, or must not use it: Advance gives none
 }
@@ -171,14 +173,11 @@ func (m *Machine) Quorum(n int) bool { return 3*n > 2*m.cfg.Total }
 // some reports whether so many are more than a third: one of them at least is honest.
 func (m *Machine) some(n int) bool { return 3*n > m.cfg.Total }
 
-// Add takes a vote. news is whether it was not known; if it contradicts another of the same voter, that is returned.
+// Add takes a vote. news is whether it was not known and is remembered: of rounds far ahead only the number is; if it contradicts another of the same voter, that is returned.
 func (m *Machine) Add(v Vote) (other Vote, conflict, news bool) {
 	switch {
 	case v.Round > m.Round+1:
-		if m.ahead[v.Voter] < v.Round {
-			m.ahead[v.Voter] = v.Round
-			return other, false, true
-		}
+		m.ahead[v.Voter] = max(m.ahead[v.Voter], v.Round)
 		return other, false, false
 	case !m.remembers(v.Round):
 		return other, false, false

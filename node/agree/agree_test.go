@@ -60,7 +60,7 @@ func newWorld(t *testing.T, seed uint64, n, liars int) *world {
 
 func (w *world) boot(p *peer, s State, own []Vote) {
 	p.m = New(Config{
-		Self: p.tag, Total: len(w.peers), Patience: second / 2, Silent: p.liar,
+		Self: p.tag, Total: len(w.peers), Patience: second/4 + w.rand.Int64N(second), Growth: second / 2, Silent: p.liar,
 		Proposer: func(round uint32) uint64 { return w.peers[int(round)%len(w.peers)].tag },
 		Counts:   func(Value, uint64) bool { return true },
 	})
@@ -205,7 +205,7 @@ func TestHonestPeersComeToOneValue(t *testing.T) {
 // machine is that of one of four, who are 1 to 4; in round r it is the turn of 1 + r%4.
 func machine(self uint64) *Machine {
 	m := New(Config{
-		Self: self, Total: 4, Patience: second,
+		Self: self, Total: 4, Patience: second, Growth: second,
 		Proposer: func(r uint32) uint64 { return 1 + uint64(r%4) }, Counts: func(Value, uint64) bool { return true },
 	})
 	m.Begin(0)

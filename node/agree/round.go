@@ -31,7 +31,7 @@ func (m *Machine) enter(s Step, now int64) {
 	}
 }
 
-func (m *Machine) patience() int64 { return m.cfg.Patience * int64(min(m.Round, 15)+1) }
+func (m *Machine) patience() int64 { return m.cfg.Patience + m.cfg.Growth*(1<<min(m.Round, 6)-1) }
 
 // due reports whether the time of the step is over.
 func (m *Machine) due(now int64) bool { return m.timer != 0 && now >= m.timer }
