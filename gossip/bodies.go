@@ -41,6 +41,12 @@ func toWire(b Body) any {
 		return snapshotToWire(b)
 	case *Proof:
 		return proofToWire(b)
+	case *Ballot:
+		return ballotToWire(b)
+	case *Certificate:
+		return certificateToWire(b)
+	case *Standing:
+		return standingToWire(b)
 	case *Challenge:
 		return &wireChallenge{Tag: b.Tag, Seq: b.Seq}
 	case *Basis:
@@ -56,7 +62,7 @@ func filled[T any](s []T) []T {
 	return s
 }
 
-// fromWire decodes a body. The verifier is for the messages in a proof.
+// fromWire decodes a body. The verifier is for the messages in a proof or certificate.
 func fromWire(e *envelope, lim Limits, v Verifier) (Body, Verdict) {
 	malformed, raw := Verdict{Reject, ReasonMalformed}, e.Body
 	switch Kind(e.Kind) {
@@ -99,9 +105,19 @@ func fromWire(e *envelope, lim Limits, v Verifier) (Body, Verdict) {
 	case KindFetch:
 		return fetchFromWire(raw, lim)
 	case KindSnapshot:
-		return snapshotFromWire(raw, lim)
+		return snapshotFromWire(e, lim, v)
 	case KindProof:
 		return proofFromWire(e, lim, v)
+	case KindBallot:
+		return ballotFromWire(raw)
+	case KindCertificate:
+		c, verdict := certificateFromWire(raw, e.Run, lim, v)
+		if verdict.Decision != Accept {
+			return nil, verdict
+		}
+		return c, verdict
+	case KindStanding:
+		return standingFromWire(raw)
 	case KindChallenge:
 		return challengeFromWire(raw)
 	case KindBasis:

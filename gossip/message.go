@@ -42,8 +42,8 @@ type Message struct {
 	Raw []byte
 }
 
-// A Body is one of *Update, *Delta, *Records, *Proof, *Leave (broadcast), *Digest, *Repair, *Request, *Known, *Fetch, *Snapshot,
-// *Challenge, *Basis (direct).
+// A Body is one of *Update, *Delta, *Records, *Proof, *Ballot, *Leave (broadcast), *Digest, *Repair, *Request, *Known, *Fetch, *Snapshot,
+// *Certificate, *Challenge, *Basis, *Standing (direct).
 type Body interface{ kind() Kind }
 
 // Kind tells the bodies apart on the wire.
@@ -63,8 +63,11 @@ const (
 	KindSnapshot Kind = 10
 	KindProof    Kind = 11
 
-	KindChallenge Kind = 14
-	KindBasis     Kind = 15
+	KindBallot      Kind = 12
+	KindCertificate Kind = 13
+	KindChallenge   Kind = 14
+	KindBasis       Kind = 15
+	KindStanding    Kind = 16
 )
 
 // An Update announces what a node's round produced: a vector, small ones inline, larger ones as a blob to be pulled.

@@ -1,9 +1,12 @@
 package gossip
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
-// A Proof shows that somebody equivocates: two signed [Records] that cannot both be of one log. The author of the proof is who found
-// them. What it proves does not depend on who says it.
+// A Proof shows that somebody equivocates: two signed [Records] that cannot both be of one log, or two [Ballot]s for different things in one
+// step of a round. The author of the proof is who found them. What it proves does not depend on who says it.
 type Proof struct {
 	A, B *Message // sealed
 }
@@ -42,11 +45,11 @@ func proofFromWire(e *envelope, lim Limits, v Verifier) (Body, Verdict) {
 	if !decodeBody(e.Body, &w) || bytes.Compare(w.A, w.B) >= 0 {
 		return nil, Verdict{Reject, ReasonMalformed}
 	}
-	a, verdict := openShown(w.A, e.Run, lim, v)
+	a, verdict := openShown(w.A, e.Run, lim, v, KindRecords, KindBallot)
 	if verdict.Decision != Accept {
 		return nil, verdict
 	}
-	b, verdict := openShown(w.B, e.Run, lim, v)
+	b, verdict := openShown(w.B, e.Run, lim, v, KindRecords, KindBallot)
 	if verdict.Decision != Accept {
 		return nil, verdict
 	}
@@ -57,9 +60,9 @@ func proofFromWire(e *envelope, lim Limits, v Verifier) (Body, Verdict) {
 	return p, Verdict{}
 }
 
-// openShown opens a message that a proof shows. Proofs show records and nothing else: a proof inside a proof is not looked into.
-func openShown(raw []byte, run RunID, lim Limits, v Verifier) (*Message, Verdict) {
-	m, verdict := openSigned(raw, lim, v, func(k Kind) bool { return k == KindRecords })
+// openShown opens a message that another one shows, if it is of one of these kinds: a proof inside a proof is not looked into.
+func openShown(raw []byte, run RunID, lim Limits, v Verifier, kinds ...Kind) (*Message, Verdict) {
+	m, verdict := openSigned(raw, lim, v, func(k Kind) bool { return slices.Contains(kinds, k) })
 	switch {
 	case verdict.Decision == Ignore: // of another version, and inside a message of this one
 		return nil, Verdict{Reject, ReasonMalformed}

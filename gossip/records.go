@@ -63,8 +63,16 @@ func (r *Records) Digest(author PeerID) [32]byte {
 // Equivocation reports whether two batches of one author in one run cannot both be of one log, and from which record on: the first one
 // whose epoch or byte they disagree about, or, if they disagree about what came before, the first record of the later batch. That
 // is so if both begin with the same record and name different previous batches, or if one begins where the other ends and names
-// another previous one. Two batches of the same records that commit to different sets conflict from their first record on. The order of a and b does not matter. Signatures are not looked at.
+// another previous one. Two batches of the same records that commit to different sets conflict from their first record on. Two ballots
+// prove that somebody votes twice, and the records are void that did not count before. The order of a and b does not matter. Signatures
+// are not looked at.
 func Equivocation(a, b *Message) (first uint64, ok bool) {
+	if x, isBallot := a.Body.(*Ballot); isBallot && a.Author == b.Author && a.Run == b.Run {
+		if y, isAlso := b.Body.(*Ballot); isAlso {
+			return votedTwice(x, y)
+		}
+		return 0, false
+	}
 	x, isBatch := a.Body.(*Records)
 	y, isAlso := b.Body.(*Records)
 	if !isBatch || !isAlso || a.Author != b.Author || a.Run != b.Run {

@@ -34,7 +34,7 @@ func recordExamples(t testing.TB, run RunID, s Signer) map[string]*Message {
 		"fetch-records": direct(&Fetch{Want: WantRecords, Ranges: []Range{{0x1122334455667788, 3, 5}, {0x1122334455667788, 7, 300}}}),
 		"fetch-digest":  direct(&Fetch{Want: WantDigest, VectorDigest: id(5)}),
 		"snapshot": direct(&Snapshot{
-			Config: id(7), Base: id(8), Digest: id(9), Whole: true, Closed: 2,
+			Config: id(7), Base: id(8), Digest: id(9), Whole: true, Closed: 2, Certificate: certificateOf(t, run, closingExample()),
 			Tails: []Tail{{0x1122334455667788, 300, 1, 44, [2]uint64{0x0102030405060708, 0x090a0b0c0d0e0f10}}},
 			Bans:  []Place{{0x8899aabbccddeeff, 12}},
 			Sums:  []Sums{{0, 4, Piece{Inline: packed, Size: uint64(len(packed))}}, {1, 4096, Piece{Blob: BlobID(id(4)), Size: 12345}}},

@@ -18,6 +18,12 @@ func SealedSize(m *Message, inline bool, forward ...int) int {
 		body, signature = recordsSize(b), 2+64
 	case *Proof:
 		body, signature = proofSize(b), 2+64
+	case *Ballot:
+		body, signature = ballotSize(b), 2+64
+	case *Certificate:
+		body = certificateSize(b)
+	case *Standing:
+		body = standingSize(b)
 	case *Known:
 		body = knownSize(b)
 	case *Fetch:

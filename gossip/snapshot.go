@@ -17,10 +17,12 @@ type Snapshot struct {
 	VectorDigest, BansDigest [32]byte
 
 	// Whole.
-	Closed uint32  // epochs that are closed
+	Closed uint32  // epochs that are closed, in runs that close them; else 0, as Certificate is nil
 	Tails  []Tail  // the version vector, and what is needed to go on from there; ascending by tag
 	Bans   []Place // ascending by tag
 	Sums   []Sums  // ascending by generation; those that are all zero can be left out
+
+	Certificate *Certificate // of the last closed epoch; nil if none is closed
 }
 
 // A Tail says where a log goes on: after Next records, the last InEpoch of them of epoch Epoch. Hashes is the sum of their hashes
@@ -96,6 +98,7 @@ type (
 		Tails        []wireTail
 		Bans         []wirePlace
 		Sums         []wireSums
+		Certificate  []byte // empty if none is closed
 	}
 	wireTail struct {
 		_              struct{} `cbor:",toarray"`
@@ -116,11 +119,14 @@ type (
 func snapshotToWire(s *Snapshot) *wireSnapshot {
 	w := &wireSnapshot{
 		Config: s.Config, Base: s.Base, Digest: s.Digest, Whole: s.Whole,
-		VectorDigest: []byte{}, BansDigest: []byte{}, Tails: []wireTail{}, Bans: []wirePlace{}, Sums: []wireSums{},
+		VectorDigest: []byte{}, BansDigest: []byte{}, Tails: []wireTail{}, Bans: []wirePlace{}, Sums: []wireSums{}, Certificate: []byte{},
 	}
 	if !s.Whole {
 		w.VectorDigest, w.BansDigest = s.VectorDigest[:], s.BansDigest[:]
 		return w
+	}
+	if s.Certificate != nil {
+		w.Certificate, _ = encMode.Marshal(certificateToWire(s.Certificate))
 	}
 	w.Closed, w.Bans = s.Closed, toPlaces(s.Bans)
 	for _, t := range s.Tails {
@@ -140,15 +146,15 @@ func snapshotToWire(s *Snapshot) *wireSnapshot {
 	return w
 }
 
-func snapshotFromWire(raw []byte, lim Limits) (Body, Verdict) {
+func snapshotFromWire(e *envelope, lim Limits, v Verifier) (Body, Verdict) {
 	malformed := Verdict{Reject, ReasonMalformed}
 	var w wireSnapshot
-	if !decodeBody(raw, &w) {
+	if !decodeBody(e.Body, &w) {
 		return nil, malformed
 	}
 	s := &Snapshot{Config: w.Config, Base: w.Base, Digest: w.Digest, Whole: w.Whole, Closed: w.Closed}
 	if !w.Whole {
-		if !digest(&s.VectorDigest, w.VectorDigest) || !digest(&s.BansDigest, w.BansDigest) || w.Closed > 0 || len(w.Tails)+len(w.Bans)+len(w.Sums) > 0 {
+		if !digest(&s.VectorDigest, w.VectorDigest) || !digest(&s.BansDigest, w.BansDigest) || w.Closed > 0 || len(w.Tails)+len(w.Bans)+len(w.Sums)+len(w.Certificate) > 0 {
 			return nil, malformed
 		}
 		return s, Verdict{}
@@ -175,6 +181,18 @@ func snapshotFromWire(raw []byte, lim Limits) (Body, Verdict) {
 		}
 		s.Sums = append(s.Sums, sums)
 	}
+	if (w.Closed > 0) != (len(w.Certificate) > 0) {
+		return nil, malformed
+	}
+	if w.Closed > 0 {
+		var verdict Verdict
+		if s.Certificate, verdict = certificateFromWire(w.Certificate, e.Run, lim, v); verdict.Decision != Accept {
+			return nil, verdict
+		}
+		if s.Certificate.Closing.Epoch != w.Closed-1 {
+			return nil, malformed
+		}
+	}
 	return s, Verdict{}
 }
 
@@ -197,7 +215,7 @@ func sumsFromWire(w *wireSums, lim Limits) (s Sums, ok bool) {
 func snapshotSize(s *Snapshot) int {
 	n := 1 + 3*bytes32 + 1
 	if !s.Whole {
-		return n + 2*bytes32 + 1 + 1 + 1 + 1
+		return n + 2*bytes32 + 1 + 1 + 1 + 1 + 1
 	}
 	n += 1 + 1 + number(uint64(s.Closed)) + head(len(s.Tails)) + placesSize(s.Bans) + head(len(s.Sums))
 	for _, t := range s.Tails {
@@ -207,5 +225,9 @@ func snapshotSize(s *Snapshot) int {
 		sums := &s.Sums[i]
 		n += 1 + number(uint64(sums.Generation)) + number(uint64(sums.Len)) + pieceSize(&sums.Packed)
 	}
-	return n
+	if s.Certificate == nil {
+		return n + 1
+	}
+	form := certificateSize(s.Certificate)
+	return n + head(form) + form
 }

@@ -17,7 +17,11 @@ func TestEverySnapshotComesBackAsItWasSealed(t *testing.T) {
 			comesBack(t, &Message{Run: RunID(id(9)), Author: id(4), Body: s}, nil)
 			return
 		}
-		s.Closed, s.Bans = rapid.Uint32().Draw(t, "closed"), drawPlaces(t, 0)
+		if s.Closed, s.Bans = rapid.Uint32().Draw(t, "closed"), drawPlaces(t, 0); s.Closed > 0 {
+			c := closingExample()
+			c.Epoch = s.Closed - 1
+			s.Certificate = certificateOf(t, RunID(id(9)), c)
+		}
 		for _, p := range drawPlaces(t, 1) {
 			s.Tails = append(s.Tails, Tail{p.Tag, p.Seq, rapid.Uint32().Draw(t, "epoch"),
 				rapid.Uint32Range(1, uint32(min(p.Seq, math.MaxUint32))).Draw(t, "records"), [2]uint64{rapid.Uint64().Draw(t, "low"), rapid.Uint64().Draw(t, "high")}})

@@ -172,7 +172,7 @@ func (e *envelope) signedBytes() []byte {
 // broadcast reports whether messages of a kind are signed and passed on.
 func (k Kind) broadcast() bool {
 	switch k {
-	case KindUpdate, KindDelta, KindLeave, KindRecords, KindProof:
+	case KindUpdate, KindDelta, KindLeave, KindRecords, KindProof, KindBallot:
 		return true
 	}
 	return false
@@ -181,19 +181,24 @@ func (k Kind) broadcast() bool {
 // direct reports whether messages of a kind go to one peer, unsigned.
 func (k Kind) direct() bool {
 	switch k {
-	case KindDigest, KindRepair, KindRequest, KindKnown, KindFetch, KindSnapshot, KindChallenge, KindBasis:
+	case KindDigest, KindRepair, KindRequest, KindKnown, KindFetch, KindSnapshot, KindCertificate, KindChallenge, KindBasis, KindStanding:
 		return true
 	}
 	return false
 }
 
-// Seal encodes a message, and signs it if it is a broadcast one; s may be nil for direct ones. It returns a copy with Raw
+// Seal encodes a message, and signs it if it is a broadcast one, and what a certificate in it has of the signer; s may be nil for other
+// direct ones. It returns a copy with Raw
 // set.
 func Seal(m *Message, s Signer) (*Message, error) {
 	if p, ok := m.Body.(*Proof); ok && !p.sealed() {
 		return nil, errors.New("seal message: a proof is of two sealed messages")
 	}
-	body, err := encMode.Marshal(toWire(m.Body))
+	shown, err := sealShown(m.Body, s)
+	if err != nil {
+		return nil, err
+	}
+	body, err := encMode.Marshal(toWire(shown))
 	if err != nil {
 		return nil, fmt.Errorf("seal message: %w", err)
 	}
@@ -209,6 +214,23 @@ func Seal(m *Message, s Signer) (*Message, error) {
 		return nil, fmt.Errorf("seal message: %w", err)
 	}
 	return &out, nil
+}
+
+// sealShown seals the signer's own ballots in a certificate.
+func sealShown(b Body, s Signer) (Body, error) {
+	switch b := b.(type) {
+	case *Certificate:
+		return b.sealed(s)
+	case *Snapshot:
+		if b.Certificate == nil {
+			return b, nil
+		}
+		c, err := b.Certificate.sealed(s)
+		out := *b
+		out.Certificate = c
+		return &out, err
+	}
+	return b, nil
 }
 
 // Open decodes a broadcast message and checks all that can be checked without knowing anything: size, version, form,
@@ -255,7 +277,7 @@ func OpenDirect(raw []byte, from PeerID, lim Limits) (*Message, Verdict) {
 	case e.Seq != 0 || len(e.Signature) != 0:
 		return nil, Verdict{Reject, ReasonMalformed}
 	}
-	return finish(raw, e, lim, nil)
+	return finish(raw, e, lim, Ed25519Verifier{}) // of those whose messages are shown
 }
 
 func openEnvelope(raw []byte) (*envelope, Verdict) {

@@ -374,16 +374,16 @@ const (
 	StatLeft      StatKind = "member left"
 	StatCell      StatKind = "cell entered" // Value: its number
 
-	StatBanned      StatKind = "log banned"           // Peer: whose; Value: the first record that is void
-	StatConflict    StatKind = "conflict not proven"  // Peer: whose record; Value: its number; the batch that had the other one is forgotten
-	StatCaughtUp    StatKind = "snapshot taken"       // Peer: from whom; Value: records in it; Text: who else has the same sums
-	StatUnconfirmed StatKind = "snapshot not taken"   // Peer: from whom; Text: why
-	StatChecked     StatKind = "record checked"       // Peer: whose; Value: its number; it is what this node has measured, too
-	StatWrong       StatKind = "record is wrong"      // Peer: whose; Value: its number; this node has measured another one; Text: both
-	StatUnanswered  StatKind = "challenge unanswered" // Peer: whose; Value: its number
-	StatUnable      StatKind = "record not checkable" // Peer: whose; Value: its number; Text: why this node cannot
-
-	StatCrowded StatKind = "more peers than meant" // Peer: whose records are not taken: the run is for fewer
+	StatBanned      StatKind = "log banned"            // Peer: whose; Value: the first record that is void
+	StatConflict    StatKind = "conflict not proven"   // Peer: whose record; Value: its number; the batch that had the other one is forgotten
+	StatCaughtUp    StatKind = "snapshot taken"        // Peer: from whom; Value: records in it; Text: who else has the same sums
+	StatUnconfirmed StatKind = "snapshot not taken"    // Peer: from whom; Text: why
+	StatClosed      StatKind = "epoch closed"          // Value: its number; Text: how many votes close it
+	StatChecked     StatKind = "record checked"        // Peer: whose; Value: its number; it is what this node has measured, too
+	StatWrong       StatKind = "record is wrong"       // Peer: whose; Value: its number; this node has measured another one; Text: both
+	StatUnanswered  StatKind = "challenge unanswered"  // Peer: whose; Value: its number
+	StatUnable      StatKind = "record not checkable"  // Peer: whose; Value: its number; Text: why this node cannot
+	StatCrowded     StatKind = "more peers than meant" // Peer: whose records are not taken: the run is for fewer
 )
 
 // A Method is a way of training together. The Core calls it with everything that concerns learning; it answers by asking
@@ -416,10 +416,10 @@ type Method interface {
 
 // A sharer is a Method under which nodes share records instead of vectors. What is said of Check and of Step holds for it, too.
 type sharer interface {
-	// checkShared judges records and proofs, which spread to all; checkDirect what one peer tells this node about them.
+	// checkShared judges records, proofs and ballots, which spread to all; checkDirect what one peer tells this node about them.
 	checkShared(m *gossip.Message) gossip.Verdict
 	checkDirect(body gossip.Body) gossip.Verdict
-	// received is called with every message of these kinds that comes, and with the node's own records if others have them.
+	// received is called with every message of these kinds that comes, and with the node's own records and ballots if others have them.
 	received(c *Core, from PeerID, msg *gossip.Message)
 	// met is called when a peer comes up.
 	met(c *Core, id PeerID)

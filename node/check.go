@@ -22,7 +22,7 @@ func (c *Core) Check(m *gossip.Message) gossip.Verdict {
 		return reject(gossip.ReasonWrongRun)
 	}
 	switch m.Body.(type) {
-	case *gossip.Records, *gossip.Proof: // whatever their number, and whoever lost trust: all nodes have to end with the same set
+	case *gossip.Records, *gossip.Proof, *gossip.Ballot: // whatever their number, and whoever lost trust: all nodes have to end with the same set
 		if c.shares != nil {
 			return c.shares.checkShared(m)
 		}
@@ -55,7 +55,7 @@ func (c *Core) Check(m *gossip.Message) gossip.Verdict {
 			return v
 		}
 	case *gossip.Leave:
-	case *gossip.Known, *gossip.Fetch, *gossip.Snapshot, *gossip.Challenge, *gossip.Basis:
+	case *gossip.Known, *gossip.Fetch, *gossip.Snapshot, *gossip.Certificate, *gossip.Challenge, *gossip.Basis, *gossip.Standing:
 		if c.shares != nil {
 			return c.shares.checkDirect(body)
 		}

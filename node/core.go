@@ -265,8 +265,11 @@ func (c *Core) resetBatch() {
 func (c *Core) received(from PeerID, msg *gossip.Message) {
 	if msg.Author == c.cfg.Self {
 		c.meetSelf(msg)
-		if _, ok := msg.Body.(*gossip.Records); ok && c.shares != nil {
-			c.shares.received(c, from, msg)
+		switch msg.Body.(type) {
+		case *gossip.Records, *gossip.Ballot:
+			if c.shares != nil {
+				c.shares.received(c, from, msg)
+			}
 		}
 		return
 	}
@@ -305,7 +308,8 @@ func (c *Core) received(from PeerID, msg *gossip.Message) {
 		c.method.delta(c, m, msg.Seq, body)
 	case *gossip.Request:
 		c.method.asked(c, from, body)
-	case *gossip.Records, *gossip.Proof, *gossip.Known, *gossip.Fetch, *gossip.Snapshot, *gossip.Challenge, *gossip.Basis:
+	case *gossip.Records, *gossip.Proof, *gossip.Known, *gossip.Fetch, *gossip.Snapshot, *gossip.Ballot, *gossip.Certificate, *gossip.Challenge,
+		*gossip.Basis, *gossip.Standing:
 		if c.shares != nil {
 			c.shares.received(c, from, msg)
 		}

@@ -24,17 +24,20 @@ type scalarMethod struct {
 	origin  *scalar.Snapshot // what the replica was restored from; nil if from nothing
 	changes []scalar.Change  // for the driver's model, before those of the replica
 
-	phase    scalarPhase
-	probe    ProbeJob // under way if its Job is not 0
-	step     uint64   // minibatches
-	round    uint64   // own batches
-	loss     float64
-	own      ownLog
-	retryAt  Instant // end of waiting after divergence; 0 is none
-	saveAt   Instant // next try to save; 0 is none
-	saving   uint64  // own records in the checkpoint under way
-	joinedBy Instant // when a node that has just begun goes on alone; 0: it has been heard of
+	phase        scalarPhase
+	probe        ProbeJob // under way if its Job is not 0
+	step         uint64   // minibatches
+	round        uint64   // own batches
+	loss         float64
+	own          ownLog
+	retryAt      Instant // end of waiting after divergence; 0 is none
+	saveAt       Instant // next try to save; 0 is none
+	saving       uint64  // own records in the checkpoint under way
+	lastSave     bool    // the save under way is the last one
+	savingEpochs uint32  // that are closed in it
+	joinedBy     Instant // when a node that has just begun goes on alone; 0: it has been heard of
 
+	closer   *closer // of epochs; nil in open mode
 	kept     keptBatches
 	proofs   map[uint64]*gossip.Proof // by tag of whom they are against
 	accused  []accusation
@@ -50,7 +53,8 @@ type scalarPhase uint8
 const (
 	scalarJoining scalarPhase = iota // not yet sure what others have
 	scalarProbing
-	scalarIdle // paused
+	scalarIdle    // paused
+	scalarWaiting // for the epoch to be closed
 	scalarDiverged
 	scalarSpent // the budget is spent, or the log is banned
 	scalarClosing
@@ -59,7 +63,7 @@ const (
 // PhaseTraining is what the status of a node of the method scalar says that measures slopes.
 const PhaseTraining = "training"
 
-var scalarPhases = [...]string{"joining", PhaseTraining, "paused", "waiting", "spent", "leaving"}
+var scalarPhases = [...]string{"joining", PhaseTraining, "paused", "waiting for the epoch to close", "waiting", "spent", "leaving"}
 
 var _ Method = (*scalarMethod)(nil)
 
@@ -84,11 +88,21 @@ func openScalar(run *Config, from State, v gossip.Verifier) (*scalarMethod, erro
 		checks: checks{on: cfg.CheckShare > 0},
 		upkeep: upkeep{saveEvery: cfg.SaveEvery, evaluateEvery: cfg.EvaluateEvery},
 	}
+	if cfg.Closed {
+		s.closer = &closer{asked: make(map[PeerID]int)}
+	}
 	if err := s.restore(from.Opaque, v); err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	if err := s.replay(cfg.Log); err != nil {
+	batches, err := s.takeVotes(cfg.Log)
+	if err == nil {
+		err = s.replay(batches)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("own records: %w", err)
+	}
+	if s.closer != nil {
+		s.closer.open(s, 0)
 	}
 	s.step = max(s.step, s.replica.Set().Next(s.tag)) // each has taken a minibatch at least
 	return s, nil
@@ -111,6 +125,9 @@ func (s *scalarMethod) asked(*Core, PeerID, *gossip.Request)        {}
 
 func (s *scalarMethod) start(c *Core) {
 	s.schedule(c)
+	if s.closer != nil {
+		s.closer.open(s, c.now)
+	}
 	if s.replica.Set().Next(s.tag) == 0 {
 		s.joinedBy = c.now + joinWait
 	}
@@ -149,6 +166,11 @@ func (s *scalarMethod) goOn(c *Core) {
 	}
 	if c.mode != running {
 		s.phase = scalarIdle
+		return
+	}
+	if s.waits() {
+		s.seal(c)
+		s.phase = scalarWaiting
 		return
 	}
 	place, ok := s.replica.Next(s.tag, 0)
@@ -196,6 +218,7 @@ func (s *scalarMethod) wake(c *Core) {
 	s.accuse(c)
 	s.remind(c)
 	s.consider(c)
+	s.askAgain(c)
 	if due(&s.join.until) {
 		s.joinLate(c)
 	}
@@ -209,8 +232,9 @@ func (s *scalarMethod) wake(c *Core) {
 // rearm sets the alarm to what is due first.
 func (s *scalarMethod) rearm(c *Core) {
 	if len(c.out.Save) > 0 {
-		s.saving = s.replica.Set().Next(s.tag) // as of this step
+		s.saving, s.savingEpochs = s.replica.Set().Next(s.tag), s.replica.Closed() // as of this step
 	}
+	s.close(c)
 	if s.probe.Job == 0 && s.phase > scalarProbing {
 		s.tell(c) // no probe will: an idle node is to have the model of what it knows, too
 	}
@@ -227,6 +251,9 @@ func (s *scalarMethod) rearm(c *Core) {
 	for _, a := range s.accused {
 		at = min(at, a.at)
 	}
+	if s.closer != nil {
+		at = sooner(at, s.closer.next())
+	}
 	c.alarm(at)
 }
 
@@ -237,7 +264,17 @@ func (s *scalarMethod) paused(c *Core) {
 	}
 	// The probe under way is given up: it is less than a record.
 	s.seal(c)
-	s.phase = scalarClosing
+	if s.mustWait(c) {
+		s.phase, s.closer.leaveBy = scalarIdle, c.now+leaveWait
+		s.rearm(c)
+		return
+	}
+	s.goAway(c)
+}
+
+// goAway saves for the last time. A save that is under way comes first.
+func (s *scalarMethod) goAway(c *Core) {
+	s.phase, s.lastSave = scalarClosing, s.saveJob == 0
 	if s.upkeep.close(c, s.state()) {
 		c.finish()
 	}
@@ -251,8 +288,14 @@ func (s *scalarMethod) endSave(c *Core) {
 		s.saveAt = c.now + retrySave
 	default:
 		s.forgetLogged(c)
-		if s.phase == scalarClosing && s.upkeep.close(c, s.state()) {
+		s.forgetCertificates(c, s.savingEpochs)
+		if s.phase != scalarClosing {
+			return
+		}
+		// What others have added meanwhile they have, and they go on: there is one last save.
+		if s.lastSave || s.upkeep.close(c, s.state()) {
 			c.finish()
 		}
+		s.lastSave = true
 	}
 }

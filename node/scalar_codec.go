@@ -23,7 +23,7 @@ func (s *scalarMethod) encodeSealed(to []byte) []byte {
 	}
 	to = binary.AppendUvarint(to, uint64(len(s.proofs)))
 	for _, tag := range slices.Sorted(maps.Keys(s.proofs)) {
-		to = s.appendBatch(s.appendBatch(to, s.proofs[tag].A), s.proofs[tag].B)
+		to = s.appendShown(s.appendShown(to, s.proofs[tag].A), s.proofs[tag].B)
 	}
 	if s.checks.on {
 		to = s.checks.trail.encode(to)
@@ -32,14 +32,14 @@ func (s *scalarMethod) encodeSealed(to []byte) []byte {
 }
 
 // decodeSealed reads them back. The signatures were verified when the messages came; a verifier that is not [trusting] looks again.
-func (s *scalarMethod) decodeSealed(d *decoder, v gossip.Verifier) {
+func (s *scalarMethod) decodeSealed(d *decoder) {
 	for n := d.number(); n > 0 && !d.bad; n-- {
-		if m := d.batch(s.run.Run, v, s.checks.on); m != nil {
+		if m := d.batch(s.run.Run); m != nil {
 			s.kept.add(gossip.Tag(s.run.Run, m.Author), m)
 		}
 	}
 	for n := d.number(); n > 0 && !d.bad; n-- {
-		a, b := d.batch(s.run.Run, v, s.checks.on), d.batch(s.run.Run, v, s.checks.on)
+		a, b := d.shown(s.run.Run), d.shown(s.run.Run)
 		if a != nil && b != nil {
 			s.proofs[gossip.Tag(s.run.Run, a.Author)] = &gossip.Proof{A: a, B: b}
 		}
@@ -65,23 +65,66 @@ func (s *scalarMethod) appendBatch(to []byte, m *gossip.Message) []byte {
 	return append(to, b.Bytes...)
 }
 
+// unsealedBallot stands where the length of a sealed message does, which is never so short.
+const unsealedBallot = 1
+
+// appendShown appends a message of a proof.
+func (s *scalarMethod) appendShown(to []byte, m *gossip.Message) []byte {
+	b, ok := m.Body.(*gossip.Ballot)
+	if !ok || len(m.Raw) > 0 {
+		return s.appendBatch(to, m)
+	}
+	to = append(binary.AppendUvarint(to, unsealedBallot), m.Author[:]...)
+	to = appendNumbers(to, m.Seq, uint64(b.Step), uint64(b.Epoch), uint64(b.Round), b.Own, uint64(b.Lock))
+	return append(to, b.Value[:]...)
+}
+
+// shown takes off a message of a proof. What an unsealed proposal proposes is not kept: its digest proves as much.
+func (d *decoder) shown(run gossip.RunID) *gossip.Message {
+	at := *d
+	if at.number() != unsealedBallot {
+		return d.message(run, func(b gossip.Body) bool {
+			switch b.(type) {
+			case *gossip.Records, *gossip.Ballot:
+				return true
+			}
+			return false
+		})
+	}
+	*d = at
+	m := &gossip.Message{Run: run}
+	copy(m.Author[:], d.bytes(uint64(len(m.Author))))
+	m.Seq = d.number()
+	b := &gossip.Ballot{Step: gossip.BallotStep(d.number()), Epoch: uint32(d.number()), Round: uint32(d.number()), Own: d.number(), Lock: uint32(d.number())}
+	copy(b.Value[:], d.bytes(32))
+	m.Body = b
+	return m
+}
+
 // trusting takes the signatures of messages that were verified when they came.
 type trusting struct{}
 
 func (trusting) Verify(PeerID, []byte, []byte) bool { return true }
 
-func (d *decoder) batch(run gossip.RunID, v gossip.Verifier, checked bool) *gossip.Message {
+func (d *decoder) batch(run gossip.RunID) *gossip.Message {
+	return d.message(run, func(b gossip.Body) bool {
+		_, ok := b.(*gossip.Records)
+		return ok
+	})
+}
+
+func (d *decoder) message(run gossip.RunID, welcome func(gossip.Body) bool) *gossip.Message {
 	if n := d.number(); n > 0 {
 		raw := slices.Clone(d.bytes(n))
 		if d.bad {
 			return nil
 		}
-		m, verdict := gossip.Open(raw, gossip.DefaultLimits(), v)
+		m, verdict := gossip.Open(raw, gossip.DefaultLimits(), d.verifier)
 		if verdict.Decision != gossip.Accept {
 			d.bad, d.why = true, fmt.Errorf("a sealed batch of records that is kept does not open: %s", verdict.Reason)
 			return nil
 		}
-		if _, ok := m.Body.(*gossip.Records); !ok {
+		if !welcome(m.Body) {
 			d.bad = true
 			return nil
 		}
@@ -92,7 +135,7 @@ func (d *decoder) batch(run gossip.RunID, v gossip.Verifier, checked bool) *goss
 	m.Seq = d.number()
 	b := &gossip.Records{Epoch: uint32(d.number()), First: d.number(), Base: d.number()}
 	copy(b.Previous[:], d.bytes(uint64(len(b.Previous))))
-	if checked {
+	if d.checked {
 		copy(b.Sets[:], d.bytes(uint64(len(b.Sets))))
 	}
 	b.Bytes = slices.Clone(d.bytes(d.number()))
@@ -108,6 +151,9 @@ type decoder struct {
 	rest []byte
 	bad  bool
 	why  error // if more is known than that
+
+	verifier gossip.Verifier // of sealed messages
+	checked  bool            // batches commit to the sets that their records were measured on
 }
 
 func (d *decoder) bytes(n uint64) []byte {
@@ -150,7 +196,7 @@ func (d *decoder) vector() (v scalar.Vector) {
 }
 
 func (d *decoder) snapshot(k int) *scalar.Snapshot {
-	s := &scalar.Snapshot{Closed: uint32(d.number())}
+	s := &scalar.Snapshot{Closed: uint32(d.number()), Clip: d.bytes(1)[0]}
 	for n := d.number(); n > 0 && !d.bad; n-- {
 		t := scalar.Tail{Peer: d.word(), Next: d.number(), Epoch: uint32(d.number()), InEpoch: uint32(d.number())}
 		t.Hashes = scalar.Sum{d.word(), d.word()}
@@ -183,7 +229,8 @@ func appendVector(to []byte, v scalar.Vector) []byte {
 }
 
 func appendSnapshot(to []byte, s *scalar.Snapshot) []byte {
-	to = appendNumbers(to, uint64(s.Closed), uint64(len(s.Tails)))
+	to = append(binary.AppendUvarint(to, uint64(s.Closed)), s.Clip)
+	to = binary.AppendUvarint(to, uint64(len(s.Tails)))
 	for _, t := range s.Tails {
 		to = binary.LittleEndian.AppendUint64(to, t.Peer)
 		to = appendNumbers(to, t.Next, uint64(t.Epoch), uint64(t.InEpoch))

@@ -62,15 +62,13 @@ func (s *ScalarConfig) setDefaults(run *Config) {
 }
 
 func (s *ScalarConfig) validate(run *Config) error {
-	errs := []error{s.Config.Validate()}
+	errs := []error{s.Config.Validate(), s.Runs()}
 	bad := func(wrong bool, format string, args ...any) {
 		if wrong {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
 	most := gossip.DefaultLimits().MaxRecords
-	bad(s.Closed, "mode=closed: this build closes no epochs; use mode=open")
-	bad(s.RunClock, "clock=run: this build has no clock of the run; use clock=seq")
 	bad(!(s.CheckShare >= 0 && s.CheckShare <= 1), "check %v: must be 0 to 1", s.CheckShare)
 	bad(s.CheckShare > 0 && s.Closed, "check %v: with mode=closed records are not added up one by one", s.CheckShare)
 	bad(s.Batch < 1 || s.Batch > most, "batches of %d records: must be 1 to %d", s.Batch, most)

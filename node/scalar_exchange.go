@@ -53,6 +53,9 @@ func (s *scalarMethod) met(c *Core, id PeerID) {
 	if c.greeted < maxGreeted {
 		c.greeted++
 		s.tellDigest(c, id)
+		if s.closer != nil {
+			c.send(id, s.standing(false), nil)
+		}
 	}
 }
 
@@ -78,6 +81,10 @@ func (s *scalarMethod) beginExchange(c *Core) {
 	to := connected(c, 1)
 	if len(to) == 0 {
 		return
+	}
+	if s.closer != nil {
+		clear(s.closer.asked)
+		c.send(to[0], s.standing(false), nil)
 	}
 	e.count++
 	switch {

@@ -38,10 +38,21 @@ func (s *scalarMethod) give(c *Core, to PeerID, ranges []scalar.Range, needed bo
 		c.send(to, &gossip.Repair{}, slices.Clone(part))
 	}
 	if offer && needed && once(&s.exchange.offered, to) {
-		v := s.shared()
-		if sum, ok := s.replica.DigestAt(v); ok {
-			c.send(to, s.digest(v, sum), nil)
+		s.offerSnapshot(c, to)
+	}
+}
+
+// offerSnapshot tells a peer that there is a snapshot.
+func (s *scalarMethod) offerSnapshot(c *Core, to PeerID) {
+	if s.closer != nil {
+		if cert := s.closer.last(); cert != nil && s.asClosed(cert.Closing) {
+			c.send(to, s.closedDigest(cert.Closing), nil)
 		}
+		return
+	}
+	v := s.shared()
+	if sum, ok := s.replica.DigestAt(v); ok {
+		c.send(to, s.digest(v, sum), nil)
 	}
 }
 

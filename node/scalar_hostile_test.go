@@ -17,13 +17,17 @@ import (
 // bounded.
 func TestHostileMessagesDoNotStopAScalarNode(t *testing.T) {
 	for seed := range uint64(20) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { hostile(t, rand.New(rand.NewPCG(seed, 77)), float64(seed%2)/2) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			hostile(t, rand.New(rand.NewPCG(seed, 77)), fmt.Sprint(" check=", float64(seed%2)/2))
+		})
+		t.Run(fmt.Sprint(seed, " closed"), func(t *testing.T) { hostile(t, rand.New(rand.NewPCG(seed, 78)), ",mode=closed,combine=median") })
 	}
 }
 
-func hostile(t *testing.T, r *rand.Rand, check float64) {
+// hostile takes what is added to the settings.
+func hostile(t *testing.T, r *rand.Rand, more string) {
 	s := newScript(t)
-	s.command(fmt.Sprintf("node scalar=structured:pool=8,epoch=16,records=1024,peers=8 check=%v", check))
+	s.command("node scalar=structured:pool=8,epoch=16,records=1024,peers=8" + more)
 	s.step(Tick{})
 	for _, p := range []string{"B", "C", "D"} {
 		s.step(PeerUp{peer(p)})
@@ -52,7 +56,7 @@ func hostile(t *testing.T, r *rand.Rand, check float64) {
 		}
 	}
 	m := s.core.method.(*scalarMethod)
-	if probes < 50 {
+	if least := map[bool]int{true: 16, false: 50}[m.cfg.Closed]; probes < least {
 		t.Errorf("%d records in %v s: phase %s, join %+v, own %+v", probes, s.now.Seconds(), scalarPhases[m.phase], m.join, m.own)
 	}
 	if len(m.kept.logs) > 8 || m.kept.total > 8*maxKeptOfAuthor {
@@ -68,6 +72,41 @@ func hostile(t *testing.T, r *rand.Rand, check float64) {
 	if _, err := New(s.core.cfg, from); err != nil {
 		t.Errorf("the state cannot be gone on from: %v", err)
 	}
+}
+
+// hostileBallot votes for anything.
+func hostileBallot(r *rand.Rand, m *scalarMethod) *gossip.Ballot {
+	k := m.closer
+	b := &gossip.Ballot{
+		Step: gossip.BallotStep(1 + r.IntN(4)), Epoch: m.replica.Closed() + uint32(r.IntN(8)/7), Round: k.machine.Round + uint32(r.IntN(3)),
+	}
+	if r.IntN(9) == 0 {
+		b.Round, b.Own = r.Uint32(), uint64(r.IntN(1024))
+	}
+	if r.IntN(2) == 0 {
+		b.Value[0] = byte(1 + r.IntN(3))
+	}
+	if b.Step == gossip.StepLeave {
+		b.Round, b.Value = 0, [32]byte{}
+	}
+	if b.Step == gossip.StepPropose {
+		b.Closing = &gossip.Closing{Epoch: b.Epoch, Clip: byte(r.IntN(128))}
+		for _, e := range m.here() {
+			if r.IntN(5) > 0 {
+				b.Closing.Members = append(b.Closing.Members, gossip.Member{Tag: e.Peer, Next: e.Next + uint64(r.IntN(9)/8), Until: uint32(r.IntN(9)), Votes: r.IntN(3) > 0})
+			}
+		}
+		if own, _, ok := m.closingOf(m.here(), func(uint64) bool { return false }); ok && len(own.Members) > 0 && r.IntN(3) == 0 {
+			b.Closing = own
+			b.Epoch = own.Epoch
+		}
+		if len(b.Closing.Members) == 0 {
+			b.Closing.Members = []gossip.Member{{Tag: 1, Next: 1}}
+		}
+		b.Value = b.Closing.Digest()
+		b.Lock = uint32(r.IntN(int(min(b.Round, 1000)) + 1))
+	}
+	return b
 }
 
 func hostileBody(r *rand.Rand, s *script) gossip.Body {
@@ -95,11 +134,38 @@ func hostileBody(r *rand.Rand, s *script) gossip.Body {
 		}
 		return b
 	}
-	kinds := 8
+	kinds := []int{0, 1, 2, 3, 4, 5, 6, 7}
 	if m.checks.on {
-		kinds = 11
+		kinds = append(kinds, 8, 9, 10)
 	}
-	switch r.IntN(kinds) {
+	if m.closer != nil {
+		kinds = append(kinds, 11, 12, 13, 14)
+	}
+	switch kinds[r.IntN(len(kinds))] {
+	case 11, 12:
+		return hostileBallot(r, m)
+	case 13:
+		k := m.closer
+		b := hostileBallot(r, m)
+		cert := &gossip.Certificate{Closing: b.Closing}
+		if cert.Closing == nil {
+			cert.Closing = &gossip.Closing{Epoch: m.replica.Closed(), Members: []gossip.Member{{Tag: tag(), Next: 1, Votes: true}}}
+		}
+		for name := 'B'; name < 'B'+rune(r.IntN(9)); name++ {
+			cert.Ballots = append(cert.Ballots, &gossip.Message{Run: gossip.RunID{1}, Author: peer(string(name)), Seq: 1, Body: &gossip.Ballot{
+				Step: gossip.StepPrecommit, Epoch: cert.Closing.Epoch, Own: k.own(tag()), Value: cert.Closing.Digest(),
+			}})
+		}
+		return cert
+	case 14:
+		st := &gossip.Standing{Epoch: uint32(number()), Reply: r.IntN(2) == 0, Leaves: []uint64{tag()}}
+		if r.IntN(2) == 0 {
+			st.Epoch = m.replica.Closed()
+		}
+		for i := range r.IntN(3) {
+			st.Polled = append(st.Polled, gossip.Polled{Round: uint32(i), Prevotes: []uint64{tag()}, Proposal: true})
+		}
+		return st
 	case 0:
 		return &gossip.Known{Form: gossip.FormDigest, Count: number()}
 	case 1:

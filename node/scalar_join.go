@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,9 +16,10 @@ type joining struct {
 	until Instant // when that is given up; 0 if nobody was
 	tries int
 
-	snap   *scalar.Snapshot // what came; nil until then
-	digest [32]byte         // of its sums
-	vector [32]byte         // digests of its vector and bans
+	snap   *scalar.Snapshot    // what came; nil until then
+	cert   *gossip.Certificate // with it, in closed mode
+	digest [32]byte            // of its sums
+	vector [32]byte            // digests of its vector and bans
 	bans   [32]byte
 	asks   int
 	asked  []PeerID // whether they have the same
@@ -117,7 +119,7 @@ func (s *scalarMethod) snapshot(c *Core, from PeerID, w *gossip.Snapshot) {
 func (s *scalarMethod) wholeSnapshot(c *Core, from PeerID, w *gossip.Snapshot) {
 	j := &s.join
 	snap, ok := fromWire(w)
-	ok = ok && len(w.Tails) <= int(s.cfg.Peers)
+	ok = ok && len(w.Tails) <= int(s.cfg.Peers) && (s.closer == nil || s.fits(w, snap))
 	var sums *scalar.Replica
 	var err error
 	if ok {
@@ -131,6 +133,9 @@ func (s *scalarMethod) wholeSnapshot(c *Core, from PeerID, w *gossip.Snapshot) {
 		return
 	}
 	j.snap, j.digest, j.vector, j.bans = snap, w.Digest, snap.Vector().Digest(), snap.Bans.Digest()
+	if s.closer != nil {
+		j.cert, j.vector = w.Certificate, vectorOf(w.Certificate.Closing.Ends()).Digest()
+	}
 	j.asked = connected(c, confirmations, from)
 	if len(j.asked) == 0 {
 		s.adopt(c)
@@ -156,6 +161,9 @@ func (s *scalarMethod) adopt(c *Core) {
 	j := s.join
 	s.join = joining{}
 	next, err := s.merged(j.snap)
+	if err == nil && next.Closed() < s.replica.Closed() {
+		err = errors.New("it is of an epoch before the one that is open here")
+	}
 	if err != nil {
 		s.join.restAt = c.now + 2*joinTimeout
 		c.observe(Stat{Kind: StatUnconfirmed, Peer: j.from, Text: err.Error()})
@@ -164,6 +172,9 @@ func (s *scalarMethod) adopt(c *Core) {
 	}
 	s.origin = j.snap
 	s.replace(next)
+	if s.closer != nil {
+		s.closer.begin(c, s, j.cert)
+	}
 	for _, tag := range s.kept.order { // what came before what it follows
 		for _, m := range s.kept.of(tag) {
 			if _, err := next.Insert(s.runOf(tag, recordsOf(m))); err != nil {

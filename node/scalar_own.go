@@ -126,6 +126,9 @@ func (s *scalarMethod) disown(c *Core) {
 			return
 		}
 	}
+	if s.closer != nil && s.closer.again(r) != nil {
+		return
+	}
 	s.replace(r)
 }
 

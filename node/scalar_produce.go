@@ -62,6 +62,7 @@ func (s *scalarMethod) produce(c *Core, place scalar.Place, b byte) {
 		panic("node: internal error: own record: " + err.Error()) // nothing is ever folded here
 	}
 	s.dirty = true
+	s.noteNew(c)
 	if end := o.open.End(); len(o.open.Bytes) >= s.cfg.Batch || end%uint64(s.cfg.PerEpoch) == 0 {
 		s.seal(c)
 		return

@@ -24,6 +24,8 @@ func (s *scalarMethod) checkShared(m *gossip.Message) gossip.Verdict {
 		if _, _, ok := b.Against(); !ok {
 			return reject(gossip.ReasonProof)
 		}
+	case *gossip.Ballot:
+		return s.checkBallot(b)
 	}
 	return accepted
 }
@@ -41,9 +43,16 @@ func (s *scalarMethod) checkDirect(body gossip.Body) gossip.Verdict {
 		if s.cfg.CheckShare == 0 {
 			return reject(gossip.ReasonUnknownKind)
 		}
+	case *gossip.Certificate, *gossip.Standing:
+		if !s.cfg.Closed {
+			return reject(gossip.ReasonUnknownKind)
+		}
 	case *gossip.Snapshot:
 		if b.Config != s.cfg.ConfigDigest || b.Base != s.cfg.BaseDigest {
 			return reject(gossip.ReasonWrongRun)
+		}
+		if !s.cfg.Closed && b.Closed > 0 || b.Closed > 0 && b.Certificate == nil {
+			return reject(gossip.ReasonMalformed)
 		}
 		for i := range b.Sums {
 			if b.Sums[i].Len != s.cfg.K {
@@ -76,6 +85,12 @@ func (s *scalarMethod) received(c *Core, from PeerID, msg *gossip.Message) {
 	case *gossip.Basis:
 		s.based(c, from, b)
 		s.consider(c)
+	case *gossip.Ballot:
+		s.ballot(c, from, msg, b)
+	case *gossip.Certificate:
+		s.certified(c, from, b)
+	case *gossip.Standing:
+		s.stands(c, from, b)
 	}
 	s.rearm(c)
 }
@@ -94,7 +109,7 @@ func (s *scalarMethod) records(c *Core, msg *gossip.Message, b *gossip.Records) 
 		return
 	}
 	if other, first := s.kept.against(tag, msg); other != nil && s.convict(c, m.id, &gossip.Proof{A: other, B: msg}, first) {
-		s.accused = append(s.accused, accusation{tag: tag, at: c.now + Instant(c.cfg.Rand.Int64N(int64(accuseWithin)))})
+		s.accuseLater(c, tag)
 	}
 	res, err := s.replica.Insert(s.runOf(tag, b))
 	if err != nil {
@@ -106,6 +121,7 @@ func (s *scalarMethod) records(c *Core, msg *gossip.Message, b *gossip.Records) 
 	switch res.Verdict {
 	case scalar.Added:
 		s.dirty = true
+		s.noteNew(c)
 		m.accepted++
 		m.gone = false
 		m.heardAt, m.round, m.age = c.now, b.End(), b.Base
@@ -151,6 +167,7 @@ func (s *scalarMethod) convict(c *Core, author PeerID, proof *gossip.Proof, firs
 	}
 	s.proofs[tag] = proof
 	s.dirty = true
+	s.noteChange()
 	c.observe(Stat{Kind: StatBanned, Peer: author, Value: float64(first)})
 	return true
 }
@@ -173,6 +190,10 @@ type accusation struct {
 }
 
 const accuseWithin = 2 * Second
+
+func (s *scalarMethod) accuseLater(c *Core, tag uint64) {
+	s.accused = append(s.accused, accusation{tag: tag, at: c.now + Instant(c.cfg.Rand.Int64N(int64(accuseWithin)))})
+}
 
 // accuse publishes the proofs that nobody else has, when their time has come.
 func (s *scalarMethod) accuse(c *Core) {

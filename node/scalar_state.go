@@ -19,6 +19,13 @@ type ScalarStatus struct {
 	Kept    int      // sealed batches that can be passed on
 	Digest  [32]byte // of the sums: equal digests are equal models
 	Checks  CheckStatus
+
+	// In closed mode.
+	Closed uint32 // epochs
+	Clip   byte   // largest code that counts in the open one
+	Voters int    // who have a vote about it: in the first epoch, all peers that there may be
+	Voted  int    // of these, who have voted in the step that its closing is in, as far as is known here; 0 before it began
+	Round  uint32 // of the closing
 }
 
 func (s *scalarMethod) phaseName() string { return scalarPhases[s.phase] }
@@ -34,6 +41,15 @@ func (s *scalarMethod) status() MethodStatus {
 			Checks: s.checks.counts,
 		},
 	}
+	if k := s.closer; k != nil {
+		st.Scalar.Closed, st.Scalar.Clip, st.Scalar.Voters = s.replica.Closed(), s.replica.Clip(), len(k.voters)
+		if st.Scalar.Closed == 0 {
+			st.Scalar.Voters = int(s.cfg.Peers)
+		}
+		if k.machine.Begun() {
+			st.Scalar.Voted, st.Scalar.Round = k.machine.Votes(), k.machine.Round
+		}
+	}
 	s.report(&st)
 	return st
 }
@@ -47,11 +63,18 @@ func (s *scalarMethod) state() State {
 }
 
 // stateVersion is the first byte of the method's part of a checkpoint: what the replica was restored from, if from anything; the records
-// after it; the bans; the sealed batches of others that are kept, and what proves the bans. Numbers are uvarints.
-const stateVersion = 1
+// after it; the bans; the sealed batches of others that are kept, and what proves the bans. Numbers are uvarints. In closed mode it is
+// closedVersion, and how epochs were closed follows.
+const (
+	stateVersion  = 1
+	closedVersion = 2
+)
 
 func (s *scalarMethod) encode() []byte {
 	out := []byte{stateVersion, 0}
+	if s.closer != nil {
+		out[0] = closedVersion
+	}
 	if s.origin != nil {
 		out[1] = 1
 		out = appendSnapshot(out, s.origin)
@@ -68,7 +91,11 @@ func (s *scalarMethod) encode() []byte {
 		out = append(out, r.Bytes...)
 	}
 	out = appendVector(out, set.Bans())
-	return s.encodeSealed(out)
+	out = s.encodeSealed(out)
+	if s.closer != nil {
+		out = s.encodeClosed(out)
+	}
+	return out
 }
 
 // restore goes on from the method's part of a checkpoint; a fresh node has none.
@@ -77,9 +104,13 @@ func (s *scalarMethod) restore(opaque []byte, v gossip.Verifier) error {
 	if len(opaque) == 0 {
 		return nil
 	}
-	d := decoder{rest: opaque}
-	if version := d.bytes(1)[0]; version != stateVersion {
-		return fmt.Errorf("version %d is not known to this build", version)
+	d := decoder{rest: opaque, verifier: v, checked: s.checks.on}
+	want := byte(stateVersion)
+	if s.closer != nil {
+		want = closedVersion
+	}
+	if have := d.bytes(1)[0]; have != want {
+		return fmt.Errorf("version %d is not known to this build", have)
 	}
 	if d.bytes(1)[0] == 1 {
 		s.origin = d.snapshot(int(s.cfg.K))
@@ -106,9 +137,14 @@ func (s *scalarMethod) restore(opaque []byte, v gossip.Verifier) error {
 			return err
 		}
 	}
-	s.decodeSealed(&d, v)
+	s.decodeSealed(&d)
 	if d.why != nil {
 		return d.why
+	}
+	if s.closer != nil && !d.bad {
+		if err := s.decodeClosed(&d); err != nil {
+			return err
+		}
 	}
 	if d.bad || len(d.rest) > 0 {
 		return errCutOff

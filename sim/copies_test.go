@@ -160,7 +160,7 @@ func TestTheOptimumIsThatOfThoseWhoAreLeft(t *testing.T) {
 
 // Whoever lies may keep the others from the optimum; the simulation goes on.
 func TestCopiesBearEveryKindOfLiar(t *testing.T) {
-	for _, name := range adversary.Names() {
+	for _, name := range adversary.NamesFor(false) {
 		kind, _, _ := strings.Cut(name, ":")
 		cfg := copiesConfig(5, "topk:0.25,fp32", 0.3)
 		cfg.Adversaries = must(adversary.Parse([]string{kind + ":count=1"}, cfg.Nodes, 1))

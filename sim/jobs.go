@@ -237,6 +237,12 @@ func (w *World) jobEnded(j *job) {
 		e := j.result.(node.Evaluated)
 		e.Accuracy, e.Loss = j.accuracy, j.loss
 		j.result = e
+	case probeJob:
+		if h.attack != nil {
+			p := j.result.(node.Probed)
+			p.Slope = h.attack.Slope(p.Slope)
+			j.result = p
+		}
 	case saveJob:
 		// Durable when it ends, not before: a crash in between loses it.
 		if j.state != nil {

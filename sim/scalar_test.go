@@ -193,16 +193,31 @@ func TestScalarNodesEndWithEqualModels(t *testing.T) {
 		first, last = *scalarSeed, *scalarSeed
 	}
 	for seed := first; seed <= last; seed++ {
-		if err := scalarWorld(t, seed); err != nil {
+		if err := scalarWorld(t, seed, slopesOfWorld); err != nil {
 			t.Fatalf("%v; repeat with go test ./sim -run TestScalarNodesEndWithEqualModels -scalar.seed %d", err, seed)
 		}
 	}
 }
 
-func scalarWorld(t *testing.T, seed uint64) error {
+// TestScalarNodesCloseEpochsAlike is the same with epochs that are closed.
+func TestScalarNodesCloseEpochsAlike(t *testing.T) {
+	first, last := uint64(1), uint64(max(1, *scalarSeeds/3))
+	if *scalarSeed != 0 {
+		first, last = *scalarSeed, *scalarSeed
+	}
+	for seed := first; seed <= last; seed++ {
+		if err := scalarWorld(t, seed, slopesOfWorld+",peers=20,mode=closed,combine=median"); err != nil {
+			t.Fatalf("%v; repeat with go test ./sim -run TestScalarNodesCloseEpochsAlike -scalar.seed %d", err, seed)
+		}
+	}
+}
+
+const slopesOfWorld = "structured:pool=64,epoch=32,rotate=4,lr=0.0005,records=4096"
+
+func scalarWorld(t *testing.T, seed uint64, spec string) error {
 	const nodes = 20
 	r := rand.New(rand.NewPCG(seed, 20))
-	cfg := scalarConfig(nodes, "structured:pool=64,epoch=32,rotate=4,lr=0.0005,records=4096")
+	cfg := scalarConfig(nodes, spec)
 	cfg.Seed, cfg.Network.Loss = seed, loss(0.3)
 	cfg.Network.Jitter = must(network.ParseJitter("exponential:mean=200ms"))
 	cfg.Times.Step = node.Second / 10
@@ -217,11 +232,16 @@ func scalarWorld(t *testing.T, seed uint64) error {
 		w.Restart(n, at+node.Instant(r.Int64N(int64(8*node.Second))))
 	}
 	w.Run(40*node.Second, nil)
+	if cfg.Node.Scalar.Closed { // only now are there enough to close anything
+		w.Run(70*node.Second, nil)
+		w.Rest()
+		w.Run(130*node.Second, nil) // sums are equal as long as the last epoch is open
+	}
 	if !level(w) {
 		return fmt.Errorf("the nodes do not come to the same: %+v", w.Replicas())
 	}
-	if s, _ := w.Status(0); s.Scalar.Banned > 0 || s.Scalar.Records < 1000 {
-		return fmt.Errorf("the set is of %d records and %d bans", s.Scalar.Records, s.Scalar.Banned)
+	if s, _ := w.Status(0); s.Scalar.Banned > 0 || s.Scalar.Records < 1000 || s.Scalar.Voters > 0 && s.Scalar.Closed < 2 {
+		return fmt.Errorf("the set is of %d records and %d bans, and %d epochs are closed", s.Scalar.Records, s.Scalar.Banned, s.Scalar.Closed)
 	}
 	return equal(w)
 }

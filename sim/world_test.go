@@ -146,7 +146,7 @@ func randomConfig(seed uint64, r *rand.Rand) Config {
 	}
 	if cfg.Node.Average.Mix != node.PushSum {
 		if cfg.Nodes > 3 && r.IntN(3) == 0 {
-			kinds := adversary.Names()
+			kinds := adversary.NamesFor(false)
 			kind, _, _ := strings.Cut(kinds[r.IntN(len(kinds))], ":")
 			cfg.Adversaries = must(adversary.Parse([]string{kind + ":count=1"}, cfg.Nodes, seed))
 		}

@@ -25,7 +25,8 @@ var floors = []floor{
 	{"sim/walk", []string{"sim/chance", "sim/experiment", "sim/report", "node/manifest/strictyaml", "mixing/..."}},
 	{"sim/report", []string{"mixing/kernel", "mixing/topology", "mixing/philox"}},
 
-	{"node", []string{"gossip", "mixing/..."}},
+	{"node", []string{"node/agree", "gossip", "mixing/..."}},
+	{"node/agree", []string{}},
 	{"node/daemon/...", []string{"node/...", "gossip/...", "mixing/...", "storage/..."}},
 	{"node/compute/...", []string{
 		"node", "node/compute/...", "node/manifest/...", "node/model/...", "node/optim/...", "node/data/...", "gossip", "gossip/codec/...", "mixing/...",
@@ -82,6 +83,9 @@ func TestOnlyTheEdgesKnowTheWorld(t *testing.T) {
 func TestCoreAndMathematicsAreDeterministic(t *testing.T) {
 	for _, p := range project(t, "node") {
 		report(t, purity(p, "sync/atomic"))
+	}
+	for _, p := range project(t, "node/agree") {
+		report(t, purity(p))
 	}
 	for _, p := range project(t, pureSim...) {
 		report(t, purity(p))

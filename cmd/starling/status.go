@@ -113,6 +113,9 @@ func printRecords(line func(key, format string, args ...any), k *daemon.RecordRe
 	if c := k.Checks; c != nil {
 		line("checks", "%s", checksText(c, k.Nodes))
 	}
+	if k.Epochs != nil {
+		line("epochs", "%s", k.Epochs)
+	}
 	line("sums", "%s; nodes with equal sums have equal models", k.Digest)
 	line("model", "%s of the weights, without what has come in the meantime if the node trains", k.Model)
 }

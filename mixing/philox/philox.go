@@ -20,6 +20,7 @@ const (
 	Data           = 8  // partitions and batches
 	Init           = 9  // initial parameters
 	Adversary      = 10 // what dishonest nodes of a simulation draw
+	Turns          = 12 // who proposes in which round of an agreement
 	World          = 16 // networks and churn of a simulation
 )
 

@@ -211,3 +211,94 @@ func TestClosingIsForClosedModeAndInOrder(t *testing.T) {
 		t.Errorf("missing are %v, %v", missing, err)
 	}
 }
+
+func TestClosingSaysWhatCloseMakes(t *testing.T) {
+	for c, cfg := range closedConfigs(t) {
+		rng := rand.New(philox.NewStream(uint64(c), philox.Data, 300))
+		logs := drawLogs(rng, cfg, 9, 60)
+		vectors := agreed(rng, logs, 5)
+		r := NewReplica(cfg, runSeed)
+		for _, log := range logs {
+			insert(t, r, log...)
+		}
+		for _, v := range vectors {
+			before := state(t, r)
+			closing, missing, err := r.Closing(v)
+			if err != nil || len(missing) > 0 || state(t, r) != before {
+				t.Fatalf("%s: %v, %v, or something has changed", cfg, missing, err)
+			}
+			closeAll(t, r, []Vector{v})
+			if r.Sums().Digest() != closing.Digest || closing.Clip < leastClip || closing.Clip > MaxCode {
+				t.Fatalf("%s: epoch %d is closed to other sums than was said, or with code %d", cfg, r.Closed()-1, closing.Clip)
+			}
+			r.SetClip(closing.Clip)
+			if again := restored(t, r); again.Clip() != r.Clip() || again.Sums().Digest() != closing.Digest {
+				t.Fatalf("%s: a snapshot has clip %d, want %d, or other sums", cfg, again.Clip(), r.Clip())
+			}
+		}
+		if missing := []Range{{1, 0, 9}}; len(logs[0]) > 0 {
+			if _, got, err := r.Closing(Vector{{1, 9}}); err != nil || !slices.Equal(got, missing) {
+				t.Errorf("missing are %v, %v", got, err)
+			}
+		}
+	}
+}
+
+func TestTheClipFollowsTheHonestAndHoldsLiarsBack(t *testing.T) {
+	cfg := parse(t, "structured:pool=64,epoch=20,mode=closed,combine=median,peers=10,clip=120,m=1")
+	r := NewReplica(cfg, runSeed)
+	next := make([]uint64, 10)
+	for e, want := range []byte{43, 47, 51, 116, 116} {
+		var v Vector
+		for p := range uint64(10) {
+			run := Run{Peer: p + 1, First: next[p], Epoch: uint32(e)}
+			for i := range 20 {
+				b := byte(20 + i%31)
+				if e > 0 {
+					b = byte(min(r.Clip(), 112)) // slopes have grown
+				}
+				if p >= 7 {
+					b = 120 // a liar's
+				}
+				run.Bytes = append(run.Bytes, b)
+			}
+			next[p] = run.End()
+			insert(t, r, run)
+			v = append(v, Entry{run.Peer, run.End()})
+		}
+		closing, _, err := r.Closing(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeAll(t, r, []Vector{v})
+		if e == 3 {
+			closing.Clip = 116 // as if it had gone on like that for a while
+		}
+		if closing.Clip != want {
+			t.Errorf("after epoch %d codes up to %d count, want %d", e, closing.Clip, want)
+		}
+		r.SetClip(closing.Clip)
+	}
+	if r.SetClip(127); r.Clip() != 120 {
+		t.Errorf("codes up to %d count, more than the configuration has", r.Clip())
+	}
+	// What is above the clip counts as the clip.
+	plain := NewReplica(parse(t, "structured:pool=64,epoch=20,mode=closed,peers=10"), runSeed)
+	clipped := NewReplica(plain.Config(), runSeed)
+	clipped.SetClip(30)
+	insert(t, plain, Run{Peer: 1, Bytes: []byte{30, 0x80 | 30, 5}})
+	insert(t, clipped, Run{Peer: 1, Bytes: []byte{99, 0x80 | 31, 5}})
+	for _, r := range []*Replica{plain, clipped} {
+		closeAll(t, r, []Vector{{{1, 3}}})
+	}
+	if plain.Sums().Digest() != clipped.Sums().Digest() {
+		t.Error("a clipped record does not count as the clip")
+	}
+	if err := clipped.Ban(1, 2); err != nil {
+		t.Fatal(err)
+	}
+	clipped.SetClip(127)
+	if err := plain.Ban(1, 2); err != nil || plain.Sums().Digest() != clipped.Sums().Digest() {
+		t.Error("after a ban an epoch is combined again with another clip than it was closed with")
+	}
+}

@@ -183,3 +183,23 @@ func (c Config) bounded() error {
 	}
 	return nil
 }
+
+// MostClosing is how many peers can close epochs together: all of them, and as many bans, are listed in what they agree on.
+const MostClosing = 512
+
+// Runs refuses settings with which replicas work, and nodes do not: those of epochs that are closed.
+func (c Config) Runs() error {
+	switch {
+	case c.Closed && !c.RunClock:
+		return fmt.Errorf("mode=closed with clock=seq: who has missed an epoch could never add to the one that is open; leave clock out")
+	case c.RunClock && !c.Closed:
+		return fmt.Errorf("clock=run with mode=open: a run has no clock but the epochs that are closed; leave clock out")
+	case c.Closed && c.Peers > MostClosing:
+		return fmt.Errorf("mode=closed with peers=%d: more than two thirds of these close the first epoch, and there can be %d; say how many take part", c.Peers, MostClosing)
+	}
+	return nil
+}
+
+// Founders is how many peers must add records to the first epoch, in closed mode, before it can be closed: more than two thirds of all that
+// there may be.
+func (c Config) Founders() int { return int(2*uint64(c.Peers)/3) + 1 }

@@ -16,6 +16,8 @@
 //     has the halfword j&7 of Philox(key, (j>>3 low, j>>3 high, T, 5)): bucket in its low bits, sign in bit 15.
 //   - The dense pool's seed k of generation G is w0 | w1<<32 of Philox(run seed, (k, G, 0, 2)).
 //   - The common direction of a step (4.11) is that of Philox(run seed, (step, 2³²-1, epoch, 3)), where step is seq mod B.
+//   - In closed mode the clip of an epoch (4.11) makes no record void: a larger code counts as the clip, so that a record need not be judged
+//     before its epoch is open. [Replica.Closing] says what the next clip is.
 //   - Accumulators wrap on overflow, which keeps them free of order, and say that they did. [Config.Validate] refuses settings
 //     under which they could; it counts the largest entry of a direction, too, which is 4 of binom8 and 16 of binom32.
 //   - Range reconciliation (4.10) splits ranges by logs, not by records, and where there are at most 16 logs peers tell their ends

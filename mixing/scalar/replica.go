@@ -11,16 +11,21 @@ import (
 // In open mode a record counts when it is added. In closed mode the records of an epoch count when [Replica.Close] is told which of them
 // do: those below a version vector that the peers agreed on elsewhere. Later ones are void.
 type Replica struct {
-	cfg    Config
-	pool   Pool
-	set    *Set
-	sums   *Accumulators
+	cfg  Config
+	pool Pool
+	set  *Set
+	sums *Accumulators
+
+	// In closed mode.
 	closed uint32 // epochs
+	ends   Vector // of the last one
+	clip   byte   // of the one that is open, see Clip
+	clips  []byte // of the newest of those that are closed
 }
 
 // NewReplica makes the state of no records. The configuration was validated, as [Parse] does; seed is the run's.
 func NewReplica(cfg Config, seed uint64) *Replica {
-	return &Replica{cfg: cfg, pool: cfg.Pool(seed), set: NewSet(cfg), sums: NewAccumulators(cfg.K)}
+	return &Replica{cfg: cfg, pool: cfg.Pool(seed), set: NewSet(cfg), sums: NewAccumulators(cfg.K), clip: MaxCode}
 }
 
 // Config is that of the run.
@@ -159,32 +164,6 @@ func (r *Replica) add(changes []Change) error {
 	return nil
 }
 
-// Closed is the number of epochs that are closed; the next one to close has this number.
-func (r *Replica) Closed() uint32 { return r.closed }
-
-// Close closes the next epoch: of its records those below the vector count, combined over peers, and no others ever will. The set must
-// have the records; what is missing is returned, and then nothing was changed. Records that are banned are not missing.
-func (r *Replica) Close(v Vector) ([]Range, error) {
-	epoch := r.Closed()
-	if !r.cfg.Closed {
-		return nil, fmt.Errorf("close epoch %d: the run is in open mode", epoch)
-	}
-	if !v.Valid() {
-		return nil, fmt.Errorf("close epoch %d: the entries of the vector are not in order", epoch)
-	}
-	if err := r.ready(epoch); err != nil {
-		return nil, err
-	}
-	if missing := r.set.lacks(v); len(missing) > 0 {
-		return missing, nil
-	}
-	for _, e := range v {
-		r.set.close(e, epoch)
-	}
-	r.closed++
-	return nil, r.add(r.combined(epoch))
-}
-
 // lacks lists what the set misses of a vector, but for banned records.
 func (s *Set) lacks(v Vector) []Range {
 	missing := s.Vector().Missing(v)
@@ -242,11 +221,12 @@ func (r *Replica) combine(reports []report, epoch uint32, m int64) int64 {
 // reports lists the records of a closed epoch that count, in order of directions and peers.
 func (r *Replica) reports(epoch uint32) []report {
 	var out []report
+	clip := r.clipOf(epoch)
 	for _, l := range r.set.logs {
 		for _, run := range l.counted(epoch) {
 			for i, b := range run.Bytes {
 				k := r.cfg.Direction(r.pool, run.Peer, run.First+uint64(i), epoch)
-				out = append(out, report{k, run.Peer, Value(b), 1})
+				out = append(out, report{k, run.Peer, Value(Clip(b, clip)), 1})
 			}
 		}
 	}

@@ -2,13 +2,13 @@ package scalar
 
 import (
 	"fmt"
-	"slices"
 )
 
 // A Snapshot is what a late joiner needs instead of all records: sums, and where each log goes on. It is to be compared with the digests
 // that others tell for the same vector, see [Snapshot.Vector] and [Accumulators.Digest].
 type Snapshot struct {
 	Closed uint32 // epochs, in closed mode
+	Clip   byte   // of the one that is open, in closed mode, see [Replica.Clip]
 	Tails  []Tail // in order of peers
 	Bans   Vector // records from Next on are void
 	Sums   []Sums // in order of generations
@@ -31,19 +31,21 @@ func (s *Snapshot) Vector() Vector {
 	return out
 }
 
-// Snapshot makes one of the state now. In closed mode it is the state at the last closing: records of open epochs are to be asked for.
+// Snapshot makes one of the state now. In closed mode it is the state at the last closing, so that all peers make the same one: records
+// that came too late for that, or are of open epochs, are to be asked for.
 // The error is [ErrFolded] if sums are not in memory: unfold them first. The sums are copies.
 func (r *Replica) Snapshot() (*Snapshot, error) {
 	if n := len(r.sums.folded); n > 0 {
 		return nil, fmt.Errorf("snapshot: pool generation %d: %w", r.sums.folded[0].generation, ErrFolded)
 	}
 	out := &Snapshot{Closed: r.Closed(), Bans: r.set.Bans()}
+	if r.cfg.Closed {
+		out.Clip = r.Clip()
+	}
 	for _, l := range r.set.logs {
 		next := l.next()
 		if r.cfg.Closed {
-			if i := slices.IndexFunc(l.epochs, func(e epochStart) bool { return e.epoch >= out.Closed }); i >= 0 {
-				next = l.epochs[i].first
-			}
+			next = min(next, r.ends.Next(l.peer))
 		}
 		if next == 0 {
 			continue
@@ -63,7 +65,12 @@ func Restore(cfg Config, seed uint64, s *Snapshot) (*Replica, error) {
 	if s.Closed > 0 && !cfg.Closed {
 		return nil, fmt.Errorf("snapshot: %d closed epochs are not possible", s.Closed)
 	}
-	r.closed = s.Closed
+	if cfg.Closed {
+		if s.Clip > MaxCode {
+			return nil, fmt.Errorf("snapshot: code %d is none", s.Clip)
+		}
+		r.closed, r.clip, r.ends = s.Closed, s.Clip, s.Vector()
+	}
 	for _, t := range s.Tails {
 		if err := cfg.plausible(t); err != nil {
 			return nil, fmt.Errorf("snapshot: peer %016x: %w", t.Peer, err)

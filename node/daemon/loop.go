@@ -422,7 +422,7 @@ func (s *stepper) mail(e *node.Envelope) {
 		}
 		msg.Body = r
 	}
-	sealed, err := gossip.Seal(&msg, nil)
+	sealed, err := gossip.Seal(&msg, s.d.signer)
 	if err != nil {
 		s.d.log.Error("seal message", "error", err)
 		return

@@ -102,7 +102,9 @@ type RecordReport struct {
 	Logs    int    `json:"logs"`   // of all nodes that have any records
 	Banned  int    `json:"banned"` // of these, cut off because their nodes equivocate
 	Kept    int    `json:"kept"`   // batches that can be passed on
-	Digest  string `json:"digest"` // SHA-256 of the sums: equal digests are equal models
+	// Epochs is null but in runs that close epochs.
+	Epochs *EpochReport `json:"epochs,omitempty"`
+	Digest string       `json:"digest"` // SHA-256 of the sums: equal digests are equal models
 	// Model is the SHA-256 of the weights, float32 and little-endian. While the node trains, it is that of weights that it has probed a
 	// while ago, which lack what has come since.
 	Model string `json:"model"`
@@ -191,16 +193,36 @@ func (d *Daemon) reportRecords(s node.Status, logs []node.LogStatus) *RecordRepo
 		return nil
 	}
 	model := d.modelHash(s.Phase == node.PhaseTraining)
-	var checks *CheckReport
-	if share := d.manifest.Method.Check; share > 0 {
-		c := k.Checks
-		checks = &CheckReport{Share: share, Asked: c.Asked, Right: c.Right, Wrong: c.Wrong, Unanswered: c.Unanswered, Unable: c.Unable}
-	}
-	return &RecordReport{
-		Checks: checks,
-		Known:  k.Records, Missing: k.Missing, Own: k.Next, Logs: k.Logs, Banned: k.Banned, Kept: k.Kept,
+	r := &RecordReport{
+		Known: k.Records, Missing: k.Missing, Own: k.Next, Logs: k.Logs, Banned: k.Banned, Kept: k.Kept,
 		Digest: hex.EncodeToString(k.Digest[:]), Model: hex.EncodeToString(model[:]), Nodes: reportLogs(d.self, logs),
 	}
+	if share := d.manifest.Method.Check; share > 0 {
+		c := k.Checks
+		r.Checks = &CheckReport{Share: share, Asked: c.Asked, Right: c.Right, Wrong: c.Wrong, Unanswered: c.Unanswered, Unable: c.Unable}
+	}
+	if k.Voters > 0 {
+		r.Epochs = &EpochReport{Closed: k.Closed, Votes: k.Voted, Needed: 2*k.Voters/3 + 1, Voters: k.Voters, Round: k.Round, Clip: k.Clip}
+	}
+	return r
+}
+
+// An EpochReport is how far a node is with closing epochs.
+type EpochReport struct {
+	Closed uint32 `json:"closed"`
+	Votes  int    `json:"votes"`  // about closing the next one that this node has heard of in the present step; 0 before it has begun
+	Needed int    `json:"needed"` // votes that close it
+	Voters int    `json:"voters"` // who have one; in the first epoch all peers that the run may have
+	Round  uint32 `json:"round"`  // of the vote; each begins with another proposal
+	Clip   byte   `json:"clip"`   // largest code that counts
+}
+
+// String says in words how many epochs are closed, and what the next one waits for.
+func (e *EpochReport) String() string {
+	if e.Votes == 0 {
+		return fmt.Sprintf("%d closed; the next one will take %d of %d votes", e.Closed, e.Needed, e.Voters)
+	}
+	return fmt.Sprintf("%d closed; waiting for %d of %d votes on the next one, %d are here, in round %d", e.Closed, e.Needed, e.Voters, e.Votes, e.Round+1)
 }
 
 // countsOfRecords is [Report.Counts] with the method scalar, in which nobody says what it has added: whoever hears of a record does.

@@ -165,3 +165,70 @@ func TestRecordsThatCouldNotBeWrittenAreWrittenWithTheNext(t *testing.T) {
 		t.Errorf("%q, %v; want %q", have, err, want)
 	}
 }
+
+// TestDaemonsCloseEpochsAlike has four daemons train in closed mode, and one of them die in between.
+func TestDaemonsCloseEpochsAlike(t *testing.T) {
+	m := byScalars()
+	m.Data.Shards = 4
+	m.Method.Scalar = "structured:pool=256,epoch=64,rotate=4,peers=4,mode=closed,combine=median"
+	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir()}
+	link, err := CreateRun(dirs[0], m, []string{"/ip4/127.0.0.1/tcp/1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*Daemon
+	var stops []func() error
+	begin := func(i int) (*Daemon, func() error) {
+		cfg := local(dirs[i])
+		cfg.Shard = i
+		d, stop := serve(t, link.String(), cfg)
+		return d, stop
+	}
+	for i := range dirs {
+		d, stop := begin(i)
+		link.Bootstrap = append(d.Addrs(), link.Bootstrap...)[:1]
+		all, stops = append(all, d), append(stops, stop)
+	}
+	r := reports(t, all[3], "closed epochs", func(r Report) bool {
+		return r.Records != nil && r.Records.Epochs != nil && r.Records.Epochs.Closed >= 2
+	})
+	if e := r.Records.Epochs; e.Needed != 3 || e.Voters < 3 || e.Clip == 0 || !strings.Contains(e.String(), " closed; ") {
+		t.Errorf("%+v: %s", *e, e)
+	}
+	if err := stops[3](); err != nil {
+		t.Fatal(err)
+	}
+	all[3], stops[3] = begin(3)
+	closed := r.Records.Epochs.Closed
+	reports(t, all[3], "more epochs", func(r Report) bool { return r.Records != nil && r.Records.Epochs.Closed >= closed+2 })
+	for _, d := range all {
+		c, err := Dial(d.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Order(t.Context(), "pause"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one := reports(t, all[0], "equal models", func(r Report) bool {
+		for _, d := range all[1:] {
+			c, err := Dial(d.dir)
+			if err != nil {
+				return false
+			}
+			other, err := c.Status(t.Context())
+			if err != nil || other.Phase != "paused" || r.Phase != "paused" || other.Records.Epochs.Closed != r.Records.Epochs.Closed || other.Records.Model != r.Records.Model {
+				return false
+			}
+		}
+		return true
+	})
+	if one.Records.Banned > 0 || one.Records.Logs != 4 {
+		t.Errorf("%+v", *one.Records)
+	}
+	for _, stop := range stops {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}

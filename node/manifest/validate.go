@@ -282,15 +282,10 @@ func checkScalar(ps *Problems, m Manifest) {
 	}
 	checkText(ps, "method.scalar", m.Method.Scalar, func(text string) error {
 		s, err := scalar.Parse(text)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case s.Closed:
-			return errors.New("mode=closed: this build closes no epochs; write mode=open")
-		case s.RunClock:
-			return errors.New("clock=run: this build has no clock of the run; write clock=seq")
 		}
-		return nil
+		return s.Runs()
 	})
 	if m.Init == "independent" {
 		ps.add("init", "is %s, and with method.name: scalar records say how one and the same model changes; write common", m.Init)

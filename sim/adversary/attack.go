@@ -26,6 +26,10 @@ type Attack interface {
 	// as the view is the same.
 	Announce(c *Context, out []float32) bool
 
+	// Slope returns what the node says in place of a slope that it has measured, which may be not a number, with the method scalar. It is
+	// asked for each in turn.
+	Slope(slope float64) float64
+
 	// Version returns which version of a round's vector the receiver is told of. 0 is the only version of an attack that
 	// tells all the same. Where it is not 0 the vector must be announced as a blob, not inline, and be the honest one
 	// under version 0: Send renames the blob with [Blob], and an engine that is asked for a name it does not know finds
@@ -67,6 +71,9 @@ func (Honest) Labels([]int32, int) {}
 
 // Announce lets the node's own vector leave.
 func (Honest) Announce(*Context, []float32) bool { return false }
+
+// Slope returns the slope.
+func (Honest) Slope(slope float64) float64 { return slope }
 
 // Version returns 0: all receivers are told the same.
 func (Honest) Version(int) uint32 { return 0 }

@@ -3,12 +3,13 @@
 //
 // Start with [Parse], which gives kinds of attacks to nodes from specifications such as "alie:share=0.2", and with
 // [Roster.Of], which is the [Attack] of one node. An adversary runs the same core as an honest node. The engine that drives
-// it asks the attack at five places:
+// it asks the attack at six places:
 //
 //   - when a round begins, [Attack.Idle]: a free-rider skips the local steps and says what it pretends;
 //   - when a batch is filled, [Attack.Labels];
 //   - when a vector is to be encoded, [Attack.Announce]: what leaves the node in its place. The node itself goes on from
 //     the honest one;
+//   - when a slope was measured, with the method scalar, [Attack.Slope];
 //   - when a message of the node's own is to be sent to one receiver, [Attack.Send];
 //   - when a receiver pulls a vector, [Attack.Serves], and Announce for the receiver's version, where there are versions.
 //

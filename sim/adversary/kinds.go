@@ -80,6 +80,20 @@ func Names() []string {
 	return names
 }
 
+// NamesFor lists those of [Names] that fit a run whose nodes send records, or vectors, see [Roster.Fits].
+func NamesFor(records bool) []string {
+	var names []string
+	for i, k := range kinds() {
+		if k.ofRecords() == records || k.name == silent {
+			names = append(names, Names()[i])
+		}
+	}
+	return names
+}
+
+// silent is the kind that fits all runs.
+const silent = "silence"
+
 // The bounds of settings. Strengths may be absurd, for that is a test, but not so that float64 overflows.
 const (
 	maxStrength = 1e30
@@ -136,14 +150,27 @@ func kinds() []kind {
 			return &equivocation{member: m, versions: uint32(a[0]), sigma: a[1], literal: a[2] == 1}, nil
 		}},
 		{"dissensus", always, []setting{strength("eps", 1.5)}, func(m *member, a []float64) (Attack, error) { return &dissensus{m, a[0]}, nil }},
-		{"silence", never, []setting{{key: "towards", low: 1e-6, high: 1, value: 1}}, func(m *member, a []float64) (Attack, error) {
+		{silent, never, []setting{{key: "towards", low: 1e-6, high: 1, value: 1}}, func(m *member, a []float64) (Attack, error) {
 			return &silence{m, a[0]}, nil
+		}},
+		{"slope-max", never, nil, func(m *member, _ []float64) (Attack, error) { return &slopeMax{m}, nil }},
+		{"slope-flip", never, []setting{strength("factor", 1)}, func(m *member, a []float64) (Attack, error) { return &slopeFlip{m, a[0]}, nil }},
+		{"slope-replay", never, []setting{whole("delay", 1, maxDelay, 100)}, func(m *member, a []float64) (Attack, error) {
+			return &slopeReplay{member: m, delay: int(a[0])}, nil
+		}},
+		{"record-fork", never, []setting{whole("after", 0, maxDelay, 4)}, func(m *member, a []float64) (Attack, error) {
+			return &recordFork{member: m, after: int(a[0])}, nil
 		}},
 		{"nan", never, nil, func(m *member, _ []float64) (Attack, error) { return &constant{m, nan()}, nil }},
 		{"infinity", never, nil, func(m *member, _ []float64) (Attack, error) { return &constant{m, infinity()}, nil }},
 	}
 	slices.SortFunc(all, func(a, b kind) int { return strings.Compare(a.name, b.name) })
 	return all
+}
+
+// ofRecords reports whether a kind is about the records of the method scalar; of the others, only silence has a meaning there.
+func (k *kind) ofRecords() bool {
+	return strings.HasPrefix(k.name, "slope-") || strings.HasPrefix(k.name, "record-")
 }
 
 // newMimic resolves target, which counts honest nodes, and gives the members of a group one axis.

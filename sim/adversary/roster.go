@@ -1,6 +1,7 @@
 package adversary
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -14,6 +15,8 @@ type Roster struct {
 	attacks []Attack // by node, nil for the honest
 	groups  []Group
 	sees    bool
+	vectors string // the first kind that is about vectors alone; empty if there is none
+	records string // the first that is about records alone
 }
 
 // A Group is the nodes of one specification.
@@ -38,6 +41,17 @@ func (r *Roster) Groups() []Group { return r.groups }
 
 // Sees reports whether any attack looks at the [View]; if not the engine need not keep one.
 func (r *Roster) Sees() bool { return r.sees }
+
+// Fits says what is wrong with the kinds in a run whose nodes send records, as with the method scalar, or vectors.
+func (r *Roster) Fits(records bool) error {
+	switch {
+	case records && r.vectors != "":
+		return fmt.Errorf("adversary %s changes vectors, and with the method scalar nodes send none; there are slope-max, slope-flip, slope-replay, record-fork and silence", r.vectors)
+	case !records && r.records != "":
+		return fmt.Errorf("adversary %s changes the records of the method scalar, and with another one there are none", r.records)
+	}
+	return nil
+}
 
 // Adversaries returns the number of nodes that are not honest.
 func (r *Roster) Adversaries() int {
@@ -98,6 +112,12 @@ func Parse(specs []string, n int, seed uint64) (*Roster, error) {
 	for i, p := range parsed {
 		r.groups = append(r.groups, Group{Name: p.kind.text(p.values), Nodes: nodes[i]})
 		r.sees = r.sees || p.kind.sees(p.values)
+		switch name := p.kind.name; {
+		case p.kind.ofRecords():
+			r.records = cmp.Or(r.records, name)
+		case name != silent:
+			r.vectors = cmp.Or(r.vectors, name)
+		}
 		for _, node := range nodes[i] {
 			r.attacks[node] = Honest{} // taken, so that honest nodes can be counted before all attacks are made
 		}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"starling/gossip"
 )
 
 func TestRosterGivesEveryKindItsNodes(t *testing.T) {
@@ -207,4 +209,106 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q gives %v, and that read again %v", []string{a, b}, r.Groups(), again.Groups())
 		}
 	})
+}
+
+func TestKindsFitTheRunsThatTheyAreFor(t *testing.T) {
+	for _, records := range []bool{true, false} {
+		fit := NamesFor(records)
+		for _, name := range Names() {
+			kind, _, _ := strings.Cut(name, ":")
+			r, err := Parse([]string{kind + ":count=1"}, 8, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Fits(records); (err == nil) != slices.Contains(fit, name) {
+				t.Errorf("%s in a run of records=%t: %v, and it is listed: %t", kind, records, err, slices.Contains(fit, name))
+			}
+		}
+	}
+	if r, _ := Parse([]string{"record-fork:count=1", "alie:count=1"}, 8, 1); r.Fits(true) == nil || r.Fits(false) == nil {
+		t.Error("a roster of both fits")
+	}
+}
+
+func TestLiarsAboutSlopesSayWhatTheyAreToSay(t *testing.T) {
+	of := func(spec string) Attack {
+		r, err := Parse([]string{spec + ",nodes=0"}, 8, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Of(0)
+	}
+	flip, replay := of("slope-flip:factor=2"), of("slope-replay:delay=3")
+	most, err := Parse([]string{"slope-max:nodes=0"}, 8, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 9 {
+		slope := float64(i) - 4
+		if got := flip.Slope(slope); got != -2*slope {
+			t.Errorf("flipped and doubled %g is %g", slope, got)
+		}
+		if got := most.Of(0).Slope(slope); !(got*slope <= 0) || math.Abs(got) != math.MaxFloat64 {
+			t.Errorf("of %g is said %g", slope, got)
+		}
+		want := slope
+		if i >= 3 {
+			want = slope - 3
+		}
+		if got := replay.Slope(slope); got != want {
+			t.Errorf("replayed for %g is %g, want %g", slope, got, want)
+		}
+		if got := (Honest{}).Slope(slope); got != slope {
+			t.Errorf("an honest node says %g of %g", got, slope)
+		}
+	}
+	if got := most.Of(0).Slope(math.NaN()); !math.IsNaN(got) {
+		t.Errorf("what is not a number becomes %g", got)
+	}
+}
+
+func TestAForkIsTwoLogsWithoutABreak(t *testing.T) {
+	r, err := Parse([]string{"record-fork:after=2,nodes=0"}, 40, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := r.Of(0)
+	var author gossip.PeerID
+	shown := make(map[int][]*gossip.Message) // by receiver
+	batch := &gossip.Records{}
+	for i := range 6 {
+		batch.Bytes = []byte{byte(i + 1), 0, 0x85}
+		m := &gossip.Message{Author: author, Seq: uint64(i + 1), Body: batch}
+		for to := 1; to < 40; to++ {
+			shown[to] = append(shown[to], a.Send(to, m))
+			if again := a.Send(to, m); again != shown[to][i] {
+				t.Fatal("a batch is another one when it is sent again")
+			}
+		}
+		batch = &gossip.Records{First: batch.End(), Previous: batch.Digest(author)}
+	}
+	conflicts := 0
+	for to := 1; to < 40; to++ {
+		for i, x := range shown[to] {
+			for j, y := range shown[1] {
+				if first, ok := gossip.Equivocation(x, y); ok {
+					conflicts++
+					if i < 2 && j < 2 || first < 6 {
+						t.Fatalf("batches %d and %d conflict from %d on, which are to be alike", i, j, first)
+					}
+				}
+			}
+			for _, y := range shown[to] {
+				if _, ok := gossip.Equivocation(x, y); ok {
+					t.Fatalf("receiver %d is shown a break", to)
+				}
+			}
+		}
+	}
+	if conflicts == 0 {
+		t.Error("all are shown the same")
+	}
+	if leave := (&gossip.Message{Body: &gossip.Leave{}}); a.Send(1, leave) != leave {
+		t.Error("other messages are changed")
+	}
 }

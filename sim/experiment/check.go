@@ -29,8 +29,9 @@ type Hooks struct {
 	Speeds    Check // of [Churn.Speeds]
 	// Groups is about [Partition.Groups], which may speak of the regions of the latency.
 	Groups func(groups, latency string, nodes int, seed uint64) error
-	// Adversaries is about [Experiment.Adversaries]: each alone, so that its place is known, and then all together.
-	Adversaries func(specs []string, nodes int, seed uint64) error
+	// Adversaries is about [Experiment.Adversaries]: each alone, so that its place is known, and then all together. records is whether nodes
+	// send records and no vectors.
+	Adversaries func(specs []string, nodes int, seed uint64, records bool) error
 }
 
 // A Check judges a specification.
@@ -301,6 +302,8 @@ func (c *checker) training() {
 	c.duration("method.repair_every", m.RepairEvery, time.Millisecond)
 	if s, err := scalar.Parse(m.Scalar); err == nil && m.Name == "scalar" && c.e.Reference.Name == None && int(s.Peers) < c.e.Nodes {
 		c.add("method.scalar", "is for %d peers, and there are %d nodes; write peers=%d or more", s.Peers, c.e.Nodes, c.e.Nodes)
+	} else if err == nil && m.Name == "scalar" && c.e.Reference.Name == None && s.Closed && s.Founders() > c.e.Nodes {
+		c.add("method.scalar", "is for %d peers, of whom %d close the first epoch, and there are %d nodes; write peers=%d", s.Peers, s.Founders(), c.e.Nodes, c.e.Nodes)
 	}
 	c.word("reference.name", c.e.Reference.Name, None, FedAvg, AllReduce)
 	c.portion("reference.clients", c.e.Reference.Clients)
@@ -313,19 +316,19 @@ func (c *checker) adversaries() {
 		c.add("adversaries", "has %d kinds; at most %d are allowed", len(specs), maxAdversaries)
 		return
 	}
-	if len(specs) > 0 && c.e.Method.Name == "scalar" && c.e.Reference.Name == None {
-		c.add("adversaries", "change vectors, and with method.name: scalar nodes send none; leave them out")
-	}
+	records := c.e.Method.Name == "scalar" && c.e.Reference.Name == None
 	before := len(c.d.Problems)
 	var check Check
 	if c.by.Adversaries != nil {
-		check = func(spec string, nodes int, seed uint64) error { return c.by.Adversaries([]string{spec}, nodes, seed) }
+		check = func(spec string, nodes int, seed uint64) error {
+			return c.by.Adversaries([]string{spec}, nodes, seed, records)
+		}
 	}
 	for i, spec := range specs {
 		c.spec(fmt.Sprintf("adversaries[%d]", i), "adversary", spec, c.e.Seed, check)
 	}
 	if len(specs) > 1 && len(c.d.Problems) == before && check != nil && c.e.Nodes > 0 {
-		if err := c.by.Adversaries(specs, c.e.Nodes, c.e.Seed); err != nil {
+		if err := c.by.Adversaries(specs, c.e.Nodes, c.e.Seed, records); err != nil {
 			c.add("adversaries", "%s", strings.Join(strings.Fields(err.Error()), " "))
 		}
 	}

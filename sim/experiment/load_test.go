@@ -27,7 +27,10 @@ func odd(spec string, nodes int, _ uint64) error {
 var hooks = Hooks{
 	odd, odd, odd, odd, odd, odd, odd,
 	func(groups, latency string, nodes int, seed uint64) error { return odd(groups, nodes, seed) },
-	func(specs []string, nodes int, seed uint64) error {
+	func(specs []string, nodes int, seed uint64, records bool) error {
+		if records {
+			return errors.New("not with records")
+		}
 		if len(specs) > 1 && specs[0] == specs[1] {
 			return errors.New("the same twice")
 		}
@@ -88,7 +91,8 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"text with a tab", head + `about: "a\tb"` + "\n", `x.yaml:3:8: about: holds characters that cannot be printed`},
 		{"both durations", head + "compute: {step: 1s, epoch: 1s}\n", `x.yaml:3:28: compute.epoch: is 1s, but compute.step is 1s; give one of them`},
 		{"scalar records in cells", head + "method: {name: scalar}\ncells: {size: 4}\n", `x.yaml:4:15: cells.size: is 4, but records have to come to all nodes, which cells keep apart; write size: 0`},
-		{"adversaries without vectors", head + "method: {name: scalar}\nadversaries: [fine]\n", `x.yaml:4:14: adversaries: change vectors, and with method.name: scalar nodes send none; leave them out`},
+		{"adversaries without vectors", head + "method: {name: scalar}\nadversaries: [fine]\n", `x.yaml:4:15: adversaries[0]: not with records`},
+		{"epochs that are never closed", head + "method: {name: scalar, scalar: 'structured:mode=closed,peers=16'}\n", `x.yaml:3:32: method.scalar: is for 16 peers, of whom 11 close the first epoch, and there are 8 nodes; write peers=8`},
 		{"scalar settings that are none", head + "method: {name: scalar, scalar: 'structured:pool=3'}\n", `x.yaml:3:32: method.scalar: scalar structured: pool=3: a structured pool has a power of two of directions, from 2 to 32768`},
 		{"more nodes than peers", head + "nodes: 20\nmethod: {name: scalar, scalar: 'structured:peers=19'}\n", `x.yaml:4:32: method.scalar: is for 19 peers, and there are 20 nodes; write peers=20 or more`},
 		{"starts that differ, by scalars", head + "method: {name: scalar}\ninit: independent\n", `x.yaml:4:7: init: is independent, and with method.name: scalar records say how one and the same model changes; write common`},

@@ -47,9 +47,12 @@ func Owners() Hooks {
 			_, err = network.ParsePartitions([]network.Split{{Until: node.Second, Groups: groups}}, nodes, seed, l)
 			return err
 		},
-		Adversaries: func(specs []string, nodes int, seed uint64) error {
-			_, err := adversary.Parse(specs, nodes, seed)
-			return err
+		Adversaries: func(specs []string, nodes int, seed uint64, records bool) error {
+			r, err := adversary.Parse(specs, nodes, seed)
+			if err != nil {
+				return err
+			}
+			return r.Fits(records)
 		},
 	}
 }
