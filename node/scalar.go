@@ -44,6 +44,7 @@ type scalarMethod struct {
 	exchange exchange
 	join     joining
 	checks   checks
+	settling settling
 
 	upkeep
 }

@@ -190,6 +190,7 @@ func (s *scalarMethod) toldDigest(c *Core, from PeerID, k *gossip.Known) {
 	}
 	switch own := v.Count(); {
 	case k.VectorDigest == v.Digest():
+		s.settling.told(from, v)
 		s.exchange.missing = 0
 		if !s.join.busy() {
 			s.joinedBy = 0
@@ -212,6 +213,7 @@ func (s *scalarMethod) toldVector(c *Core, from PeerID, theirs scalar.Vector, re
 	}
 	s.exchange.vectors[from] = theirs
 	s.exchange.theirs = theirs
+	s.settling.told(from, theirs)
 	s.claimed(c, theirs.Next(s.tag))
 	own := upTo(s.shared(), theirs)
 	s.give(c, from, theirs.Missing(own), true)

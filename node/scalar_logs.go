@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"starling/gossip"
+	"starling/mixing/scalar"
 )
 
 // A LogStatus is what a node of the method scalar knows of the records of one node, itself among them.
@@ -62,16 +63,58 @@ func (c *Core) Logs() []LogStatus {
 	return out
 }
 
-// compact has the replica forget the records that cannot be shown any more: all but as many of each log as there are sealed batches kept
-// of it. Memory and checkpoints are then of bounded size, whatever the length of the run.
-func (s *scalarMethod) compact() {
-	set := s.replica.Set()
-	logs := max(1, len(set.Vector()))
-	keep := uint64(s.cfg.Batch) * uint64(min(s.kept.ofAuthor, max(1, s.kept.inAll/logs)))
-	if set.Kept() <= 2*keep*uint64(logs) {
+// settling is how records come to be known by their sums alone. A node that lacks records of which nobody keeps the batches any more takes
+// somebody's sums, and adds what it has beyond them one by one; were both sides of a partition to know by sums alone what the other
+// lacks, they could never join. So records are forgotten one by one only when all others have said that they have them. A node that has
+// gone for good without a goodbye, or one that this node is never connected to, keeps that from happening: then a record takes a byte of
+// memory and of each checkpoint, as long as the run lasts.
+type settling struct {
+	cut scalar.Vector   // what is to be forgotten; nil if there is nothing to forget yet
+	by  map[PeerID]bool // who has it
+}
+
+// told takes note of what a peer has.
+func (t *settling) told(from PeerID, theirs scalar.Vector) {
+	if t.cut != nil && len(theirs.Missing(t.cut)) == 0 {
+		t.by[from] = true
+	}
+}
+
+// compact has the replica forget the records that all have and that cannot be shown any more: all but as many of each log as there are
+// sealed batches kept of it.
+func (s *scalarMethod) compact(c *Core) {
+	t, set := &s.settling, s.replica.Set()
+	v := set.Vector()
+	if t.cut == nil {
+		keep := uint64(s.cfg.Batch) * uint64(min(s.kept.ofAuthor, max(1, s.kept.inAll/max(1, len(v)))))
+		if set.Kept() <= 2*keep*uint64(len(v)) || s.join.busy() {
+			return
+		}
+		t.cut, t.by = scalar.Vector{}, make(map[PeerID]bool)
+		for _, e := range v {
+			if e.Next > keep {
+				t.cut = append(t.cut, scalar.Entry{Peer: e.Peer, Next: e.Next - keep})
+			}
+		}
+	}
+	waits := 0 // for so many
+	for _, e := range v {
+		if e.Peer != s.tag {
+			waits++
+		}
+	}
+	bans := set.Bans()
+	for _, m := range c.roster.sorted() {
+		tag := gossip.Tag(c.cfg.Run, m.id)
+		if v.Next(tag) > 0 && (t.by[m.id] || m.gone || voidFrom(bans, tag) != math.MaxUint64) {
+			waits--
+		}
+	}
+	if waits > 0 {
 		return
 	}
-	if snap, ok := s.replica.Compact(keep); ok {
+	if snap, ok := s.replica.Compact(t.cut); ok {
 		s.origin = snap
 	}
+	*t = settling{}
 }

@@ -130,7 +130,7 @@ func (s *scalarMethod) seal(c *Core) {
 	if s.round%s.saveEvery != 0 && (s.evaluateEvery == 0 || s.round%s.evaluateEvery != 0) {
 		return
 	}
-	s.compact()
+	s.compact(c)
 	s.upkeep.round(c, s.state())
 	if len(c.out.Evaluate) > 0 && (s.probe.Job == 0 || !s.checks.on) { // what is measured is to be what was declared
 		s.tell(c)

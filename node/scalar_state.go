@@ -12,6 +12,7 @@ import (
 // ScalarStatus is what a node of the method scalar knows of the set of records.
 type ScalarStatus struct {
 	Records uint64   // known
+	Single  uint64   // of these, known one by one; the others as a part of a sum alone
 	Missing uint64   // that the peer heard of last has and this node does not
 	Next    uint64   // number of the node's next record
 	Logs    int      // of all nodes that have any records
@@ -36,7 +37,7 @@ func (s *scalarMethod) status() MethodStatus {
 	st := MethodStatus{
 		Phase: s.phaseName(), Round: s.round, Announced: s.round, Age: v.Count(), Step: s.step, Loss: s.loss,
 		Scalar: &ScalarStatus{
-			Records: v.Count(), Missing: s.exchange.missing, Next: set.Next(s.tag), Logs: len(v), Banned: len(set.Bans()),
+			Records: v.Count(), Single: set.Kept(), Missing: s.exchange.missing, Next: set.Next(s.tag), Logs: len(v), Banned: len(set.Bans()),
 			Kept: s.kept.total + len(s.kept.of(s.tag)), Digest: s.replica.Sums().Digest(),
 			Checks: s.checks.counts,
 		},

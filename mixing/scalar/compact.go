@@ -28,18 +28,18 @@ func (r *Replica) At(v Vector) (*Accumulators, bool) {
 	return at.sums, true
 }
 
-// Compact has the replica forget all but the newest keep records of each log: what they add up to stays. It returns the snapshot of what
-// was forgotten, now or before: [Restore] makes the replica again of that, and of the records that are left. A ban from a forgotten record
-// on fails as after a snapshot, so keep is to cover what can still be proven. It is not ok, and nothing was changed, in closed mode,
-// where records of closed epochs are needed to combine them anew, or if sums are folded.
-func (r *Replica) Compact(keep uint64) (*Snapshot, bool) {
+// Compact has the replica forget the records below a vector one by one: what they add up to stays. It returns the snapshot of what was
+// forgotten, now or before: [Restore] makes the replica again of that, and of the records that are left. A ban from a forgotten record on
+// fails as after a snapshot, and so does to join the sums with those of who lacks a forgotten record and has others: only what all have
+// may be forgotten. It is not ok, and nothing was changed, if the set does not have all of the vector; in closed mode, where records of
+// closed epochs are needed to combine them anew; or if sums are folded.
+func (r *Replica) Compact(cut Vector) (*Snapshot, bool) {
+	if own := r.set.Vector(); len(own.Missing(cut)) > 0 {
+		return nil, false
+	}
 	var v Vector
 	for _, l := range r.set.logs {
-		below := l.from
-		if next := l.next(); next > keep {
-			below = max(below, next-keep)
-		}
-		if below > 0 {
+		if below := max(l.from, cut.Next(l.peer)); below > 0 {
 			v = append(v, Entry{l.peer, below})
 		}
 	}
