@@ -19,6 +19,7 @@ import (
 	"starling/sim/experiment"
 	"starling/sim/experiments"
 	"starling/sim/report"
+	"starling/sim/walk"
 )
 
 var (
@@ -174,6 +175,9 @@ func TestShippedExperimentsRunAndConserve(t *testing.T) {
 			text, filename, err := experiments.Read(name)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if walk.Is(text) {
+				return // it has no nodes; package walk runs it
 			}
 			var sets []string
 			if !*whole {
