@@ -14,6 +14,8 @@ import (
 // Records come by gossip or, where there are few nodes, from their authors one by one. What is lost on the way comes with exchanges between random peers, as the sealed batches; what nobody keeps any more, and
 // all of it for a node that comes late, as a snapshot of the sums, which two others have to confirm. A snapshot travels in a message:
 // one that would take more than 256 KiB is not sent, and records are fetched instead.
+//
+// In open mode each record counts as soon as it is heard. In closed mode nodes agree, epoch by epoch, which ones do: see closer.
 type scalarMethod struct {
 	cfg  ScalarConfig
 	run  *Config

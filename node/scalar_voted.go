@@ -28,8 +28,9 @@ type voted struct {
 	closings []*gossip.Closing
 }
 
-// maxVoted is how many of its votes a node says again after a crash.
-const maxVoted = 12
+// maxVoted is how many of its votes about an epoch a node knows after a crash: those of all rounds that others remember. Of older ones that
+// come back to it after all, it takes it that its home is an old copy.
+const maxVoted = 32
 
 // keepVotes makes durable what the node has voted.
 func (s *scalarMethod) keepVotes(c *Core) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"starling/mixing/scalar"
 	"starling/node/daemon/demo"
 	"starling/node/manifest"
 )
@@ -151,6 +152,14 @@ func checkDemo(m manifest.Manifest, nodes, kills int, timeout time.Duration) err
 	}
 	if m.Evaluate.Target == 0 {
 		errs = append(errs, errors.New("--target: is 0; want an accuracy above 0 and up to 1, at which the demo ends"))
+	}
+	if s, err := scalar.Parse(m.Method.Scalar); err == nil && m.Method.Name == "scalar" {
+		switch {
+		case int(s.Peers) < nodes:
+			errs = append(errs, fmt.Errorf("--scalar: is for %d peers, and there are %d nodes; write peers=%d", s.Peers, nodes, nodes))
+		case s.Closed && s.Founders() > nodes:
+			errs = append(errs, fmt.Errorf("--scalar: is for %d peers, of whom %d close the first epoch, and there are %d nodes; write peers=%d", s.Peers, s.Founders(), nodes, nodes))
+		}
 	}
 	var problems manifest.Problems
 	if errors.As(m.Validate(), &problems) {

@@ -21,7 +21,8 @@ var keys = [...]string{
 // These are the defaults, but for clock, which is run in closed mode, and seeds, which is common if something is combined. m and
 // clip are schedules, see [ParseSchedule]. lr is the learning rate in epoch 0, or under the largest m if m is 0 there; unit gives
 // [Config.Unit] instead. Numbers may be powers of two, such as 2^-20. clock is seq or run, mode is open or closed, combine is none,
-// median, trimmed:0.2 or mom:5 (see [ParseCombine]), seeds is peer or common.
+// median, trimmed:0.2 or mom:5 (see [ParseCombine]), seeds is peer or common. In closed mode peers is how many take part: more than two
+// thirds of them must add to the first epoch before it is closed, see [Config.Founders].
 func Parse(text string) (Config, error) {
 	name, rest, _ := strings.Cut(text, ":")
 	if at := strings.IndexAny(name, ",= "); at > 0 && slices.Contains(Families(), name[:at]) {

