@@ -41,6 +41,14 @@ func toWire(b Body) any {
 		return snapshotToWire(b)
 	case *Proof:
 		return proofToWire(b)
+	case *Token:
+		return tokenToWire(b)
+	case *Offer:
+		return offerToWire(b)
+	case *Hand:
+		return handToWire(b)
+	case *Beat:
+		return &wireBeat{Degree: b.Degree, Weight: b.Weight, Reply: b.Reply}
 	}
 	return &wireLeave{}
 }
@@ -98,6 +106,14 @@ func fromWire(e *envelope, lim Limits, v Verifier) (Body, Verdict) {
 		return snapshotFromWire(raw, lim)
 	case KindProof:
 		return proofFromWire(e, lim, v)
+	case KindToken:
+		return tokenFromWire(raw)
+	case KindOffer:
+		return offerFromWire(raw)
+	case KindHand:
+		return handFromWire(raw, lim)
+	case KindBeat:
+		return beatFromWire(raw)
 	}
 	return nil, Verdict{Reject, ReasonUnknownKind}
 }

@@ -42,8 +42,8 @@ type Message struct {
 	Raw []byte
 }
 
-// A Body is one of *Update, *Delta, *Records, *Proof, *Leave (broadcast), *Digest, *Repair, *Request, *Known, *Fetch, *Snapshot
-// (direct).
+// A Body is one of *Update, *Delta, *Records, *Proof, *Token, *Offer, *Leave (broadcast), *Digest, *Repair, *Request, *Known, *Fetch,
+// *Snapshot, *Hand, *Beat (direct).
 type Body interface{ kind() Kind }
 
 // Kind tells the bodies apart on the wire.
@@ -62,6 +62,10 @@ const (
 	KindFetch    Kind = 9
 	KindSnapshot Kind = 10
 	KindProof    Kind = 11
+	KindToken    Kind = 12
+	KindOffer    Kind = 13
+	KindHand     Kind = 14
+	KindBeat     Kind = 15
 )
 
 // An Update announces what a node's round produced: a vector, small ones inline, larger ones as a blob to be pulled.

@@ -18,6 +18,14 @@ func SealedSize(m *Message, inline bool, forward ...int) int {
 		body, signature = recordsSize(b), 2+64
 	case *Proof:
 		body, signature = proofSize(b), 2+64
+	case *Token:
+		body, signature = tokenSize(b), 2+64
+	case *Offer:
+		body, signature = offerSize(b), 2+64
+	case *Hand:
+		body = handSize(b)
+	case *Beat:
+		body = beatSize(b)
 	case *Known:
 		body = knownSize(b)
 	case *Fetch:

@@ -201,6 +201,7 @@ type TrainJob struct {
 	Age    uint64 // local steps that went into Params, here or elsewhere
 	Steps  uint64 // 0 is one pass over the node's data, whose last batch may be smaller
 	Shift  VecRef // added to every gradient before the optimizer sees it; 0 is none
+	Aged   bool   // the learning rate follows Age instead of Step: the model walks from node to node
 	Out    VecRef // new parameters
 	OutOpt VecRef // new optimizer state
 }
@@ -347,11 +348,17 @@ const (
 	StatLeft      StatKind = "member left"
 	StatCell      StatKind = "cell entered" // Value: its number
 
-	StatBanned      StatKind = "log banned"            // Peer: whose; Value: the first record that is void
-	StatConflict    StatKind = "conflict not proven"   // Peer: whose record; Value: its number; the batch that had the other one is forgotten
-	StatCaughtUp    StatKind = "snapshot taken"        // Peer: from whom; Value: records in it; Text: who else has the same sums
-	StatUnconfirmed StatKind = "snapshot not taken"    // Peer: from whom; Text: why
-	StatCrowded     StatKind = "more peers than meant" // Peer: whose records are not taken: the run is for fewer
+	StatBanned      StatKind = "log banned"          // Peer: whose; Value: the first record that is void
+	StatConflict    StatKind = "conflict not proven" // Peer: whose record; Value: its number; the batch that had the other one is forgotten
+	StatCaughtUp    StatKind = "snapshot taken"      // Peer: from whom; Value: records in it; Text: who else has the same sums
+	StatUnconfirmed StatKind = "snapshot not taken"  // Peer: from whom; Text: why
+	StatCreated     StatKind = "token created"       // Value: its number, as below; Round: its hops
+	StatTaken       StatKind = "token taken"         // Peer: from whom; Value: bytes of the hand-over; Round: its hops
+	StatMerged      StatKind = "tokens merged"       // Value: the number of the other one, or its own, if that was of another life; Round: its hops
+	StatFenced      StatKind = "token void"          // it goes on elsewhere
+	StatRevived     StatKind = "token revived"       // nobody has heard of it for long
+
+	StatCrowded StatKind = "more peers than meant" // Peer: whose records are not taken: the run is for fewer
 )
 
 // A Method is a way of training together. The Core calls it with everything that concerns learning; it answers by asking
@@ -382,12 +389,12 @@ type Method interface {
 	status() MethodStatus
 }
 
-// A sharer is a Method under which nodes share records instead of vectors. What is said of Check and of Step holds for it, too.
+// A sharer is a Method that has messages of its own: records, or tokens. What is said of Check and of Step holds for it, too.
 type sharer interface {
-	// checkShared judges records and proofs, which spread to all; checkDirect what one peer tells this node about them.
+	// checkShared judges records and proofs, which spread to all, news of tokens, and offers; checkDirect what one peer tells this node.
 	checkShared(m *gossip.Message) gossip.Verdict
 	checkDirect(body gossip.Body) gossip.Verdict
-	// received is called with every message of these kinds that comes, and with the node's own records if others have them.
+	// received is called with every message of these kinds that comes, and with the node's own records and offers if others have them.
 	received(c *Core, from PeerID, msg *gossip.Message)
 	// met is called when a peer comes up.
 	met(c *Core, id PeerID)

@@ -24,6 +24,8 @@ func (s *scalarMethod) checkShared(m *gossip.Message) gossip.Verdict {
 		if _, _, ok := b.Against(); !ok {
 			return reject(gossip.ReasonProof)
 		}
+	default:
+		return reject(gossip.ReasonUnknownKind)
 	}
 	return accepted
 }
@@ -46,6 +48,9 @@ func (s *scalarMethod) checkDirect(body gossip.Body) gossip.Verdict {
 				return reject(gossip.ReasonLength)
 			}
 		}
+	case *gossip.Fetch:
+	default:
+		return reject(gossip.ReasonUnknownKind)
 	}
 	return accepted
 }

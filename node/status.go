@@ -29,6 +29,7 @@ type MethodStatus struct {
 	InFlight      int    // vectors being fetched or waiting to be mixed in
 	PushSumWeight float64
 	Scalar        *ScalarStatus // of the method scalar; else nil
+	Walk          *WalkStatus   // of the method walk; else nil
 }
 
 // MemberStatus is what the node knows of another member.
