@@ -22,6 +22,7 @@ type Token struct {
 	Token   uint32 // number
 	Fence   Fence
 	Hop     uint64  // visits that the token has made, as the author has them durable
+	Moves   uint64  // how often it was handed over; the other visits were made on end
 	Age     uint64  // local steps in the model
 	Samples uint64  // training examples of this visit
 	Loss    float32 // mean training loss of this visit; finite
@@ -39,6 +40,7 @@ type Offer struct {
 	Token   uint32
 	Fence   Fence
 	Hop     uint64   // visits that the token has made
+	Moves   uint64   // how often it was handed over before
 	Age     uint64   // local steps in the model
 	Remnant bool     // the token goes on elsewhere: only the model is offered, to be merged
 	History [32]byte // digest of the history of those visits; see [HistoryDigest]

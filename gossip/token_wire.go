@@ -29,6 +29,7 @@ type (
 		Token   uint32
 		Fence   wireFence
 		Hop     uint64
+		Moves   uint64
 		Age     uint64
 		Samples uint64
 		Loss    float32
@@ -42,6 +43,7 @@ type (
 		Token    uint32
 		Fence    wireFence
 		Hop      uint64
+		Moves    uint64
 		Age      uint64
 		Remnant  bool
 		History  [32]byte
@@ -116,7 +118,7 @@ func optionalFromWire(w []wirePiece) (p Piece, ok bool) {
 
 func tokenToWire(t *Token) *wireToken {
 	return &wireToken{
-		Token: t.Token, Fence: fenceToWire(t.Fence), Hop: t.Hop, Age: t.Age, Samples: t.Samples, Loss: t.Loss,
+		Token: t.Token, Fence: fenceToWire(t.Fence), Hop: t.Hop, Moves: t.Moves, Age: t.Age, Samples: t.Samples, Loss: t.Loss,
 		Codec: t.Codec, Len: t.Len, Model: optionalToWire(&t.Model),
 	}
 }
@@ -124,7 +126,7 @@ func tokenToWire(t *Token) *wireToken {
 func tokenFromWire(raw []byte) (Body, Verdict) {
 	malformed := Verdict{Reject, ReasonMalformed}
 	var w wireToken
-	if !decodeBody(raw, &w) || len(w.Codec) > maxCodec || !fenceForm(w.Fence, w.Hop) {
+	if !decodeBody(raw, &w) || len(w.Codec) > maxCodec || !fenceForm(w.Fence, w.Hop, w.Moves) {
 		return nil, malformed
 	}
 	if !finite(float64(w.Loss)) {
@@ -135,19 +137,19 @@ func tokenFromWire(raw []byte) (Body, Verdict) {
 		return nil, malformed
 	}
 	return &Token{
-		Token: w.Token, Fence: fenceFromWire(w.Fence), Hop: w.Hop, Age: w.Age, Samples: w.Samples, Loss: w.Loss,
+		Token: w.Token, Fence: fenceFromWire(w.Fence), Hop: w.Hop, Moves: w.Moves, Age: w.Age, Samples: w.Samples, Loss: w.Loss,
 		Codec: w.Codec, Len: w.Len, Model: model,
 	}, Verdict{}
 }
 
 // fenceForm reports whether a fence can be that of a copy with so many hops.
-func fenceForm(f wireFence, hop uint64) bool {
-	return f.Generation > 0 && f.Base <= hop && hop < math.MaxInt64
+func fenceForm(f wireFence, hop, moves uint64) bool {
+	return f.Generation > 0 && f.Base <= hop && moves <= hop && hop < math.MaxInt64
 }
 
 func offerToWire(o *Offer) *wireOffer {
 	return &wireOffer{
-		To: o.To, Token: o.Token, Fence: fenceToWire(o.Fence), Hop: o.Hop, Age: o.Age, Remnant: o.Remnant, History: o.History, Norm: o.Norm,
+		To: o.To, Token: o.Token, Fence: fenceToWire(o.Fence), Hop: o.Hop, Moves: o.Moves, Age: o.Age, Remnant: o.Remnant, History: o.History, Norm: o.Norm,
 		Codec: o.Codec, Len: o.Len, Model: pieceToWire(&o.Model), StateLen: o.StateLen, State: optionalToWire(&o.State),
 	}
 }
@@ -155,7 +157,7 @@ func offerToWire(o *Offer) *wireOffer {
 func offerFromWire(raw []byte) (Body, Verdict) {
 	malformed := Verdict{Reject, ReasonMalformed}
 	var w wireOffer
-	if !decodeBody(raw, &w) || len(w.Codec) > maxCodec || !fenceForm(w.Fence, w.Hop) || (w.StateLen > 0) != (len(w.State) == 1) {
+	if !decodeBody(raw, &w) || len(w.Codec) > maxCodec || !fenceForm(w.Fence, w.Hop, w.Moves) || (w.StateLen > 0) != (len(w.State) == 1) {
 		return nil, malformed
 	}
 	switch {
@@ -170,7 +172,7 @@ func offerFromWire(raw []byte) (Body, Verdict) {
 		return nil, malformed
 	}
 	return &Offer{
-		To: w.To, Token: w.Token, Fence: fenceFromWire(w.Fence), Hop: w.Hop, Age: w.Age, Remnant: w.Remnant, History: w.History, Norm: w.Norm,
+		To: w.To, Token: w.Token, Fence: fenceFromWire(w.Fence), Hop: w.Hop, Moves: w.Moves, Age: w.Age, Remnant: w.Remnant, History: w.History, Norm: w.Norm,
 		Codec: w.Codec, Len: w.Len, Model: model, StateLen: w.StateLen, State: state,
 	}, Verdict{}
 }
@@ -222,12 +224,12 @@ func optionalSize(p *Piece) int {
 }
 
 func tokenSize(t *Token) int {
-	return 1 + number(uint64(t.Token)) + fenceSize(&t.Fence) + number(t.Hop) + number(t.Age) + number(t.Samples) + 5 +
+	return 1 + number(uint64(t.Token)) + fenceSize(&t.Fence) + number(t.Hop) + number(t.Moves) + number(t.Age) + number(t.Samples) + 5 +
 		head(len(t.Codec)) + len(t.Codec) + number(uint64(t.Len)) + optionalSize(&t.Model)
 }
 
 func offerSize(o *Offer) int {
-	return 1 + bytes32 + number(uint64(o.Token)) + fenceSize(&o.Fence) + number(o.Hop) + number(o.Age) + 1 + bytes32 + 9 +
+	return 1 + bytes32 + number(uint64(o.Token)) + fenceSize(&o.Fence) + number(o.Hop) + number(o.Moves) + number(o.Age) + 1 + bytes32 + 9 +
 		head(len(o.Codec)) + len(o.Codec) + number(uint64(o.Len)) + 1 + pieceSize(&o.Model) + number(uint64(o.StateLen)) + optionalSize(&o.State)
 }
 

@@ -24,6 +24,7 @@ type given struct {
 	offerName // with the receiver as from
 	spot
 	token uint32
+	moves uint64 // before
 	tries int
 	at    Instant // next repetition
 }
@@ -37,7 +38,7 @@ const (
 func (w *walk) offer(c *Core, v *tokenView, to PeerID, tag uint64) {
 	cp := v.own
 	o := &gossip.Offer{
-		To: to, Token: cp.token, Fence: cp.fence, Hop: cp.hop, Age: cp.age, Remnant: cp.life == remnant, History: cp.memory.digest(), Norm: cp.norm,
+		To: to, Token: cp.token, Fence: cp.fence, Hop: cp.hop, Moves: cp.moves, Age: cp.age, Remnant: cp.life == remnant, History: cp.memory.digest(), Norm: cp.norm,
 		Codec: w.run.Codec, Len: uint32(w.run.Len), Model: cp.model, State: cp.state,
 	}
 	if cp.opt != 0 {
@@ -139,9 +140,9 @@ func (w *walk) give(c *Core, v *tokenView) {
 	v.giving, cp.life = nil, shadow
 	v.gave, v.gaveBy = cp.spot, offerName{g.to, g.msg.Seq}
 	w.persist(c, v)
-	v.known(cp.spot, c.now)
+	v.known(cp.spot, cp.moves, c.now)
 	v.jitter = w.drawJitter(c)
-	w.given = append(w.given, &given{offerName: v.gaveBy, spot: cp.spot, token: v.number})
+	w.given = append(w.given, &given{offerName: v.gaveBy, spot: cp.spot, moves: cp.moves, token: v.number})
 	w.tellGiven(c, w.given[len(w.given)-1])
 	c.sent.add(g.msg.Seq)
 	c.observe(Stat{Kind: StatPublished, Peer: g.to, Round: cp.hop, Value: float64(cp.size())})
@@ -158,7 +159,7 @@ func (w *walk) afterGiven(c *Core, name offerName, h *gossip.Hand) {
 		g := w.given[i]
 		w.given = slices.Delete(w.given, i, i+1)
 		c.sent.credit(w.run.Self, []gossip.Mark{{Author: w.run.Self, Seq: name.seq}}, nil)
-		w.view(g.token).known(spot{g.fence, g.hop + 1}, c.now)
+		w.view(g.token).known(spot{g.fence, g.hop + 1}, g.moves+1, c.now)
 	default:
 		w.tellGiven(c, w.given[i])
 	}

@@ -19,7 +19,7 @@ func (w *walk) news(c *Core, msg *gossip.Message, t *gossip.Token) {
 	}
 	before, last := v.hop, v.heard
 	same := v.fence == t.Fence
-	if !v.known(p, c.now) {
+	if !v.known(p, t.Moves, c.now) {
 		return
 	}
 	if same && last != 0 && t.Hop > before {
@@ -53,7 +53,7 @@ func (w *walk) fenced(c *Core, v *tokenView) {
 // forgetShadow lets go of a copy that was given away once the token has gone far enough without it.
 func (w *walk) forgetShadow(c *Core, v *tokenView) {
 	cp := v.own
-	if cp != nil && cp.life == shadow && v.hop >= max(cp.hop, v.fence.Base)+shadows && !cp.fenceAbove(v) {
+	if cp != nil && cp.life == shadow && v.moves >= cp.moves+shadows && !cp.fenceAbove(v) {
 		w.dropCopy(c, v)
 	}
 }
@@ -98,11 +98,11 @@ func (w *walk) holder(c *Core, v *tokenView) *member {
 func (w *walk) announce(c *Core, v *tokenView) {
 	cp := v.own
 	t := &gossip.Token{
-		Token: v.number, Fence: cp.fence, Hop: cp.durable, Age: cp.age, Samples: cp.samples, Loss: float32(cp.loss),
+		Token: v.number, Fence: cp.fence, Hop: cp.durable, Moves: cp.moves, Age: cp.age, Samples: cp.samples, Loss: float32(cp.loss),
 		Codec: w.run.Codec, Len: uint32(w.run.Len), Model: cp.model,
 	}
 	c.publish(t)
-	v.known(spot{cp.fence, cp.durable}, c.now)
+	v.known(spot{cp.fence, cp.durable}, cp.moves, c.now)
 	v.news, v.told = c.roster.own, c.now
 }
 
@@ -129,11 +129,11 @@ func (w *walk) drawJitter(c *Core) Instant {
 // reviveAt is when this node revives a token from what it has of it, if nothing is heard of it until then; 0 is never. The last
 // holder does it first.
 func (w *walk) reviveAt(v *tokenView) Instant {
-	has, ok := w.spare(v)
+	has, moves, ok := w.spare(v)
 	if !ok || w.closing {
 		return 0
 	}
-	rank := min(uint64(shadows), max(v.hop, has.hop)-has.hop)
+	rank := min(uint64(shadows), max(v.moves, moves)-moves)
 	if has.fence != v.fence {
 		rank = shadows
 	}
@@ -141,17 +141,17 @@ func (w *walk) reviveAt(v *tokenView) Instant {
 }
 
 // spare is the spot of what this node has of a token that it does not hold.
-func (w *walk) spare(v *tokenView) (p spot, ok bool) {
+func (w *walk) spare(v *tokenView) (p spot, moves uint64, ok bool) {
 	if cp := v.own; cp != nil {
 		if cp.life == live {
-			return p, false
+			return p, 0, false
 		}
-		p, ok = cp.spot, true
+		p, moves, ok = cp.spot, cp.moves, true
 	}
 	if in := v.coming; in != nil && in.ready && !in.offer.Remnant && (!ok || !p.covers(in.spot())) {
-		return in.spot(), true
+		return in.spot(), in.offer.Moves, true
 	}
-	return p, ok
+	return p, moves, ok
 }
 
 // revive has a token that seems lost go on from here, with a fence of its own.
@@ -160,7 +160,7 @@ func (w *walk) revive(c *Core, v *tokenView) {
 		v.heard = c.now // later
 		return
 	}
-	p, _ := w.spare(v)
+	p, _, _ := w.spare(v)
 	if in := v.coming; in != nil && in.ready && in.spot() == p {
 		w.dropCopy(c, v)
 		v.own, v.coming = in.copied(), nil
@@ -185,7 +185,7 @@ func (w *walk) renew(c *Core, v *tokenView, cp *tokenCopy) {
 		}
 	}
 	v.own = cp
-	v.known(cp.spot, c.now)
+	v.known(cp.spot, cp.moves, c.now)
 	v.news = nil
 	w.persist(c, v)
 	w.unsaved = true
@@ -207,7 +207,7 @@ func (w *walk) look(c *Core) {
 			cp.opt = w.vecs.hold(w.opt)
 		}
 		if v.heard != 0 {
-			cp.hop = v.hop // nobody has anything of it: its hops were made all the same
+			cp.hop, cp.moves = v.hop, v.moves // nobody has anything of it: its hops were made all the same
 		}
 		cp.memory = w.newMemory(k, w.peers(c))
 		w.renew(c, v, cp)

@@ -128,7 +128,7 @@ func (e *walkEncoder) encode() {
 	e.spot(w.best.spot)
 	e.numbers(uint64(w.best.token), uint64(len(w.views)))
 	for _, v := range w.views {
-		e.numbers(uint64(v.number), uint64(v.made))
+		e.numbers(uint64(v.number), uint64(v.made), v.moves)
 		e.spot(spot{v.fence, v.hop})
 		e.spot(v.gave)
 		e.offerName(v.gaveBy)
@@ -161,7 +161,7 @@ func (e *walkEncoder) copied(cp *tokenCopy) {
 	if cp.learned {
 		learned = 1
 	}
-	e.numbers(cp.age, math.Float64bits(cp.norm), cp.stay, learned)
+	e.numbers(cp.moves, cp.age, math.Float64bits(cp.norm), cp.stay, learned)
 	e.vector(cp.params, w.run.Len)
 	e.vector(cp.opt, w.run.OptLen)
 	e.message(cp.came)
@@ -245,7 +245,7 @@ func (e *walkEncoder) message(m *gossip.Message) {
 	if o.Remnant {
 		remnant = 1
 	}
-	e.numbers(o.Age, remnant, math.Float64bits(o.Norm), uint64(o.Len), uint64(o.StateLen))
+	e.numbers(o.Moves, o.Age, remnant, math.Float64bits(o.Norm), uint64(o.Len), uint64(o.StateLen))
 	e.out = append(e.out, o.History[:]...)
 	e.bytes([]byte(o.Codec))
 	for _, p := range []gossip.Piece{o.Model, o.State} {
@@ -288,7 +288,7 @@ func (d *decoder) offer(run gossip.RunID) *gossip.Message {
 	m.Seq, o.Token = d.number(), uint32(d.number())
 	p := d.spot()
 	o.Fence, o.Hop = p.fence, p.hop
-	o.Age, o.Remnant, o.Norm, o.Len, o.StateLen = d.number(), d.number() == 1, d.float(), uint32(d.number()), uint32(d.number())
+	o.Moves, o.Age, o.Remnant, o.Norm, o.Len, o.StateLen = d.number(), d.number(), d.number() == 1, d.float(), uint32(d.number()), uint32(d.number())
 	copy(o.History[:], d.bytes(uint64(len(o.History))))
 	o.Codec = string(d.bytes(d.number()))
 	for _, p := range []*gossip.Piece{&o.Model, &o.State} {
@@ -340,13 +340,13 @@ func (w *walk) restore(from State) error {
 	w.best.spot, w.best.token, w.best.age = d.spot(), uint32(d.number()), from.Age
 	for n := d.number(); n > 0 && !d.bad; n-- {
 		v := w.view(uint32(d.number()))
-		v.made = uint32(d.number())
+		v.made, v.moves = uint32(d.number()), d.number()
 		p := d.spot()
 		v.fence, v.hop = p.fence, p.hop
 		v.gave, v.gaveBy, v.took = d.spot(), d.offerName(), d.offerName()
 		if life := d.number(); life > 0 && !d.bad {
 			cp := &tokenCopy{life: copyLife(life - 1), token: v.number, spot: d.spot()}
-			cp.age, cp.norm, cp.stay, cp.learned = d.number(), d.float(), d.number(), d.number() == 1
+			cp.moves, cp.age, cp.norm, cp.stay, cp.learned = d.number(), d.number(), d.float(), d.number(), d.number() == 1
 			cp.params, cp.opt = vector(w.run.Len), vector(w.run.OptLen)
 			cp.came, cp.told = d.offer(w.run.Run), slices.Clone(d.bytes(d.number()))
 			cp.memory, cp.durable = recall(v.number), cp.hop
@@ -435,10 +435,10 @@ func (w *walk) awake(c *Core, v *tokenView) {
 	} else {
 		cp.stage = stageHere
 	}
-	v.known(cp.spot, c.now)
+	v.known(cp.spot, cp.moves, c.now)
 	w.fenced(c, v)
 	if g := v.gaveBy; v.gave.fence == cp.fence && cp.life == shadow && g.seq != 0 {
-		w.given = append(w.given, &given{offerName: g, spot: v.gave, token: v.number})
+		w.given = append(w.given, &given{offerName: g, spot: v.gave, moves: cp.moves, token: v.number})
 		w.tellGiven(c, w.given[len(w.given)-1])
 	}
 }

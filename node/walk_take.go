@@ -142,7 +142,7 @@ func (w *walk) offered(c *Core, from PeerID, msg *gossip.Message, o *gossip.Offe
 		return
 	}
 	if v.fence.Less(o.Fence) && !o.Remnant {
-		v.known(spot{o.Fence, o.Fence.Base}, c.now)
+		v.known(spot{o.Fence, o.Fence.Base}, o.Moves-min(o.Moves, o.Hop-o.Fence.Base), c.now)
 		w.fenced(c, v)
 	}
 	w.accept(c, v, &incoming{offerName: name, msg: msg, offer: o, proof: proof})
@@ -201,7 +201,7 @@ func (w *walk) proven(o *gossip.Offer, from PeerID, proof *gossip.Message) error
 	switch {
 	case p.To != from || p.Token != o.Token || p.Fence != o.Fence || p.Remnant:
 		return errors.New("the token that it offers is not the one that it got")
-	case o.Hop <= p.Hop || o.Hop-p.Hop > maxStay:
+	case o.Hop <= p.Hop || o.Hop-p.Hop > maxStay || o.Moves != p.Moves+1:
 		return fmt.Errorf("the token that it offers has gone from hop %d to hop %d with it", p.Hop, o.Hop)
 	case w.cfg.Budget > 0 && p.Norm > 0 && o.Norm > 0 && abs(o.Norm-p.Norm) > w.cfg.Budget+p.Norm*normSlack:
 		return fmt.Errorf("the norm of the model went from %g to %g before it came to it", p.Norm, o.Norm)
@@ -409,7 +409,7 @@ func (w *walk) take(c *Core, v *tokenView) {
 	if v.heard != 0 && v.fence == o.Fence && v.own.hop > v.hop {
 		w.rates.hops(v.own.hop-v.hop, c.now-v.heard)
 	}
-	v.known(v.own.spot, c.now)
+	v.known(v.own.spot, v.own.moves, c.now)
 	v.jitter = w.drawJitter(c)
 	w.show(c, v.own)
 	switch {
@@ -426,7 +426,7 @@ func (w *walk) take(c *Core, v *tokenView) {
 func (in *incoming) copied() *tokenCopy {
 	o := in.offer
 	return &tokenCopy{
-		spot: in.spot(), token: o.Token, age: o.Age, params: in.params, opt: in.opt, norm: in.norm,
+		spot: in.spot(), token: o.Token, moves: o.Moves, age: o.Age, params: in.params, opt: in.opt, norm: in.norm,
 		memory: in.memory, came: in.msg, told: in.memory.begin(),
 	}
 }
@@ -435,6 +435,7 @@ func (in *incoming) copied() *tokenCopy {
 func (w *walk) arrived(in *incoming) *tokenCopy {
 	cp := in.copied()
 	cp.hop++
+	cp.moves++
 	cp.life, cp.stay, cp.durable = live, 1, cp.hop
 	w.visit(cp.memory, w.tag)
 	return cp

@@ -16,6 +16,7 @@ type tokenView struct {
 	// The newest that is known of it: a fence, and so many hops behind it that somebody has durable.
 	fence  gossip.Fence
 	hop    uint64
+	moves  uint64
 	heard  Instant         // when that was heard of last
 	news   *gossip.Message // that says so, to convince others; nil if it was not heard as news
 	told   Instant         // when this node, or another one, has published news of it last
@@ -72,6 +73,7 @@ const (
 type tokenCopy struct {
 	spot
 	token uint32
+	moves uint64 // how often it was handed over
 	age   uint64
 	life  copyLife
 	stage copyStage
@@ -168,10 +170,10 @@ func (w *walk) tokenTag(token uint32) uint64 {
 }
 
 // known takes note that somebody has a copy at a spot, and reports whether it is news.
-func (v *tokenView) known(p spot, now Instant) bool {
+func (v *tokenView) known(p spot, moves uint64, now Instant) bool {
 	if v.heard != 0 && (p.fence.Less(v.fence) || p.fence == v.fence && p.hop < v.hop) {
 		return false
 	}
-	v.fence, v.hop, v.heard = p.fence, p.hop, now
+	v.fence, v.hop, v.moves, v.heard = p.fence, p.hop, moves, now
 	return true
 }

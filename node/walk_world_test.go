@@ -18,6 +18,7 @@ import (
 
 var (
 	walkSeed  = flag.Uint64("walk.seed", 0, "run TestTokensSurvive with this seed alone")
+	walkLog   = flag.Int("walk.log", 60, "lines of the log that a failure shows")
 	walkSeeds = flag.Uint64("walk.seeds", 40, "run it with so many seeds")
 )
 
@@ -88,7 +89,7 @@ func newWalkWorld(t *testing.T, seed uint64, nodes int) *walkWorld {
 
 func (w *walkWorld) fatal(format string, args ...any) {
 	w.t.Helper()
-	from := max(0, len(w.log)-60)
+	from := max(0, len(w.log)-*walkLog)
 	w.t.Fatalf("%s\n%s\nrepeat it with: go test ./node -run '^TestTokensSurvive$' -walk.seed %d", fmt.Sprintf(format, args...),
 		strings.Join(w.log[from:], "\n"), w.seed)
 }
@@ -345,7 +346,7 @@ func (w *walkWorld) carryOut(n *walkNode, b *Batch) {
 		switch st.Kind {
 		case StatTrained, StatJoined, StatPublished, StatSaved, StatEvaluated, StatRepaired:
 		default:
-			w.note(n, "%s %v %d %s", st.Kind, st.Value, st.Round, st.Text)
+			w.note(n, "%s %v %d %s, holders %v", st.Kind, st.Value, st.Round, st.Text, w.holders)
 		}
 		if st.Kind == StatCreated && st.Round > 0 {
 			w.fatal("node %d begins token %v anew, which is lost for good", n.number, st.Value)
@@ -601,7 +602,7 @@ func (w *walkWorld) settled() {
 			}
 		}
 		if len(holders) != 1 {
-			w.fatal("token %d: nodes %v hold it when all is quiet", token, holders)
+			w.fatal("token %d: nodes %v hold it when all is quiet\n%s", token, holders, w.dump(token))
 		}
 		for _, n := range w.nodes {
 			if n.core == nil {
