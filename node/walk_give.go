@@ -140,7 +140,7 @@ func (w *walk) give(c *Core, v *tokenView) {
 	v.giving, cp.life = nil, shadow
 	v.gave, v.gaveBy = cp.spot, offerName{g.to, g.msg.Seq}
 	w.persist(c, v)
-	v.known(cp.spot, cp.moves, c.now)
+	w.known(c, v, cp.spot, cp.moves)
 	v.jitter = w.drawJitter(c)
 	w.given = append(w.given, &given{offerName: v.gaveBy, spot: cp.spot, moves: cp.moves, token: v.number})
 	w.tellGiven(c, w.given[len(w.given)-1])
@@ -159,7 +159,7 @@ func (w *walk) afterGiven(c *Core, name offerName, h *gossip.Hand) {
 		g := w.given[i]
 		w.given = slices.Delete(w.given, i, i+1)
 		c.sent.credit(w.run.Self, []gossip.Mark{{Author: w.run.Self, Seq: name.seq}}, nil)
-		w.view(g.token).known(spot{g.fence, g.hop + 1}, g.moves+1, c.now)
+		w.known(c, w.view(g.token), spot{g.fence, g.hop + 1}, g.moves+1)
 	default:
 		w.tellGiven(c, w.given[i])
 	}

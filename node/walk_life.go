@@ -19,7 +19,11 @@ func (w *walk) news(c *Core, msg *gossip.Message, t *gossip.Token) {
 	}
 	before, last := v.hop, v.heard
 	same := v.fence == t.Fence
-	if !v.known(p, t.Moves, c.now) {
+	if !w.known(c, v, p, t.Moves) {
+		if p.fence.Less(v.fence) && v.news != nil && m.up && c.now >= v.retold+w.cfg.NewsEvery {
+			v.retold = c.now // who holds a copy that is void has to hear of it
+			c.send(m.id, &gossip.Repair{}, []*gossip.Message{v.news})
+		}
 		return
 	}
 	if same && last != 0 && t.Hop > before {
@@ -102,7 +106,7 @@ func (w *walk) announce(c *Core, v *tokenView) {
 		Codec: w.run.Codec, Len: uint32(w.run.Len), Model: cp.model,
 	}
 	c.publish(t)
-	v.known(spot{cp.fence, cp.durable}, cp.moves, c.now)
+	w.known(c, v, spot{cp.fence, cp.durable}, cp.moves)
 	v.news, v.told = c.roster.own, c.now
 }
 
@@ -133,7 +137,7 @@ func (w *walk) reviveAt(v *tokenView) Instant {
 	if !ok || w.closing {
 		return 0
 	}
-	rank := min(uint64(shadows), max(v.moves, moves)-moves)
+	rank := min(uint64(shadows), max(v.moves, moves+1)-moves-1)
 	if has.fence != v.fence {
 		rank = shadows
 	}
@@ -185,7 +189,7 @@ func (w *walk) renew(c *Core, v *tokenView, cp *tokenCopy) {
 		}
 	}
 	v.own = cp
-	v.known(cp.spot, cp.moves, c.now)
+	w.known(c, v, cp.spot, cp.moves)
 	v.news = nil
 	w.persist(c, v)
 	w.unsaved = true
@@ -199,7 +203,7 @@ func (w *walk) look(c *Core) {
 	}
 	for k := range w.tokens(c) {
 		v := w.view(k)
-		if v.own != nil || v.coming != nil || v.heard != 0 && c.now < v.heard+homeFactor*w.lostAfter() || !w.home(c, k) {
+		if v.own != nil || v.coming != nil || v.heard != 0 && c.now < v.heard+w.goneAfter() || !w.home(c, k) {
 			continue
 		}
 		cp := &tokenCopy{token: k, params: w.vecs.hold(w.best.params), age: w.best.age}
@@ -211,12 +215,21 @@ func (w *walk) look(c *Core) {
 		}
 		cp.memory = w.newMemory(k, w.peers(c))
 		w.renew(c, v, cp)
-		c.observe(Stat{Kind: StatCreated, Value: float64(k)})
+		c.observe(Stat{Kind: StatCreated, Round: cp.hop, Value: float64(k)})
 	}
 }
 
-// homeFactor is how much longer than its last holders the home of a token waits before it begins one anew.
-const homeFactor = 2*shadows + 2
+// homeFactor is how many times as long as its last holder the home of a token waits before it begins one anew, which is the last resort:
+// what nodes have observed of the time of a hop may differ much.
+const homeFactor = 32
+
+// goneAfter is how long a token must not be heard of before nobody seems to have anything of it.
+func (w *walk) goneAfter() Instant {
+	if w.rates.hop == 0 { // this node has no idea how long the others wait
+		return 4 * homeFactor * w.lostAfter()
+	}
+	return homeFactor * w.lostAfter()
+}
 
 // tokens is how many there should be.
 func (w *walk) tokens(c *Core) uint32 {

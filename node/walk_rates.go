@@ -4,7 +4,7 @@ package node
 type rates struct {
 	answer  Instant // of a peer, to an offer, smoothed; 0 before the first
 	perByte float64 // nanoseconds of a hand-over, smoothed; 0 before the first
-	hop     Instant // of a token, smoothed; 0 before the first
+	hop     Instant // of a token: about the median; 0 before the first
 }
 
 const (
@@ -26,8 +26,18 @@ func (r *rates) pulled(bytes uint64, d Instant) {
 	}
 }
 
-// hops takes note that a token has gone so many hops since it was heard of before.
-func (r *rates) hops(n uint64, d Instant) { smooth(&r.hop, max(1, d/Instant(max(1, n)))) }
+// hops takes note that a token has gone so many hops since it was heard of before. It follows the median, which a token that was lost for
+// a while does not move far.
+func (r *rates) hops(n uint64, d Instant) {
+	switch each := d / Instant(max(1, n)); {
+	case r.hop == 0:
+		r.hop = max(1, each)
+	case each > r.hop:
+		r.hop += r.hop/8 + 1
+	default:
+		r.hop -= r.hop / 8
+	}
+}
 
 // answerWithin is how long the n-th try waits for an answer.
 func (r *rates) answerWithin(n int) Instant {

@@ -126,7 +126,7 @@ func (e *walkEncoder) encode() {
 	w := e.w
 	e.out = append(e.out, walkStateVersion)
 	e.spot(w.best.spot)
-	e.numbers(uint64(w.best.token), uint64(len(w.views)))
+	e.numbers(uint64(w.best.token), uint64(w.rates.hop), uint64(len(w.views)))
 	for _, v := range w.views {
 		e.numbers(uint64(v.number), uint64(v.made), v.moves)
 		e.spot(spot{v.fence, v.hop})
@@ -338,6 +338,7 @@ func (w *walk) restore(from State) error {
 		return r.memory
 	}
 	w.best.spot, w.best.token, w.best.age = d.spot(), uint32(d.number()), from.Age
+	w.rates.hop = Instant(d.number() & math.MaxInt64)
 	for n := d.number(); n > 0 && !d.bad; n-- {
 		v := w.view(uint32(d.number()))
 		v.made, v.moves = uint32(d.number()), d.number()
@@ -435,7 +436,7 @@ func (w *walk) awake(c *Core, v *tokenView) {
 	} else {
 		cp.stage = stageHere
 	}
-	v.known(cp.spot, cp.moves, c.now)
+	w.known(c, v, cp.spot, cp.moves)
 	w.fenced(c, v)
 	if g := v.gaveBy; v.gave.fence == cp.fence && cp.life == shadow && g.seq != 0 {
 		w.given = append(w.given, &given{offerName: g, spot: v.gave, moves: cp.moves, token: v.number})

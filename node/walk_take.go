@@ -141,10 +141,6 @@ func (w *walk) offered(c *Core, from PeerID, msg *gossip.Message, o *gossip.Offe
 		w.hand(c, from, gossip.StepBusy, o.Token, msg.Seq, nil)
 		return
 	}
-	if v.fence.Less(o.Fence) && !o.Remnant {
-		v.known(spot{o.Fence, o.Fence.Base}, o.Moves-min(o.Moves, o.Hop-o.Fence.Base), c.now)
-		w.fenced(c, v)
-	}
 	w.accept(c, v, &incoming{offerName: name, msg: msg, offer: o, proof: proof})
 }
 
@@ -162,7 +158,7 @@ func (w *walk) admits(c *Core, v *tokenView, o *gossip.Offer) bool {
 	if o.Remnant {
 		return v.own != nil && v.own.life == live && o.Fence.Less(v.own.fence) && o.Hop > v.own.fence.Base
 	}
-	if v.heard != 0 && (p.fence.Less(v.fence) || p.fence == v.fence && p.hop < v.hop || o.Fence.Generation > v.fence.Generation+maxJump) {
+	if v.heard != 0 && !w.stale(c, v) && (p.fence.Less(v.fence) || p.fence == v.fence && p.hop < v.hop || o.Fence.Generation > v.fence.Generation+maxJump) {
 		return false
 	}
 	own := v.own
@@ -401,15 +397,16 @@ func (w *walk) take(c *Core, v *tokenView) {
 		}
 		return
 	}
+	now := w.arrived(in)
+	if v.heard != 0 && v.fence == o.Fence && now.hop > v.hop {
+		w.rates.hops(now.hop-v.hop, c.now-v.heard)
+	}
+	w.known(c, v, now.spot, now.moves)
+	w.fenced(c, v)
 	w.endGiving(c, v)
-	v.coming = nil
-	v.own = w.arrived(in)
+	v.own, v.coming = now, nil
 	w.persist(c, v)
 	w.hand(c, in.from, gossip.StepTaken, v.number, in.seq, nil)
-	if v.heard != 0 && v.fence == o.Fence && v.own.hop > v.hop {
-		w.rates.hops(v.own.hop-v.hop, c.now-v.heard)
-	}
-	v.known(v.own.spot, v.own.moves, c.now)
 	v.jitter = w.drawJitter(c)
 	w.show(c, v.own)
 	switch {

@@ -20,6 +20,7 @@ type tokenView struct {
 	heard  Instant         // when that was heard of last
 	news   *gossip.Message // that says so, to convince others; nil if it was not heard as news
 	told   Instant         // when this node, or another one, has published news of it last
+	retold Instant         // when this node has told somebody that its copy is void, last
 	made   uint32          // newest generation that this node has begun
 	jitter Instant         // how much longer than others this node waits before it revives the token
 	gave   spot            // the newest copy that this node has given away,
@@ -170,10 +171,19 @@ func (w *walk) tokenTag(token uint32) uint64 {
 }
 
 // known takes note that somebody has a copy at a spot, and reports whether it is news.
-func (v *tokenView) known(p spot, moves uint64, now Instant) bool {
-	if v.heard != 0 && (p.fence.Less(v.fence) || p.fence == v.fence && p.hop < v.hop) {
+func (w *walk) known(c *Core, v *tokenView, p spot, moves uint64) bool {
+	if v.heard != 0 && !w.stale(c, v) && (p.fence.Less(v.fence) || p.fence == v.fence && p.hop < v.hop) {
 		return false
 	}
-	v.fence, v.hop, v.moves, v.heard = p.fence, p.hop, moves, now
+	v.fence, v.hop, v.moves, v.heard = p.fence, p.hop, moves, c.now
 	return true
+}
+
+// stale reports whether what is known of a token does not count any more: it was not heard of for long, and this node has nothing of that
+// life. Its last holders may all be gone, and it must not stand in the way of another life.
+func (w *walk) stale(c *Core, v *tokenView) bool {
+	if c.now < v.heard+w.lostAfter() {
+		return false
+	}
+	return (v.own == nil || v.own.fence != v.fence) && (v.coming == nil || v.coming.offer.Fence != v.fence)
 }

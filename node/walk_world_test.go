@@ -349,7 +349,7 @@ func (w *walkWorld) carryOut(n *walkNode, b *Batch) {
 			w.note(n, "%s %v %d %s, holders %v", st.Kind, st.Value, st.Round, st.Text, w.holders)
 		}
 		if st.Kind == StatCreated && st.Round > 0 {
-			w.fatal("node %d begins token %v anew, which is lost for good", n.number, st.Value)
+			w.fatal("node %d begins token %v anew, which is lost for good\n%s", n.number, st.Value, w.dump(uint32(st.Value)))
 		}
 	}
 	for _, m := range b.Score {
@@ -549,7 +549,7 @@ func TestTokensSurvive(t *testing.T) {
 }
 
 func (w *walkWorld) trouble() {
-	w.crash = 0.02
+	w.crash = 0.03
 	w.walk.Tokens = uint32(1 + w.seed%3)
 	w.walk.Apart = w.seed%5 == 0
 	w.walk.Carry = w.seed%4 == 0
@@ -561,10 +561,10 @@ func (w *walkWorld) trouble() {
 		}
 	}
 	for range 2 {
-		from := 10*Second + w.delay(50*Second)
+		from := 10*Second + w.delay(60*Second)
 		at := 1 + w.rand.IntN(len(w.nodes)-1)
 		w.after(from, func() { w.split(at) })
-		w.after(from+w.delay(20*Second), func() { w.split(0) })
+		w.after(from+5*Second+w.delay(55*Second), func() { w.split(0) })
 	}
 	if w.seed%2 == 0 {
 		n := w.nodes[w.rand.IntN(len(w.nodes))]
@@ -574,17 +574,36 @@ func (w *walkWorld) trouble() {
 			}
 		})
 	}
-	w.until(80 * Second)
+	w.until(130 * Second)
 	w.crash, w.loss = 0, 0
 	w.split(0)
-	w.until(200 * Second)
+	w.until(180 * Second)
+	for w.now < 900*Second && w.lost() {
+		w.until(w.now + 20*Second)
+	}
 	for _, n := range w.nodes {
 		if n.core != nil {
 			w.step(n, Command{Pause})
 		}
 	}
-	w.until(230 * Second)
+	w.until(w.now + 20*Second)
 	w.settled()
+}
+
+// lost reports whether a token is nowhere, and has to be revived yet.
+func (w *walkWorld) lost() bool {
+	for token := range w.walk.Tokens {
+		if !slices.ContainsFunc(w.nodes, func(n *walkNode) bool {
+			if n.core == nil {
+				return false
+			}
+			v := n.method().find(token)
+			return v != nil && (v.coming != nil || v.own != nil && v.own.life == live)
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // settled checks that all is well when nothing has gone wrong for long.
