@@ -52,6 +52,7 @@ func examples(t testing.TB) map[string]*Message {
 		"digest":  {Run: run, Author: s.ID(), Body: &Digest{Known: []Mark{{id(2), 5}, {id(3), 6}}, Reply: true}},
 	}
 	maps.Copy(m, recordExamples(t, run, s))
+	maps.Copy(m, tokenExamples(run, s))
 	m["repair"] = &Message{Run: run, Author: s.ID(), Body: &Repair{Messages: [][]byte{seal(t, m["leave"], s)}}}
 	return m
 }
