@@ -57,13 +57,10 @@ func (w *walk) fenced(c *Core, v *tokenView) {
 // forgetShadow lets go of a copy that was given away once the token has gone far enough without it.
 func (w *walk) forgetShadow(c *Core, v *tokenView) {
 	cp := v.own
-	if cp != nil && cp.life == shadow && v.moves >= cp.moves+shadows && !cp.fenceAbove(v) {
+	if cp != nil && cp.life == shadow && v.moves >= cp.moves+shadows {
 		w.dropCopy(c, v)
 	}
 }
-
-// fenceAbove reports whether a copy is of a later life than what is known of the token, which cannot be unless what was known was forgotten.
-func (cp *tokenCopy) fenceAbove(v *tokenView) bool { return v.fence.Less(cp.fence) }
 
 // remnantTries is how often a node tries to hand over what is left of a void copy.
 const remnantTries = 8

@@ -409,7 +409,7 @@ func (w *walk) replay(log []Record) error {
 func (w *walk) awake(c *Core, v *tokenView) {
 	if in := v.coming; in != nil {
 		at := spot{in.offer.Fence, in.offer.Hop + 1}
-		switch taken := in.offerName == v.took || v.gave.covers(at) && v.gave.fence == at.fence; {
+		switch taken := in.offerName == v.took || v.gave.includes(at); {
 		case taken && !in.offer.Remnant:
 			w.dropCopy(c, v)
 			v.own, v.coming = w.arrived(in), nil
@@ -428,7 +428,7 @@ func (w *walk) awake(c *Core, v *tokenView) {
 	if cp == nil {
 		return
 	}
-	if v.gave.covers(cp.spot) {
+	if v.gave.includes(cp.spot) {
 		cp.life = shadow
 	}
 	if cp.life == live {

@@ -40,9 +40,10 @@ type spot struct {
 }
 
 // covers reports whether a copy at q is void, or is the same one or an older one of the same life.
-func (p spot) covers(q spot) bool {
-	return q.fence.Less(p.fence) || q.fence == p.fence && q.hop <= p.hop
-}
+func (p spot) covers(q spot) bool { return q.fence.Less(p.fence) || p.includes(q) }
+
+// includes reports whether a copy at q is the same one or an older one of the same life.
+func (p spot) includes(q spot) bool { return q.fence == p.fence && q.hop <= p.hop }
 
 // An offerName tells offers apart.
 type offerName struct {
@@ -179,11 +180,8 @@ func (w *walk) known(c *Core, v *tokenView, p spot, moves uint64) bool {
 	return true
 }
 
-// stale reports whether what is known of a token does not count any more: it was not heard of for long, and this node has nothing of that
-// life. Its last holders may all be gone, and it must not stand in the way of another life.
+// stale reports whether what is known of a token does not count any more: that life was not heard of for long, and this node does not hold
+// it. Its last holders may all be gone, and it must not stand in the way of another life.
 func (w *walk) stale(c *Core, v *tokenView) bool {
-	if c.now < v.heard+w.lostAfter() {
-		return false
-	}
-	return (v.own == nil || v.own.fence != v.fence) && (v.coming == nil || v.coming.offer.Fence != v.fence)
+	return c.now >= v.heard+w.lostAfter() && (v.own == nil || v.own.life != live)
 }
