@@ -96,7 +96,7 @@ func (w *walk) proven(o *gossip.Offer, from PeerID, proof *gossip.Message) error
 		return errors.New("the token that it offers is not the one that it got")
 	case o.Hop <= p.Hop || o.Hop-p.Hop > maxStay || o.Moves != p.Moves+1:
 		return fmt.Errorf("the token that it offers has gone from hop %d to hop %d with it", p.Hop, o.Hop)
-	case w.cfg.Budget > 0 && p.Norm > 0 && o.Norm > 0 && abs(o.Norm-p.Norm) > w.cfg.Budget+p.Norm*normSlack:
+	case w.cfg.Budget > 0 && p.Norm > 0 && o.Norm > 0 && abs(o.Norm-p.Norm) > w.budget(p.Norm):
 		return fmt.Errorf("the norm of the model went from %g to %g before it came to it", p.Norm, o.Norm)
 	}
 	return nil
@@ -104,6 +104,9 @@ func (w *walk) proven(o *gossip.Offer, from PeerID, proof *gossip.Message) error
 
 // normSlack is what a lossy codec may do to a norm.
 const normSlack = 0.05
+
+// budget is how far the norm of a model may go in a visit.
+func (w *walk) budget(norm float64) float64 { return w.cfg.Budget + float64(norm*normSlack) }
 
 func abs(x float64) float64 { return max(x, -x) }
 
@@ -144,7 +147,7 @@ func (w *walk) whenComplete(c *Core, v *tokenView) {
 		return
 	}
 	if p := in.proof; p != nil && w.cfg.Budget > 0 {
-		if was := in.offer.Norm; was > 0 && abs(in.norm-was) > w.cfg.Budget+was*normSlack {
+		if was := in.offer.Norm; was > 0 && abs(in.norm-was) > w.budget(was) {
 			if m := c.roster.find(in.from); m != nil {
 				c.mark(m, scoreForged, fmt.Sprintf("it has changed the norm of a model from %g to %g", was, in.norm))
 			}
