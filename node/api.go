@@ -258,7 +258,8 @@ type EncodeJob struct {
 // A ProbeJob asks for the slope of the loss along a direction, of the node's integer model as Batch.Apply has left it: what
 // [scalar.Slope] makes of two losses on the same examples. The model itself stays as it is. A driver has one such model for the node,
 // made of the weights that the run starts from. It need not stop an evaluation that is under way when the next batch has changes for the
-// model, as long as what is evaluated is one of its states.
+// model, as long as what is evaluated is one of its states. A node that does not train is told of changes at once, others before
+// their next job.
 type ProbeJob struct {
 	Job   JobID
 	Place scalar.Place // of the record that comes of it: Generation and K say which direction

@@ -195,6 +195,9 @@ func (s *scalarMethod) rearm(c *Core) {
 	if len(c.out.Save) > 0 {
 		s.saving = s.replica.Set().Next(s.tag) // as of this step
 	}
+	if s.probe.Job == 0 && s.phase > scalarProbing {
+		s.tell(c) // no probe will: an idle node is to have the model of what it knows, too
+	}
 	if s.phase == scalarClosing {
 		return
 	}

@@ -18,17 +18,19 @@ const (
 	RepairTraffic
 	RequestTraffic // for blobs
 	BlobTraffic
+	RecordTraffic   // records, and proofs against their authors, sent and forwarded
+	SnapshotTraffic // sums of records
 	traffics
 )
 
 // String returns the name of the kind.
 func (t Traffic) String() string {
-	return [...]string{"update", "push", "control", "digest", "repair", "request", "blob"}[t]
+	return [...]string{"update", "push", "control", "digest", "repair", "request", "blob", "record", "snapshot"}[t]
 }
 
 // losable reports whether a message of the kind can get lost on the way. The others are repeated by the streams that carry them.
 func (t Traffic) losable(p *parcel) bool {
-	return t < RequestTraffic && (p.topic == nil || p.rpc.Kind.Droppable())
+	return t != RequestTraffic && t != BlobTraffic && (p.topic == nil || p.rpc.Kind.Droppable())
 }
 
 // A Tally is where messages or bytes went.

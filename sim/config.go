@@ -82,6 +82,7 @@ func (c *Config) validate() error {
 	bad(c.Dial < 0 || c.CellSize < 0 || c.CellSize == 1, "dial is %d and the size of cells %d", c.Dial, c.CellSize)
 	bad(!c.pushes() && c.Graph == nil && c.links() > maxLinks,
 		"%d nodes, all connected to all, are too many links: choose a graph such as regular:8, or cells", c.Nodes)
+	bad(c.scalars() && c.Adversaries != nil, "adversaries change vectors, and with the method scalar nodes send none")
 	bad(c.Mesh != nil && c.pushes() && c.CellSize == 0 && c.Graph != nil, "the exchange push has no broadcasts for a mesh to carry")
 	return errors.Join(errs...)
 }
@@ -92,7 +93,12 @@ const (
 	maxLinks = 20_000_000
 )
 
-func (c *Config) pushes() bool { return c.Node.Average.Exchange == node.Push }
+func (c *Config) pushes() bool {
+	return c.Node.Method == "average" && c.Node.Average.Exchange == node.Push
+}
+
+// scalars reports whether nodes send records, and have integer models.
+func (c *Config) scalars() bool { return c.Node.Method == "scalar" }
 
 // links estimates the number of connections.
 func (c *Config) links() int {

@@ -109,7 +109,7 @@ const sample = 64
 func (c *crew) mineDo(j *job) {
 	times := int64(1)
 	if j.small {
-		if j.kind != trainJob && j.kind != evaluateJob {
+		if j.kind != trainJob && j.kind != probeJob && j.kind != evaluateJob {
 			j.run(c.mine)
 			return
 		}
@@ -137,7 +137,7 @@ func (c *crew) do(j *job, w Worker, times int64) {
 
 func (c *crew) account(j *job, cost int64) {
 	switch j.kind {
-	case trainJob:
+	case trainJob, probeJob:
 		c.train.Add(cost)
 	case evaluateJob:
 		c.eval.Add(cost)

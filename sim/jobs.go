@@ -23,7 +23,8 @@ type job struct {
 	done    chan struct{}
 
 	train  *node.TrainJob // in the batch, if the job takes no time
-	mix    *node.MixJob   // likewise
+	probe  node.ProbeJob
+	mix    *node.MixJob // likewise
 	vecs   compute.Vectors
 	pieces *pieces // of a vector that is encoded in parts
 	in     [3][]float32
@@ -33,7 +34,8 @@ type job struct {
 	accuracy float64
 	loss     float64
 	state    *saved
-	refs     []node.VecRef // to be dropped when the job ends
+	refs     []node.VecRef      // to be dropped when the job ends
+	own      [2]*compute.Vector // likewise, in no arena
 }
 
 type jobKind uint8
@@ -46,6 +48,7 @@ const (
 	piecesJob
 	evaluateJob
 	saveJob
+	probeJob
 )
 
 // small is the number of parameters below which arithmetic takes less time than to hand it over.
@@ -71,6 +74,8 @@ func (j *job) run(w Worker) {
 		j.pieces.encode(w, j.node)
 	case evaluateJob:
 		j.accuracy, j.loss = w.Evaluate(j.in[0])
+	case probeJob:
+		j.result = w.Probe(j.node, j.probe, j.in[0], j.in[1])
 	}
 }
 
@@ -95,11 +100,23 @@ func (w *World) jobs(h *host, ev node.Event, b *node.Batch) {
 			w.encodePieces(h, j)
 		}
 	}
+	if h.replica != nil {
+		h.replica.Tell(b.Apply)
+	}
+	for _, j := range b.Probe {
+		w.probe(h, j)
+	}
 	for _, j := range b.Evaluate {
 		e := w.job(h, evaluateJob)
-		e.in[0] = h.arena.Hold(j.Params)
+		if h.replica != nil {
+			e.own[0] = w.pool.New(w.length)
+			e.in[0] = e.own[0].Data()
+			h.replica.Weights(e.in[0])
+		} else {
+			e.in[0] = h.arena.Hold(j.Params)
+			e.refs = append(e.refs, j.Params)
+		}
 		e.result = node.Evaluated{Job: j.Job}
-		e.refs = append(e.refs, j.Params)
 		w.begun(h, e, w.duration(h, w.cfg.Times.Other))
 	}
 	for _, j := range b.Save {
@@ -208,6 +225,7 @@ func (w *World) jobEnded(j *job) {
 	for _, ref := range j.refs {
 		h.arena.Drop(ref)
 	}
+	j.letGo()
 	switch j.kind {
 	case evaluateJob:
 		e := j.result.(node.Evaluated)
@@ -232,8 +250,31 @@ func (w *World) giveUp(h *host) {
 			<-j.done
 		}
 		j.state.drop()
+		j.letGo()
 	}
 	h.working, h.deferred = nil, nil
+}
+
+// probe begins to measure a slope. The weights on both sides are made at once: the model goes on before the job ends.
+func (w *World) probe(h *host, p node.ProbeJob) {
+	j := w.job(h, probeJob)
+	j.probe = p
+	for i := range j.own {
+		j.own[i] = w.pool.New(w.length)
+		j.in[i] = j.own[i].Data()
+	}
+	h.replica.Sides(p, j.in[0], j.in[1])
+	w.begun(h, j, w.duration(h, w.cfg.Times.Step))
+}
+
+// letGo drops the vectors that are the job's own.
+func (j *job) letGo() {
+	for i, v := range j.own {
+		if v != nil {
+			v.Drop()
+			j.own[i] = nil
+		}
+	}
 }
 
 func (w *World) train(h *host, t *node.TrainJob) {

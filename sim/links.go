@@ -156,7 +156,7 @@ func (w *World) broadcast(h *host, m *gossip.Message) {
 		}
 		to := int(h.links[i].peer)
 		if said := h.says(to, m); said != nil {
-			p := w.parcel(h.index, to, UpdateTraffic, size)
+			p := w.parcel(h.index, to, broadcastTraffic(m), size)
 			p.msg = said
 			w.send(p)
 		}

@@ -24,7 +24,7 @@ func Program(p *compute.Program, nodes int, seed uint64, adversaries *adversary.
 			continue
 		}
 		if a := adversaries.Of(i); a != nil {
-			t.nodes[i].Relabel(func(labels []uint8) { a.Labels(labels, p.Classes()) })
+			t.nodes[i].Relabel(func(labels []int32) { a.Labels(labels, p.Classes()) })
 		}
 	}
 	return t, nil
@@ -54,6 +54,10 @@ type programWorker struct {
 
 func (w programWorker) Train(n int, job node.TrainJob, params, opt, shift, out, outOpt []float32) node.Trained {
 	return w.Worker.Train(context.Background(), w.task.nodes[n], job, params, opt, shift, out, outOpt)
+}
+
+func (w programWorker) Probe(n int, job node.ProbeJob, plus, minus []float32) node.Probed {
+	return w.Worker.Probe(context.Background(), w.task.nodes[n], job, plus, minus)
 }
 
 func (w programWorker) Gradient(n int, step uint64, params, grad []float32) (float64, uint64) {

@@ -9,6 +9,7 @@ import (
 	"starling/gossip"
 	"starling/gossip/codec"
 	"starling/mixing"
+	"starling/mixing/scalar"
 	"starling/node"
 	"starling/node/compute"
 )
@@ -37,6 +38,22 @@ func newQuadratic(nodes, dim int) *quadratic {
 func (q *quadratic) Len() int     { return len(q.points[0]) }
 func (q *quadratic) OptLen() int  { return 1 }
 func (q *quadratic) Tensors() int { return 1 }
+
+func (q *quadratic) Layout() *mixing.Layout {
+	return must(mixing.NewLayout(mixing.Tensor{Name: "x", Shape: []int{q.Len()}}))
+}
+
+func (q *quadratic) Probe(n int, job node.ProbeJob, plus, minus []float32) node.Probed {
+	loss := func(x []float32) (sum float64) {
+		for j, x := range x {
+			d := float64(x) - float64(q.points[n][j])
+			sum += float64(d*d) / 2
+		}
+		return sum
+	}
+	above, below := loss(plus), loss(minus)
+	return node.Probed{Job: job.Job, Slope: scalar.Slope(above, below, job.Eps), Loss: (above + below) / 2, Samples: 1}
+}
 
 func (q *quadratic) Codec() string {
 	if q.codec != nil {

@@ -2,8 +2,10 @@ package sim
 
 import (
 	"encoding/binary"
+	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"starling/node"
 	"starling/node/compute"
@@ -73,6 +75,9 @@ func (w *World) newCore(h *host, from node.State) (*node.Core, error) {
 	cfg.Feedback = task.Feedback()
 	// Every life draws from a stream of its own: what a crash has cut off is not drawn again.
 	cfg.Paused = w.resting
+	for _, key := range slices.Sorted(maps.Keys(h.log)) {
+		cfg.Scalar.Log = append(cfg.Scalar.Log, node.Record{Key: key, Value: h.log[key]})
+	}
 	cfg.Rand = rand.New(chance.Stream(w.cfg.Seed, chance.Core, h.index|int(h.life)<<20))
 	return node.New(cfg, from)
 }
@@ -103,9 +108,19 @@ func (w *World) boot(h *host) {
 	if err != nil {
 		panic("sim: internal error: " + err.Error()) // the same configuration has worked before
 	}
+	if w.cfg.scalars() {
+		if h.replica, err = compute.NewReplica(w.cfg.Task.Layout(), w.cfg.Node.Scalar, params.Data()); err != nil {
+			panic("sim: internal error: " + err.Error()) // the layout is that of the parameters
+		}
+	}
 	h.core, h.online, h.round = core, true, state.Round
 	h.work.since = w.now
 	w.online++
+	if w.cfg.scalars() { // a node has something to say at once: what it may have not said before it died
+		w.enter(h)
+		w.step(h, node.Tick{})
+		return
+	}
 	w.step(h, node.Tick{})
 	w.enter(h)
 }
@@ -147,7 +162,7 @@ func (w *World) offline(h *host) {
 // forget lets go of all that a node has in memory.
 func (w *World) forget(h *host) {
 	w.giveUp(h)
-	h.core = nil
+	h.core, h.replica = nil, nil
 	h.life++
 	h.work.pending = 0
 	h.arena.Clear()
@@ -209,9 +224,7 @@ func (w *World) step(h *host, ev node.Event) {
 	}
 	said := h.seq
 	for i := range b.Persist {
-		if r := &b.Persist[i]; r.Key == node.SeqKey {
-			h.seq = binary.BigEndian.Uint64(r.Value)
-		}
+		h.persist(&b.Persist[i])
 	}
 	for _, m := range b.Publish {
 		w.broadcast(h, m)
@@ -237,6 +250,22 @@ func (w *World) step(h *host, ev node.Event) {
 		w.queue.cancel(int32(h.index))
 	case !armed || was != at:
 		w.queue.set(int32(h.index), max(at, w.now))
+	}
+}
+
+// persist keeps what survives a crash: the number of the newest message, and the log of the method scalar.
+func (h *host) persist(r *node.Record) {
+	switch {
+	case r.Key == node.SeqKey:
+		h.seq = binary.BigEndian.Uint64(r.Value)
+	case !strings.HasPrefix(r.Key, node.ScalarKey):
+	case len(r.Value) == 0:
+		delete(h.log, r.Key)
+	default:
+		if h.log == nil {
+			h.log = make(map[string][]byte)
+		}
+		h.log[r.Key] = slices.Clone(r.Value)
 	}
 }
 

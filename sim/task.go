@@ -12,6 +12,7 @@ type Task interface {
 	Len() int    // parameters
 	OptLen() int // floats of optimizer state
 	Tensors() int
+	Layout() *mixing.Layout
 	Codec() string
 	MaxPayload() uint64
 
@@ -48,4 +49,6 @@ type Worker interface {
 	Encode(n int, v []float32) ([]byte, []gossip.TensorStat, error)
 	EncodePieces(n int, job node.EncodeJob, e compute.Encoding) (pieces [][]byte, norm float64, err error)
 	Evaluate(params []float32) (accuracy, loss float64)
+	// Probe measures a slope from the weights on both sides.
+	Probe(n int, job node.ProbeJob, plus, minus []float32) node.Probed
 }

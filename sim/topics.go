@@ -54,10 +54,10 @@ func (n meshNet) Send(from, to int, r mesh.RPC) {
 	traffic := ControlTraffic
 	var msg *gossip.Message
 	if r.Kind == mesh.Message || r.Kind == mesh.Answer {
-		traffic = UpdateTraffic
 		if msg = w.hosts[f].says(g, t.message(int32(from), r.Msg)); msg == nil {
 			return
 		}
+		traffic = broadcastTraffic(msg)
 	}
 	p := w.parcel(f, g, traffic, int64(r.Bytes))
 	p.msg, p.rpc, p.topic, p.ends = msg, r, t, [2]int32{int32(from), int32(to)}

@@ -59,6 +59,10 @@ func (t *trace) step(now node.Instant, n int, ev node.Event, b *node.Batch) {
 			t.put(p.Size)
 		}
 		what = 6
+	case node.Probed:
+		t.put(uint64(ev.Job))
+		t.put(math.Float64bits(ev.Slope))
+		what = 7
 	}
 	t.put(uint64(now))
 	t.put(uint64(n)<<8 | what)
@@ -84,6 +88,15 @@ func (t *trace) message(m *gossip.Message) {
 		t.put(b.Round)
 		t.put(b.Base)
 		t.put(b.Age<<32 | uint64(math.Float32bits(b.Loss)))
+	case *gossip.Records:
+		t.put(b.First)
+		t.put(uint64(b.Epoch)<<32 | uint64(len(b.Bytes)))
+		t.buf = append(t.buf, b.Bytes...)
+	case *gossip.Proof:
+		if author, first, ok := b.Against(); ok {
+			t.buf = append(t.buf, author[:8]...)
+			t.put(first)
+		}
 	}
 }
 

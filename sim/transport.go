@@ -186,6 +186,9 @@ func (w *World) mail(h *host, e *node.Envelope, said uint64) {
 	}
 	p := w.parcel(h.index, to.index, DigestTraffic, 0)
 	if _, ok := msg.Body.(*gossip.Repair); !ok {
+		if s, ok := msg.Body.(*gossip.Snapshot); ok && s.Whole {
+			p.traffic = SnapshotTraffic
+		}
 		p.msg = msg
 		p.bytes = int64(gossip.SealedSize(msg, false)) + directFrame
 		w.send(p)

@@ -11,7 +11,7 @@ import (
 type Work struct {
 	Online  node.Instant // how long it was online
 	Samples uint64       // examples of local steps whose end it saw, but for steps that diverged
-	Useful  uint64       // of these, how many are in updates of which another honest node has said that it mixed them in
+	Useful  uint64       // of these, how many are in updates of which another honest node has said that it mixed them in, or in records sent
 }
 
 // work keeps the account of one node. Samples wait to be published, and then to be marked.
@@ -51,6 +51,11 @@ func (w *World) tally(h *host, ev node.Event, b *node.Batch) {
 		h.work.pending += t.Samples
 		w.samples += t.Samples
 	}
+	if p, ok := ev.(node.Probed); ok && !math.IsNaN(p.Slope) && !math.IsInf(p.Slope, 0) {
+		h.work.Samples += p.Samples
+		h.work.pending += p.Samples
+		w.samples += p.Samples
+	}
 	for _, m := range b.Publish {
 		w.published(h, m)
 	}
@@ -72,6 +77,9 @@ func (w *World) published(h *host, m *gossip.Message) {
 		if w.credited(h, m.Seq) {
 			w.credit(h, b.Mixed)
 		}
+	case *gossip.Records:
+		h.work.Useful += h.work.pending // who hears of a record adds it: nobody says so
+		h.work.pending = 0
 	case *gossip.Delta:
 		// All but a pseudo-gradient has no local steps of its own behind it.
 		if b.Part != gossip.PartGradient || w.credited(h, m.Seq) {

@@ -75,11 +75,15 @@ type host struct {
 	base   *compute.Vector // what the local steps of the round began from: the newest mixed model
 	round  uint64          // the newest that it has trained
 	seq    uint64          // survives a crash, as saved does
-	shelf  []shelved
-	left   bool // has said goodbye for good
-	work   work
-	looked bool // rest is what the status said after the last step
-	rest   bool
+	// log is what the method scalar has persisted, by key; it survives a crash, too.
+	log     map[string][]byte
+	replica *compute.Replica // the integer model of the method scalar; nil with another, and while the node is down
+	weights []float32        // of the replica, for who looks at them
+	shelf   []shelved
+	left    bool // has said goodbye for good
+	work    work
+	looked  bool // rest is what the status said after the last step
+	rest    bool
 
 	links []link // whom it is, or would be, connected to; none if anyone pushes to anyone
 	topic *topic
@@ -347,7 +351,14 @@ func (w *World) Params(n int) []float32 {
 	if h.core == nil {
 		return nil
 	}
-	return h.arena.Vec(h.core.State().Params)
+	if h.replica == nil {
+		return h.arena.Vec(h.core.State().Params)
+	}
+	if h.weights == nil {
+		h.weights = make([]float32, w.length)
+	}
+	h.replica.Weights(h.weights)
+	return h.weights
 }
 
 // Model returns the model that a node is judged by. With the exchange announce it is that with which its round began, which is what

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -276,11 +277,13 @@ type Record struct {
 	Value []byte
 }
 
-// Put writes records. When it returns nil all of them are on disk, else none or all.
+// Put writes records; an empty value takes the record away. When it returns nil all of them are on disk, else none or all.
 func (s *Store) Put(records []Record) error {
 	w := make([]write, len(records))
 	for i, r := range records {
-		w[i] = write{keyRecord + r.Key, r.Value}
+		if w[i] = (write{keyRecord + r.Key, r.Value}); len(r.Value) == 0 {
+			w[i].value = nil
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -292,6 +295,15 @@ func (s *Store) Put(records []Record) error {
 
 // Get reads a record. It returns [ErrNotFound] if there is none.
 func (s *Store) Get(key string) ([]byte, error) { return s.get(keyRecord + key) }
+
+// Records lists the records whose keys begin with a prefix, ascending by key.
+func (s *Store) Records(prefix string) (out []Record, err error) {
+	err = s.scan(keyRecord+prefix, func(key string, value []byte) error {
+		out = append(out, Record{Key: strings.TrimPrefix(key, keyRecord), Value: bytes.Clone(value)})
+		return nil
+	})
+	return out, err
+}
 
 // A write sets a key, or deletes it if value is nil.
 type write struct {

@@ -566,3 +566,27 @@ func TestLogsKeepTheirOrderAndNumbers(t *testing.T) {
 		t.Errorf("%v %s", err, d)
 	}
 }
+
+func TestRecordsAreListedByPrefixAndAnEmptyValueTakesOneAway(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	for _, records := range [][]Record{
+		{{"a/2", []byte("two")}, {"a/1", []byte("one")}, {"ab", []byte("other")}, {"a/3", []byte("three")}},
+		{{"a/2", nil}, {"a/3", []byte{}}, {"a/4", []byte("four")}, {"never", nil}},
+	} {
+		if err := s.Put(records); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, Options{})
+	have, err := s.Records("a/")
+	if diff := cmp.Diff([]Record{{"a/1", []byte("one")}, {"a/4", []byte("four")}}, have); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+	if _, err := s.Get("a/3"); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+}

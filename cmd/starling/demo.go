@@ -31,6 +31,7 @@ Ctrl-C stops all of them.`,
 		Example: `  starling demo
   starling demo --nodes 4 --mix mean --init common --split iid
   starling demo --method outer --outer delayed-nesterov --codec int4
+  starling demo --method scalar --json result.json
   starling demo --exchange push --wake 500ms --steps epoch --target 0.9
   starling demo --home ./demo --json result.json`,
 		Args: cobra.NoArgs,
@@ -41,8 +42,11 @@ Ctrl-C stops all of them.`,
 			if m.Method.Mix == manifest.PushSum && !cmd.Flags().Changed("codec") {
 				m.Codec = "fp32" // push-sum takes no codec that loses anything
 			}
-			if method == "outer" && !cmd.Flags().Changed("init") {
-				m.Init = "common" // as the method wants it
+			if method != "average" && !cmd.Flags().Changed("init") {
+				m.Init = "common" // as the methods want it
+			}
+			if method == "scalar" {
+				scalarDemo(&m, cmd.Flags().Changed)
 			}
 			if err := checkDemo(m, nodes, kills, timeout); err != nil {
 				return usageError{"demo ", err}
@@ -75,8 +79,9 @@ Ctrl-C stops all of them.`,
 	}
 	f := cmd.Flags()
 	f.IntVar(&nodes, "nodes", 8, "number of daemons")
-	f.StringVar(&method, "method", m.Method.Name, "how they train together: average or outer")
+	f.StringVar(&method, "method", m.Method.Name, "how they train together: average, outer or scalar")
 	f.StringVar(&m.Method.Outer, "outer", m.Method.Outer, "diloco, delayed-nesterov or noloco, and settings; only with --method outer")
+	f.StringVar(&m.Method.Scalar, "scalar", m.Method.Scalar, "structured, rademacher, binom8 or binom32, and settings; only with --method scalar")
 	f.StringVar(&m.Method.Mix, "mix", m.Method.Mix, "how models are mixed: variance-corrected, mean, age, metropolis, push-sum")
 	f.StringVar(&m.Data.Split, "split", m.Data.Split, "how MNIST is divided: iid, dirichlet:A, shards:K, contiguous")
 	f.StringVar(&m.Model, "model", m.Model, "softmax, or mlp: and the widths of the hidden layers")
@@ -96,6 +101,21 @@ Ctrl-C stops all of them.`,
 	return cmd
 }
 
+// scalarDemo sets what was not given such that the method scalar gets somewhere in the time of a demo: a small model, more examples for each
+// slope than for a gradient, and a learning rate that falls.
+func scalarDemo(m *manifest.Manifest, given func(flag string) bool) {
+	if !given("model") {
+		m.Model = "softmax"
+	}
+	if !given("target") {
+		m.Evaluate.Target = 0.85
+	}
+	if !given("scalar") {
+		m.Method.Scalar = "structured:rotate=2,epoch=128,m=1024..256/40,lr=0.002"
+	}
+	m.Method.Batch, m.Checkpoint.Every = 128, 8
+}
+
 // stepsFlag makes the steps of a manifest a flag.
 type stepsFlag struct{ *manifest.Steps }
 
@@ -111,7 +131,7 @@ func (f stepsFlag) Type() string { return "steps" }
 // checkDemo names problems by the flags that are to blame.
 func checkDemo(m manifest.Manifest, nodes, kills int, timeout time.Duration) error {
 	flags := map[string]string{
-		"method.name": "method", "method.outer": "outer", "method.mix": "mix", "method.steps": "steps", "method.exchange": "exchange",
+		"method.name": "method", "method.outer": "outer", "method.scalar": "scalar", "method.mix": "mix", "method.steps": "steps", "method.exchange": "exchange",
 		"method.public.correct": "correct", "method.wake.period": "wake", "data.split": "split", "evaluate.target": "target",
 	}
 	var errs []error

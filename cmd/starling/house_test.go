@@ -22,6 +22,7 @@ var floors = []floor{
 	{"sim/experiment", []string{"node", "node/manifest/...", "mixing/...", "sim/adversary", "sim/churn", "sim/network"}},
 	{"sim/experiments", []string{"mixing/spelling"}},
 
+	{"sim/walk", []string{"sim/chance", "sim/experiment", "sim/report", "node/manifest/strictyaml", "mixing/..."}},
 	{"sim/report", []string{"mixing/kernel", "mixing/topology", "mixing/philox"}},
 
 	{"node", []string{"gossip", "mixing/..."}},
@@ -92,7 +93,7 @@ func TestCoreAndMathematicsAreDeterministic(t *testing.T) {
 }
 
 func TestSumsOfProductsRoundAlikeEverywhere(t *testing.T) {
-	for _, p := range project(t, "node", "mixing/...", "gossip/codec/...", "node/model/...", "node/optim/...", "sim/report") {
+	for _, p := range project(t, "node", "mixing/...", "gossip/codec/...", "node/model/...", "node/optim/...", "sim/report", "sim/walk") {
 		report(t, fusible(p))
 	}
 }

@@ -71,7 +71,7 @@ Everything is kept in the home directory. Settings may stand in its config.yaml 
 	f.StringVar(&cfg.Download, "download", cfg.Download, "bytes a second to receive at most (0: no limit)")
 	f.StringVar(&cfg.Disk, "disk", cfg.Disk, "bytes of disk to use at most")
 	f.IntVar(&cfg.Shard, "shard", cfg.Shard, "which part of the run's data to train on (-1: chosen by this node's key)")
-	f.StringVar(&cfg.Data, "data", cfg.Data, "own data in place of the run's: idx:DIR, csv:FILE or text:FILE")
+	f.StringVar(&cfg.Data, "data", cfg.Data, "own data in place of the run's: idx:DIR, csv:FILE, text:FILE or jsonl:FILE")
 	f.BoolVar(&cfg.MDNS, "mdns", cfg.MDNS, "find peers on the local network")
 	f.BoolVar(&cfg.DHT, "dht", cfg.DHT, "find peers through a distributed hash table of the run")
 	f.BoolVar(&cfg.NAT, "nat", cfg.NAT, "ask the router for a port, punch holes and use relays")

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,6 +15,7 @@ import (
 	"starling/sim/experiment"
 	"starling/sim/experiments"
 	"starling/sim/report"
+	"starling/sim/walk"
 )
 
 func simCommand() *cobra.Command {
@@ -49,7 +51,11 @@ func shipped() string {
 	for _, name := range experiments.Names() {
 		about := ""
 		if text, filename, err := experiments.Read(name); err == nil {
-			if f, err := experiment.Load(text, filename, nil, experiment.Hooks{}); err == nil {
+			if walk.Is(text) {
+				if s, err := walk.Load(text, filename, nil); err == nil {
+					about = s.About
+				}
+			} else if f, err := experiment.Load(text, filename, nil, experiment.Hooks{}); err == nil {
 				about = f.Points[0].Experiment.About
 			}
 		}
@@ -105,11 +111,19 @@ func loadExperiment(name string, sets []string, seed *uint64) (text []byte, f *e
 	if err != nil {
 		return nil, nil, err
 	}
-	if seed != nil {
-		sets = append(sets, fmt.Sprintf("seed=%d", *seed))
+	if walk.Is(text) {
+		return nil, nil, fmt.Errorf("%s: is a study of walks, not of nodes: run it with `starling sim run %s`", filename, name)
 	}
-	f, err = experiment.Load(text, filename, sets, experiment.Owners())
+	f, err = experiment.Load(text, filename, withSeed(sets, seed), experiment.Owners())
 	return text, f, err
+}
+
+// withSeed is what was set, and the seed that was given, if any.
+func withSeed(sets []string, seed *uint64) []string {
+	if seed == nil {
+		return sets
+	}
+	return append(slices.Clone(sets), fmt.Sprintf("seed=%d", *seed))
 }
 
 func simShowCommand() *cobra.Command {

@@ -19,6 +19,7 @@ import (
 	"starling/sim/experiment"
 	"starling/sim/report"
 	"starling/sim/trial"
+	"starling/sim/walk"
 )
 
 // tuneCollector has the garbage collector run seldom while there is little memory to go through anyway, and often when there is much:
@@ -42,7 +43,8 @@ func simRunCommand() *cobra.Command {
 		Use:   "run FILE",
 		Short: "Run an experiment",
 		Long: `Run one experiment, a file or the name of one that comes with the program, and write what came out into a directory:
-result.json, series.csv, report.html and the figures as SVG. A file with lists is a sweep: see starling sim sweep.`,
+result.json, series.csv, report.html and the figures as SVG. A file with lists is a sweep: see starling sim sweep. A file that
+says kind: walk is a study of walks without a network.`,
 		Example: `  starling sim run pegasos-1000
   starling sim run churn --seed 7 --set nodes=50 --out results/churn-7`,
 		Args: cobra.ExactArgs(1),
@@ -53,6 +55,13 @@ result.json, series.csv, report.html and the figures as SVG. A file with lists i
 			}
 			if err := checkCount("sim run ", "workers", workers, 0); err != nil {
 				return err
+			}
+			text, filename, err := openExperiment(args[0])
+			if err != nil {
+				return err
+			}
+			if walk.Is(text) {
+				return runWalks(cmd, text, filename, withSeed(sets, override), out, workers)
 			}
 			text, f, err := loadExperiment(args[0], sets, override)
 			if err != nil {
@@ -145,8 +154,12 @@ func (b *bar) show(p trial.Progress) {
 	if p.Text && !math.IsNaN(p.Loss) {
 		success = fmt.Sprintf("perplexity %.3f", math.Exp(p.Loss))
 	}
-	line := fmt.Sprintf("%3.0f %%  round %.1f  %.1f virtual s  %s  %d online  %s", 100*p.Share, p.Rounds, p.Seconds, success, p.Online,
-		p.Wall.Round(time.Second))
+	b.draw(p.Share, fmt.Sprintf("round %.1f  %.1f virtual s  %s  %d online  %s", p.Rounds, p.Seconds, success, p.Online, p.Wall.Round(time.Second)))
+}
+
+// draw shows that a share is done, and a line about it.
+func (b *bar) draw(share float64, line string) {
+	line = fmt.Sprintf("%3.0f %%  %s", 100*share, line)
 	if !b.terminal {
 		if time.Since(b.last) >= 10*time.Second {
 			b.last = time.Now()
@@ -154,7 +167,7 @@ func (b *bar) show(p trial.Progress) {
 		}
 		return
 	}
-	fmt.Fprint(b.out, "\r\x1b[K"+drawBar(b.prefix, line, p.Share, columns(b.out)))
+	fmt.Fprint(b.out, "\r\x1b[K"+drawBar(b.prefix, line, share, columns(b.out)))
 }
 
 // drawBar fits a bar of at most 24 columns and the line behind it into the columns of the terminal: what goes on in the next row
@@ -198,6 +211,11 @@ func summary(out io.Writer, run report.Run, dir string) {
 		fmt.Fprintf(out, "; %s samples of each second online were mixed in by others", figure(k.UsefulSamplesPerSecond, 1))
 	}
 	fmt.Fprintln(out)
+	if p := r.Replicas; p != nil && p.Equal {
+		fmt.Fprintf(out, "replicas    all %d nodes have the same %d records, digest %.16s, model %.16s\n", p.Nodes, p.Most, p.Digest, p.Model)
+	} else if p != nil {
+		fmt.Fprintf(out, "replicas    %d nodes have %d different sums, of %d to %d records\n", p.Nodes, p.Different, p.Least, p.Most)
+	}
 	m := r.Messages
 	fmt.Fprintf(out, "messages    %d sent = %d delivered + %d lost + %d dropped + %d in flight; %s received by a node and round\n",
 		m.Sent, m.Delivered, m.Lost, m.Dropped, m.InFlight, size(int64(r.BytesReceivedPerNodeRound)))

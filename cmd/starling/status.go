@@ -75,6 +75,14 @@ func printStatus(w io.Writer, r daemon.Report) {
 		line("loss", "%.4f in training", r.Loss)
 	}
 	line("counts", "%s", r.Counts())
+	if k := r.Records; k != nil {
+		line("records", "%d known of %d nodes, %d missing, %d batches kept to pass on", k.Known, k.Logs, k.Missing, k.Kept)
+		if k.Banned > 0 {
+			line("banned", "%d of these nodes, from where they showed two versions of their records", k.Banned)
+		}
+		line("digest", "%s of the sums", k.Digest)
+		line("model", "%s", k.Model)
+	}
 	if len(r.Rejected) > 0 {
 		line("not taken", "from others: %s", daemon.Reasons(r.Rejected))
 	}

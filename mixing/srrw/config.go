@@ -80,9 +80,9 @@ func (c Config) Validate() error {
 	case c.Limit < 1 || c.Limit > MaxLimit:
 		return fmt.Errorf("limit is %d, must be from 1 to %d", c.Limit, MaxLimit)
 	case c.Lazy && c.Form == Proposals:
-		return fmt.Errorf("proposals stay often enough: lazy goes with kernel rows or auto")
+		return fmt.Errorf("proposals stay often enough: lazy goes with kernel srrw or auto")
 	case c.Base == NonBacktracking && c.Form == Proposals:
-		return fmt.Errorf("proposals may go back: base nonbacktracking goes with kernel rows or auto")
+		return fmt.Errorf("proposals may go back: base nonbacktracking goes with kernel srrw or auto")
 	}
 	return nil
 }

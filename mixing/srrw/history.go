@@ -52,6 +52,26 @@ func (h *History) Visits() uint64 { return h.visits }
 // Sum is the sum of all values; [History.Value] by it is a share of the visits.
 func (h *History) Sum() float64 { return h.sum }
 
+// Knows reports whether the history has an entry for a peer.
+func (h *History) Knows(tag uint64) bool {
+	_, ok := h.find(tag)
+	return ok
+}
+
+// Clone is a copy that goes its own way.
+func (h *History) Clone() *History {
+	c := *h
+	c.entries = slices.Clone(h.entries)
+	return &c
+}
+
+// Equal reports whether two histories are the same, so that all that follows from them is. A history follows from another by a visit, which
+// is what a receiver can check, if it is equal to a clone of that after the visit.
+func (h *History) Equal(other *History) bool {
+	return h.limit == other.limit && h.visits == other.visits && h.sum == other.sum && h.one == other.one && h.unknown == other.unknown &&
+		slices.Equal(h.entries, other.entries)
+}
+
 // Value is what the history has for a peer, above 0. One that it does not know, or has forgotten, has what a peer without visits
 // has, or, once the history has forgotten some, the smallest value that it has left, so that the walk likes to go there.
 func (h *History) Value(tag uint64) float64 {
@@ -74,7 +94,15 @@ func (h *History) Peers() []uint64 {
 }
 
 func (h *History) find(tag uint64) (int, bool) {
-	return slices.BinarySearchFunc(h.entries, tag, func(e entry, tag uint64) int { return cmp.Compare(e.tag, tag) })
+	low, high := 0, len(h.entries)
+	for low < high {
+		if mid := int(uint(low+high) >> 1); h.entries[mid].tag < tag {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low, low < len(h.entries) && h.entries[low].tag == tag
 }
 
 // stranger is the value of a peer that has no entry.
@@ -90,22 +118,33 @@ func (h *History) stranger() float32 {
 
 // Around is a place with the visits filled in from the history. Neighbours may come in any order; self and repeated ones are left out.
 func (h *History) Around(self Peer, neighbours []Peer) Place {
-	self.Visits = h.Value(self.Tag)
 	sorted := slices.Clone(neighbours)
 	slices.SortStableFunc(sorted, func(a, b Peer) int { return cmp.Compare(a.Tag, b.Tag) })
 	kept := sorted[:0]
-	stranger := float64(h.stranger()) // once, as it may take a look at all entries
 	for _, j := range sorted {
-		if j.Tag == self.Tag || len(kept) > 0 && kept[len(kept)-1].Tag == j.Tag {
-			continue
+		if j.Tag != self.Tag && (len(kept) == 0 || kept[len(kept)-1].Tag != j.Tag) {
+			kept = append(kept, j)
 		}
-		j.Visits = stranger
+	}
+	return h.Look(Place{Self: self, Neighbours: kept})
+}
+
+// Look fills in the visits of a place's neighbours and returns it with those of the peer itself, for walks that come by often.
+func (h *History) Look(at Place) Place {
+	at.Self.Visits = h.Value(at.Self.Tag)
+	stranger := 0.0 // once, as it may take a look at all entries
+	for k := range at.Neighbours {
+		j := &at.Neighbours[k]
 		if i, ok := h.find(j.Tag); ok {
 			j.Visits = float64(h.entries[i].value)
+			continue
 		}
-		kept = append(kept, j)
+		if stranger == 0 {
+			stranger = float64(h.stranger())
+		}
+		j.Visits = stranger
 	}
-	return Place{Self: self, Neighbours: kept}
+	return at
 }
 
 // Visit moves the history to a peer that was just visited by the step that gamma gives for the number of visits before and of peers
@@ -119,15 +158,15 @@ func (h *History) Visit(tag uint64, gamma func(n uint64, peers int) float64) {
 	h.rescale()
 }
 
-// increment is what n visits with a step add to the sum. Together they weigh no more than a few times what is there, so that neither a step
-// near 1 nor a long list of visits leaves nothing of the rest.
+// increment is what n visits with a step add to the sum. It is n counts where a count is the larger step. Else the visits together weigh
+// at most three times what is there, so that neither a step near 1 nor a long list leaves nothing of the rest.
 func (h *History) increment(step float64, n uint64) float64 {
-	by := float64(h.one) * float64(n)
-	if step > 0 {
-		rest := kernel.Exp(float64(n) * kernel.Log(1-min(step, 1)))
-		by = max(by, h.sum*(1/max(rest, 0.25)-1))
+	one := float64(h.one)
+	if !(step*(h.sum+one) > one) {
+		return one * float64(n)
 	}
-	return by
+	rest := kernel.Exp(float64(n) * kernel.Log(1-min(step, 1)))
+	return h.sum * (1/max(rest, 0.25) - 1)
 }
 
 func (h *History) add(i int, by float64) {

@@ -37,71 +37,79 @@ type Step struct {
 type Row []Step
 
 // Row returns the probabilities of the next hop. A peer without neighbours keeps the token.
-func (c Config) Row(at Place) Row {
-	row := make(Row, 0, len(at.Neighbours)+1)
-	if c.proposes(at) {
-		rest := 1.0
-		for _, j := range at.Neighbours {
-			p := c.Accept(at.Self, j) / float64(len(at.Neighbours))
-			row = append(row, Step{j.Tag, p})
-			rest -= p
-		}
-		return row.with(at.Self.Tag, max(0, rest))
-	}
-	rest := 1.0
+func (c Config) Row(at Place) Row { return c.AppendRow(make(Row, 0, len(at.Neighbours)+1), at) }
+
+// AppendRow is [Config.Row] in memory that the caller has: it appends to a row that is empty.
+func (c Config) AppendRow(row Row, at Place) Row {
+	rest, self := 1.0, -1
 	for _, j := range at.Neighbours {
-		p := c.step(at, j)
+		if self < 0 && j.Tag > at.Self.Tag {
+			row, self = append(row, Step{Tag: at.Self.Tag}), len(row)
+		}
+		p := c.propose(at, j)
 		rest -= p
 		row = append(row, Step{j.Tag, p})
 	}
-	if rest < rounding || c.Target(at.Self) == 0 && len(row) > 0 {
-		rest = 0 // what is left of 1 by rounding is no reason to stay
+	if self < 0 {
+		row, self = append(row, Step{Tag: at.Self.Tag}), len(row)
 	}
-	return c.repelled(at, row.with(at.Self.Tag, rest)).normalised(at.Self.Tag)
+	// What is left of 1 by rounding is no reason to stay.
+	proposes := c.proposes(at)
+	if rest >= rounding && (c.Target(at.Self) > 0 || proposes || len(row) == 1) {
+		row[self].P = rest
+	}
+	if c.Alpha > 0 && !proposes {
+		c.repel(row, at, self)
+	}
+	return row.normalised(self)
 }
 
-// repelled multiplies the steps of the base chain by (x/mu)^-alpha, in the unit of the largest of these factors: in the logarithm, where
-// no power is too large. None counts as less than e^-clamp.
-func (c Config) repelled(at Place, row Row) Row {
-	largest := math.Inf(-1)
-	exponents := make([]float64, len(row))
-	for i, k := 0, 0; i < len(row); i++ {
-		p := at.Self
-		if row[i].Tag != p.Tag {
-			p = at.Neighbours[k]
-			k++
-		}
-		if exponents[i] = -float64(c.Alpha * c.excess(p)); row[i].P > 0 {
-			largest = max(largest, exponents[i])
-		}
+// propose is the probability of a step before it is repelled or, where the walk proposes, of a proposal that is accepted.
+func (c Config) propose(at Place, j Peer) float64 {
+	if c.proposes(at) {
+		return c.Accept(at.Self, j) / float64(len(at.Neighbours))
 	}
-	for i := range row {
-		if row[i].P > 0 {
-			row[i].P *= kernel.Exp(max(exponents[i]-largest, -clamp))
-		}
-	}
-	return row
+	return c.step(at, j)
 }
 
 // rounding is more than the error of the sum of a row, and less than any probability that a peer keeps on purpose.
 const rounding = 1e-12
 
-// with puts a step in its place.
-func (r Row) with(tag uint64, p float64) Row {
-	i, _ := r.find(tag)
-	return slices.Insert(r, i, Step{tag, p})
+// repel multiplies the steps of the base chain by (x/mu)^-alpha, in the unit of the largest of these factors: in the logarithm, where
+// no power is too large. The peer itself has place self. None counts as less than e^-clamp.
+func (c Config) repel(row Row, at Place, self int) {
+	largest := math.Inf(-1)
+	var room [widest + 1]float64
+	exponents := room[:0]
+	for k := range row {
+		p := at.Self
+		switch {
+		case k < self:
+			p = at.Neighbours[k]
+		case k > self:
+			p = at.Neighbours[k-1]
+		}
+		e := -float64(c.Alpha * c.excess(p))
+		if exponents = append(exponents, e); row[k].P > 0 {
+			largest = max(largest, e)
+		}
+	}
+	for k := range row {
+		if row[k].P > 0 {
+			row[k].P *= kernel.Exp(max(exponents[k]-largest, -clamp))
+		}
+	}
 }
 
 func (r Row) find(tag uint64) (int, bool) {
 	return slices.BinarySearchFunc(r, tag, func(s Step, tag uint64) int { return cmp.Compare(s.Tag, tag) })
 }
 
-// normalised makes the row sum to 1; one of zeros stays.
-func (r Row) normalised(self uint64) Row {
+// normalised makes the row sum to 1; if nobody can be next, self is.
+func (r Row) normalised(self int) Row {
 	sum := r.sum()
 	if sum == 0 {
-		i, _ := r.find(self)
-		r[i].P = 1
+		r[self].P = 1
 		return r
 	}
 	for i := range r {
@@ -195,11 +203,14 @@ func (p Place) knows(tag uint64) bool {
 	return ok
 }
 
-// excess is ln(x/mu). As a difference, since the quotient could leave the range.
+// excess is ln(x/mu).
 func (c Config) excess(p Peer) float64 {
 	mu := c.Target(p)
 	if mu == 0 {
 		return 0
+	}
+	if q := p.Visits / mu; q > 1e-300 && q < 1e300 {
+		return kernel.Log(q)
 	}
 	return kernel.Log(p.Visits) - kernel.Log(mu)
 }
@@ -231,7 +242,8 @@ func (c Config) Next(at Place, u float64) uint64 {
 		return at.Self.Tag
 	}
 	if !c.proposes(at) {
-		return c.Row(at).Draw(u)
+		var room [widest + 1]Step
+		return c.AppendRow(room[:0], at).Draw(u)
 	}
 	// The whole part of n u proposes, the fraction accepts: they are independent.
 	k := min(int(u*float64(n)), n-1)

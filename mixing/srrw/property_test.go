@@ -13,7 +13,7 @@ import (
 var (
 	seeds = flag.Int("seeds", 200, "random worlds for each property")
 	first = flag.Uint64("seed", 1, "first seed of the random worlds")
-	walks = flag.Int("walks", 300, "walks for each statistical property")
+	walks = flag.Int("walks", 200, "walks for each statistical property")
 )
 
 // worlds calls a property with random streams; a failure says how to repeat it.
@@ -207,6 +207,10 @@ func TestPeersWithoutWeightAreNotVisited(t *testing.T) {
 			at.Self.Mu, at.Neighbours[0].Mu = mu, 1
 			if row := c.Row(at); row.P(1) > 0 || !near(row.sum(), 1, 1e-12) {
 				t.Errorf("%v at a peer with mu %v: %v", c, mu, row)
+			}
+			at.Neighbours[0].Mu, at.Neighbours[1].Mu = mu, mu
+			if row := c.Row(at); row.P(1) != 1 || c.Next(at, 0.1) != 1 {
+				t.Errorf("%v where nobody has a weight: %v", c, row)
 			}
 		}
 	}

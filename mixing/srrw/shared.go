@@ -33,6 +33,17 @@ func NewShared(token uint64, limit int) *Shared {
 // Token is the token whose own visits these are.
 func (s *Shared) Token() uint64 { return s.own }
 
+// Clone is a copy that goes its own way: what a token hands another before it learns from it.
+func (s *Shared) Clone() *Shared {
+	c := *s
+	c.tokens, c.peers = slices.Clone(s.tokens), slices.Clone(s.peers)
+	c.counts = make([][]uint64, len(s.counts))
+	for t := range s.counts {
+		c.counts[t] = slices.Clone(s.counts[t])
+	}
+	return &c
+}
+
 // Visit counts a visit of the token itself.
 func (s *Shared) Visit(peer uint64) {
 	t, fits := s.token(s.own)

@@ -15,6 +15,7 @@ type walker struct {
 	h        *History
 	at       int
 	previous int
+	room     []Peer
 }
 
 func start(c Config, g graph, at int) *walker {
@@ -22,7 +23,11 @@ func start(c Config, g graph, at int) *walker {
 }
 
 func (w *walker) hop(g graph, u float64) {
-	at := w.h.Around(g.peer(w.at), g.neighbours(w.at))
+	w.room = w.room[:0]
+	for _, j := range g.links[w.at] {
+		w.room = append(w.room, g.peer(j))
+	}
+	at := w.h.Look(Place{Self: g.peer(w.at), Neighbours: w.room})
 	at.Came, at.Previous = w.previous >= 0, uint64(w.previous)
 	next := int(w.c.Next(at, u))
 	w.h.Visit(uint64(next), w.c.Gamma)
@@ -58,17 +63,23 @@ func spread(c Config, g graph, walks, hops int, seed uint64) (shares []float64, 
 	return shares, scaled, imbalance
 }
 
-func TestVisitsSpreadAsTheFormulaSays(t *testing.T) {
+// long is for tests that take some hundred thousand hops, or some million.
+func long(t *testing.T) {
+	t.Helper()
 	if testing.Short() {
-		t.Skip("some million hops")
+		t.Skip("takes some hundred thousand hops")
 	}
+}
+
+func TestVisitsSpreadAsTheFormulaSays(t *testing.T) {
+	long(t)
 	v := read(t)
 	g := v.graph(nil)
 	// The variance of a mean of squares of about two normal numbers, four standard deviations of it, and 5 % for the finite time.
 	tolerance := 0.05 + 4*math.Sqrt(1/float64(*walks))
 	for _, th := range v.Theory {
-		if th.Alpha > 10 {
-			continue // at 20 a few thousand hops are too few for the limit
+		if th.Alpha == 2 || th.Alpha > 10 {
+			continue // 1 is much like 2, and at 20 a few thousand hops are too few for the limit
 		}
 		for _, form := range []struct {
 			form Form
@@ -85,6 +96,7 @@ func TestVisitsSpreadAsTheFormulaSays(t *testing.T) {
 }
 
 func TestVisitsAreMoreEvenTheStrongerTheRepulsion(t *testing.T) {
+	long(t)
 	g := network(t, rand.New(philox.NewStream(3, philox.Walk, 0)), 30)
 	for _, form := range []Form{Rows, Proposals} {
 		last := math.Inf(1)
@@ -100,6 +112,7 @@ func TestVisitsAreMoreEvenTheStrongerTheRepulsion(t *testing.T) {
 }
 
 func TestVisitsGoToTheTargetOfEachChain(t *testing.T) {
+	long(t)
 	g := network(t, rand.New(philox.NewStream(4, philox.Walk, 0)), 20)
 	for _, c := range []Config{
 		{Base: Metropolis}, {Base: Averaging}, {Base: Simple}, {Base: Simple, Lazy: true}, {Base: NonBacktracking}, {Base: NonBacktracking, Lazy: true},
@@ -108,6 +121,29 @@ func TestVisitsGoToTheTargetOfEachChain(t *testing.T) {
 	} {
 		c.A, c.B = 1, 1
 		shares, _, _ := spread(c, g, 60, 1500, 4)
+		for i, s := range shares {
+			if math.Abs(s-1) > 0.15 {
+				t.Errorf("%v: peer %d has %v of the visits that the target gives it", c, i, s)
+			}
+		}
+	}
+}
+
+// A hub with more neighbours than it would weigh, which proposes while the others weigh: the visits still go to the target.
+func TestAHubMayProposeWhileOthersWeigh(t *testing.T) {
+	long(t)
+	g := graph{links: make([][]int, 41)}
+	for i := 1; i <= 40; i++ {
+		g.links[0] = append(g.links[0], i)
+		before, after := (i+38)%40+1, i%40+1
+		g.links[i] = []int{0, min(before, after), max(before, after)}
+	}
+	for _, alpha := range []float64{0, 5, 20} {
+		c := Config{Alpha: alpha, A: 1, B: 1}
+		if !c.proposes(g.at(0, nil)) || c.proposes(g.at(1, nil)) {
+			t.Fatal("the hub weighs, or the others propose")
+		}
+		shares, _, _ := spread(c, g, 60, 2000, 8)
 		for i, s := range shares {
 			if math.Abs(s-1) > 0.15 {
 				t.Errorf("%v: peer %d has %v of the visits that the target gives it", c, i, s)
@@ -141,9 +177,10 @@ func TestLazyWalksHaveNoPeriod(t *testing.T) {
 
 // Peers come and go while the walk goes on, and the visits after each change still go as the target says.
 func TestVisitsGoToTheTargetWhileTheGraphChanges(t *testing.T) {
+	long(t)
 	for _, c := range []Config{{Alpha: 0}, {Alpha: 5}, {Alpha: 20}, {Alpha: 5, Form: Proposals}, {Alpha: 5, Floor: true}} {
 		c.A, c.B = 0.8, 0.9
-		for seed := uint64(1); seed <= 4; seed++ {
+		for seed := uint64(1); seed <= 2; seed++ {
 			r := rand.New(philox.NewStream(seed, philox.Walk, 2))
 			g := network(t, r, 24)
 			w := start(c, g, 0)
@@ -151,7 +188,7 @@ func TestVisitsGoToTheTargetWhileTheGraphChanges(t *testing.T) {
 				for range 300 { // while the visits find their way again
 					w.hop(g, r.Float64())
 				}
-				const hops = 12000
+				const hops = 10000
 				visits := make([]float64, len(g.links))
 				for range hops {
 					w.hop(g, r.Float64())
@@ -170,7 +207,7 @@ func TestVisitsGoToTheTargetWhileTheGraphChanges(t *testing.T) {
 						t.Errorf("a peer that left was visited")
 					}
 				}
-				if limit := 0.05; distance > limit {
+				if limit := map[bool]float64{true: 0.1, false: 0.03}[c.Alpha == 0]; distance > limit {
 					t.Errorf("seed %d, %v, phase %d: the visits are %.3f from the target in total variation", seed, c, phase, distance)
 				}
 				g = w.change(g, r)
@@ -204,6 +241,7 @@ func (w *walker) change(g graph, r *rand.Rand) graph {
 			j := r.IntN(i)
 			if len(next.links[j]) > 0 && !slices.Contains(next.links[i], j) {
 				next.links[i], next.links[j] = append(next.links[i], j), append(next.links[j], i)
+				slices.Sort(next.links[i])
 				known = append(known, uint64(j))
 			}
 		}
@@ -233,6 +271,7 @@ func (g graph) connectedWithout(gone int) bool {
 
 // Property 8 of spec 02: peers that want different things, and a model that follows them.
 func TestRepulsionQuietsTheModel(t *testing.T) {
+	long(t)
 	g := network(t, rand.New(philox.NewStream(6, philox.Walk, 0)), 12)
 	g.mu = nil
 	noise := func(alpha float64) float64 {

@@ -63,7 +63,7 @@ func New(m manifest.Manifest, o Options) (*Program, error) {
 		spec = o.Source
 	}
 	if spec == "own" {
-		return nil, fmt.Errorf("every node of this run brings its own data: say with --data where it is, idx:DIR, csv:FILE or text:FILE")
+		return nil, fmt.Errorf("every node of this run brings its own data: say with --data where it is, idx:DIR, csv:FILE, text:FILE or jsonl:FILE")
 	}
 	source, err := data.Open(spec)
 	if err != nil {
@@ -91,7 +91,7 @@ func New(m manifest.Manifest, o Options) (*Program, error) {
 	if _, err := p.rule(); err != nil {
 		return nil, err
 	}
-	if p.Len() > int(min(uint64(m.Limits.Blob)/2, math.MaxInt32)) && p.MaxPayload() > uint64(m.Limits.Blob) {
+	if !p.scalar() && p.Len() > int(min(uint64(m.Limits.Blob)/2, math.MaxInt32)) && p.MaxPayload() > uint64(m.Limits.Blob) {
 		return nil, fmt.Errorf("a model of %d parameters takes up to %d bytes in %s, and the run's limit is %s: raise limits.blob",
 			p.Len(), p.MaxPayload(), p.codec.Name(), m.Limits.Blob)
 	}
@@ -235,7 +235,7 @@ type Node struct {
 	plan    data.Plan
 	rows    []int32 // of the program's training set; nil is all
 	encoded uint64  // calls of Encode: the seeds of stochastic rounding
-	relabel func(labels []uint8)
+	relabel func(labels []int32)
 }
 
 // Node returns a node with its own seed and a part of the data, counted modulo the number of parts. The part may have no rows:
@@ -274,7 +274,7 @@ func (n *Node) Samples(steps uint64, pass bool) uint64 {
 
 // Relabel has f change the labels of the rows that the node trains on, some at a time. It is for simulations of nodes that do not
 // play by the rules; f must be safe for concurrent use.
-func (n *Node) Relabel(f func(labels []uint8)) { n.relabel = f }
+func (n *Node) Relabel(f func(labels []int32)) { n.relabel = f }
 
 // Tokens returns how many tokens an example has if the data is text, else 0.
 func (p *Program) Tokens() int {

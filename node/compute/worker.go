@@ -22,8 +22,9 @@ type Worker struct {
 
 	batches data.Batches
 	grad    []float32
-	x       []float32 // features of some rows
-	y       []uint8   // their labels
+	sides   [2][]float32 // weights of a replica
+	x       []float32    // features of some rows
+	y       []int32      // their labels
 
 	names   map[node.PeerID]string
 	inputs  []mixing.Input
@@ -50,7 +51,7 @@ const evalRows = 256
 // reserve makes room for a batch of so many rows.
 func (w *Worker) reserve(rows int) {
 	if len(w.y) < rows*w.program.labels {
-		w.x, w.y = make([]float32, rows*w.program.train.Inputs()), make([]uint8, rows*w.program.labels)
+		w.x, w.y = make([]float32, rows*w.program.train.Inputs()), make([]int32, rows*w.program.labels)
 	}
 }
 
@@ -113,7 +114,7 @@ func (w *Worker) Gradient(n *Node, step uint64, params, grad []float32) (loss fl
 const readRows = 32
 
 // batch returns the examples of step i of a job. Steps are asked for in order.
-func (w *Worker) batch(n *Node, job node.TrainJob, i uint64) (x []float32, y []uint8) {
+func (w *Worker) batch(n *Node, job node.TrainJob, i uint64) (x []float32, y []int32) {
 	if job.Steps != 0 {
 		rows := w.batches.Rows(n.plan, job.Step+i)
 		w.read(n, rows)
@@ -142,29 +143,31 @@ func (w *Worker) read(n *Node, rows []int32) {
 }
 
 // rows returns some of the rows that were read last.
-func (w *Worker) rows(from, count int) (x []float32, y []uint8) {
+func (w *Worker) rows(from, count int) (x []float32, y []int32) {
 	inputs, labels := w.program.train.Inputs(), w.program.labels
 	return w.x[from*inputs:][:count*inputs], w.y[from*labels:][:count*labels]
 }
 
-// Evaluate measures params on all held-out examples: the share of labels that is right, and the mean loss of a label; that of
-// a text is the logarithm of the perplexity. It ends early, with a result of no use, when ctx ends.
+// Evaluate measures params on all held-out examples: the share of the labels that count which is right, and their mean loss; that
+// of a text is the logarithm of the perplexity. It ends early, with a result of no use, when ctx ends.
 func (w *Worker) Evaluate(ctx context.Context, params []float32) (accuracy, loss float64) {
 	test := w.program.test
-	right, rows := 0, test.Len()
+	right, labels, rows := 0, 0, test.Len()
 	for first := 0; first < rows && ctx.Err() == nil; first += evalRows {
-		sum, correct := w.examine(params, first, min(evalRows, rows-first))
+		sum, correct, counted := w.examine(params, first, min(evalRows, rows-first))
 		loss += sum
 		right += correct
+		labels += counted
 	}
-	labels := float64(rows * w.program.labels)
-	return float64(right) / labels, loss / labels
+	return float64(right) / float64(labels), loss / float64(labels)
 }
 
-// examine evaluates params on n held-out rows, of which the first is a multiple of evalRows.
-func (w *Worker) examine(params []float32, first, n int) (loss float64, right int) {
+// examine evaluates params on n held-out rows, of which the first is a multiple of evalRows, and returns the sum of the losses of
+// the labels that count, how many are predicted right, and how many count.
+func (w *Worker) examine(params []float32, first, n int) (loss float64, right, counted int) {
 	if exams := w.program.exams; exams != nil {
-		return exams[first/evalRows](params)
+		loss, right = exams[first/evalRows](params)
+		return loss, right, n * w.program.labels
 	}
 	test := w.program.test
 	x, y, ok := test.Range(first, n)
@@ -173,7 +176,8 @@ func (w *Worker) examine(params []float32, first, n int) (loss float64, right in
 		x, y = w.rows(0, n)
 		test.FillRange(x, y, first, n)
 	}
-	return w.model.Evaluate(params, x, y)
+	loss, right = w.model.Evaluate(params, x, y)
+	return loss, right, model.Counted(y)
 }
 
 // Encode encodes a vector of a node in the run's codec. If the codec loses something, the vector's exact statistics come with it.

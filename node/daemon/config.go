@@ -34,7 +34,7 @@ type Config struct {
 	Disk     string `yaml:"disk"`     // bytes on disk for a run
 
 	Shard  int    `yaml:"shard"` // part of the run's data; -1 is chosen by the node's key
-	Data   string `yaml:"data"`  // own data, "idx:DIR", "csv:FILE" or "text:FILE"; empty is the run's source
+	Data   string `yaml:"data"`  // own data, "idx:DIR", "csv:FILE", "text:FILE" or "jsonl:FILE"; empty is the run's source
 	MDNS   bool   `yaml:"mdns"`
 	DHT    bool   `yaml:"dht"`
 	NAT    bool   `yaml:"nat"`    // port mapping, hole punching, relays

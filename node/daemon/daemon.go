@@ -58,6 +58,7 @@ type Daemon struct {
 	fetcher  *blob.Fetcher
 	server   *blob.Server
 	resumed  uint64
+	replica  *compute.Replica          // of the method scalar; nil with another
 	core     atomic.Pointer[node.Core] // Check is for everybody; Step for the loop only
 
 	loop loop
@@ -282,7 +283,6 @@ func (d *Daemon) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.resumed = state.Round
 	seq, err := d.loadSeq()
 	if err != nil {
 		return err
@@ -292,8 +292,12 @@ func (d *Daemon) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	scalar, err := d.scalar(&state)
+	if err != nil {
+		return err
+	}
 	cfg := node.Config{
-		Run: d.link.Run, Method: m.Method.Name, Outer: outer,
+		Run: d.link.Run, Method: m.Method.Name, Outer: outer, Scalar: scalar,
 		Average: node.AverageConfig{
 			Mix: m.Method.Mix, Exchange: m.Method.Exchange, Steps: uint64(m.Method.Steps.Count), Degree: m.Method.Degree,
 			Push:      node.PushConfig{Every: node.Instant(m.Method.Wake.Period), Deviation: node.Instant(m.Method.Wake.Deviation)},
@@ -309,6 +313,7 @@ func (d *Daemon) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.resumed = core.Status().Round // that of the checkpoint, or what records after it say
 	d.core.Store(core)
 	return nil
 }

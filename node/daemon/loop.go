@@ -181,6 +181,7 @@ type stepper struct {
 	epoch   time.Time
 	era     uint64 // the epoch of the run's cells, once the core was told of it
 	fetches *sync.WaitGroup
+	owed    []storage.Record // that could not be written yet
 	left    bool
 }
 
@@ -199,24 +200,7 @@ func (s *stepper) step(ev node.Event) {
 	if b.Cell != nil {
 		s.move(*b.Cell)
 	}
-	durable := true
-	if len(b.Persist) > 0 {
-		records := make([]storage.Record, len(b.Persist))
-		for i, r := range b.Persist {
-			records[i] = storage.Record{Key: r.Key, Value: r.Value}
-		}
-		began := time.Now()
-		if err := s.d.store.Put(records); err != nil {
-			// What is not durable is not announced. The core's next message carries a higher number, so nothing is
-			// ever announced twice under one number.
-			durable = false
-			s.d.trouble.set(troubleStore, fmt.Errorf("cannot write to disk: %w", err))
-			s.d.log.Error("persist", "error", err)
-		} else {
-			s.d.trouble.clear(troubleStore)
-		}
-		s.d.metrics.worked(jobPersist, time.Since(began))
-	}
+	durable := s.persist(b.Persist)
 	if durable {
 		for _, m := range b.Publish {
 			s.seal(m)
@@ -236,6 +220,12 @@ func (s *stepper) step(ev node.Event) {
 	}
 	for _, j := range b.Encode {
 		s.encode(j)
+	}
+	if s.d.replica != nil {
+		s.d.replica.Tell(b.Apply)
+	}
+	for _, j := range b.Probe {
+		s.probe(j)
 	}
 	for _, j := range b.Evaluate {
 		s.evaluate(j)
@@ -333,7 +323,12 @@ func (s *stepper) encode(j node.EncodeJob) {
 func (s *stepper) evaluate(j node.EvaluateJob) {
 	v := s.arena.Hold(j.Params)
 	s.compute(jobEvaluate, func(w *compute.Worker) {
-		accuracy, loss := w.Evaluate(s.work, v)
+		accuracy, loss := 0.0, 0.0
+		if r := s.d.replica; r != nil {
+			accuracy, loss = w.EvaluateReplica(s.work, r)
+		} else {
+			accuracy, loss = w.Evaluate(s.work, v)
+		}
 		s.report(node.Evaluated{Job: j.Job, Accuracy: accuracy, Loss: loss}, j.Params)
 	})
 }
@@ -348,12 +343,16 @@ func (s *stepper) save(j node.SaveJob) {
 	}
 	began := time.Now()
 	s.fetches.Go(func() {
+		if r := s.d.replica; r != nil {
+			params = make([]float32, len(params))
+			r.Weights(params)
+		}
 		// Not the loop's context: a node that leaves still saves.
 		err := s.d.saveState(context.WithoutCancel(s.work), j.State, params, opt, vectors)
 		text := ""
 		if err != nil {
 			text = err.Error()
-			s.d.trouble.set(troubleSave, fmt.Errorf("%w; nothing new is announced until it is saved", err))
+			s.d.trouble.set(troubleSave, fmt.Errorf("%w; %s", err, s.d.unsavedMeans()))
 			s.d.log.Error("save checkpoint", "round", j.State.Round, "error", err)
 		} else {
 			s.d.trouble.clear(troubleSave)

@@ -38,6 +38,7 @@ type metrics struct {
 // The kinds of jobs.
 const (
 	jobTrain    = "train"
+	jobProbe    = "probe" // two losses, for a slope
 	jobMix      = "mix"
 	jobEncode   = "encode"
 	jobEvaluate = "evaluate"
@@ -146,9 +147,9 @@ func (m *metrics) blobCounts() map[string]int64 {
 func (d *Daemon) logStat(s node.Stat) {
 	level := slog.LevelDebug
 	switch s.Kind {
-	case node.StatEvaluated, node.StatJoined, node.StatLeft, node.StatAdopted:
+	case node.StatEvaluated, node.StatJoined, node.StatLeft, node.StatAdopted, node.StatCaughtUp:
 		level = slog.LevelInfo
-	case node.StatDiverged, node.StatSaveError:
+	case node.StatDiverged, node.StatSaveError, node.StatBanned, node.StatConflict, node.StatCrowded, node.StatForgotten:
 		level = slog.LevelWarn
 	}
 	attrs := []any{"round", s.Round}

@@ -40,6 +40,8 @@ type Report struct {
 	CellUntil time.Time `json:"cell_until,omitzero"`  // when all are divided anew; zero if never
 	CellPeers int       `json:"cell_peers_connected"` // peers of the same cell that this node is connected to
 
+	Records *RecordReport `json:"records,omitempty"` // null but with the method scalar
+
 	Resumed   uint64            `json:"resumed_at_round"` // round of the checkpoint this process started from; 0: fresh
 	Announced uint64            `json:"announced_round"`  // newest round that was announced by this process
 	Published uint64            `json:"published"`        // rounds announced by this process
@@ -59,7 +61,7 @@ type Report struct {
 	Memory   int64            `json:"bytes_of_memory"` // resident set
 
 	Began time.Time       `json:"began"` // when the node had all that it needs to train; zero: it has not yet
-	Work  map[string]Work `json:"work"`  // jobs by kind: train, mix, encode, evaluate, save, fetch
+	Work  map[string]Work `json:"work"`  // jobs by kind: train, probe, mix, encode, evaluate, save, fetch
 
 	Goroutines int `json:"goroutines"`
 
@@ -118,6 +120,8 @@ func (r Report) Counts() string {
 		return "nothing announced yet: the run's manifest comes from the first peer that is reached"
 	case r.Published == 0 && r.Phase == "paused":
 		return "nothing announced yet: the node is paused; go on with `starling resume`"
+	case r.Records != nil:
+		return r.countsOfRecords()
 	case r.Exchange == manifest.Push:
 		return r.countsOfPush()
 	case r.Published == 0:

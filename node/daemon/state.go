@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"starling/gossip"
@@ -61,6 +62,7 @@ const (
 	sectionParams = "params"
 	sectionOpt    = "optimizer"
 	sectionMethod = "method-" // and the name of one of the method's vectors
+	sectionOpaque = "opaque"  // not floats, but what the method keeps in its own words
 )
 
 // The names of the vectors that a core begins with.
@@ -82,6 +84,9 @@ func (d *Daemon) saveState(ctx context.Context, s node.State, params, opt []floa
 	for i, v := range s.Vectors {
 		m.Vectors = append(m.Vectors, namedVector{Name: v.Name, Len: v.Len})
 		sections = append(sections, storage.Section{Name: sectionMethod + v.Name, Data: floatBytes(vectors[i])})
+	}
+	if len(s.Opaque) > 0 {
+		sections = append(sections, storage.Section{Name: sectionOpaque, Data: s.Opaque})
 	}
 	meta, err := json.Marshal(m)
 	if err != nil {
@@ -114,10 +119,17 @@ func (d *Daemon) loadState(ctx context.Context) (node.State, error) {
 	if err != nil {
 		return node.State{}, err
 	}
+	if d.manifest.Method.Name == "scalar" {
+		// The weights are there for whoever wants the model. The node makes them anew, of those that the run starts from.
+		d.program.Init(d.node, params, make([]float32, d.program.OptLen()))
+	}
 	d.putFirst(params, opt)
 	d.log.Info("resumed", "round", meta.Round, "steps", meta.Age)
 	state := node.State{
 		Round: meta.Round, Age: meta.Age, Step: meta.Step, Weight: meta.Weight, Params: firstParams, Opt: firstOpt, Numbers: meta.Numbers,
+	}
+	if i := slices.IndexFunc(c.Sections, func(s storage.Section) bool { return s.Name == sectionOpaque }); i >= 0 {
+		state.Opaque = c.Sections[i].Data
 	}
 	for i, v := range meta.Vectors {
 		data, err := section(c, sectionMethod+v.Name, v.Len)

@@ -121,6 +121,7 @@ func (d *Daemon) report(ctx context.Context) (Report, error) {
 	r.Reached = r.Target > 0 && r.EvalAt > 0 && r.Accuracy >= r.Target
 	r.Resumed, r.Announced = d.resumed, s.Announced
 	r.Published, r.Counted, r.NewestSeq, r.NewestBy, r.Refused = s.Published, s.Counted, s.NewestSeq, s.NewestBy, s.Refused
+	r.Records = d.reportRecords(s.Scalar)
 	d.reportCell(&r)
 	for _, m := range s.Members {
 		r.Members = append(r.Members, MemberReport{
@@ -208,11 +209,16 @@ func residentMemory() int64 {
 }
 
 // methodText names a method for people, with the part of it that makes a difference: how models are mixed, and how they travel unless
-// that is the usual way; or the outer optimizer, without its settings.
+// that is the usual way; or the outer optimizer
+// or the family of directions, without settings.
 func methodText(m manifest.Method) string {
 	if m.Name == "outer" {
 		variant, _, _ := strings.Cut(m.Outer, ":")
 		return m.Name + ", " + variant
+	}
+	if m.Name == "scalar" {
+		family, _, _ := strings.Cut(m.Scalar, ":")
+		return m.Name + ", " + family
 	}
 	text := m.Name + ", " + m.Mix
 	if m.Exchange != manifest.Announce {

@@ -15,13 +15,15 @@ func textOf(t *testing.T, s *Source, length int, test bool) []byte {
 		t.Fatal(err)
 	}
 	var out []byte
-	x, y := make([]float32, length), make([]uint8, length)
+	x, y := make([]float32, length), make([]int32, length)
 	for i := range set.Len() {
 		set.FillRange(x, y, i, 1)
 		if i == 0 {
 			out = append(out, byte(x[0]))
 		}
-		out = append(out, y...)
+		for _, label := range y {
+			out = append(out, byte(label))
+		}
 	}
 	return out
 }
@@ -89,7 +91,7 @@ func TestPartsOfBabbleAreTheSameReadAloneOrTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, row := range rows {
-		x, y, wantX, wantY := make([]float32, 16), make([]uint8, 16), make([]float32, 16), make([]uint8, 16)
+		x, y, wantX, wantY := make([]float32, 16), make([]int32, 16), make([]float32, 16), make([]int32, 16)
 		some.FillRange(x, y, i, 1)
 		all.FillRange(wantX, wantY, int(row), 1)
 		if !slices.Equal(x, wantX) || !slices.Equal(y, wantY) {

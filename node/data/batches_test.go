@@ -143,7 +143,7 @@ func TestSyntheticSetsAreWhatTheySay(t *testing.T) {
 			if train.Len() != 4000 || test.Len() != 1000 || s.Inputs() != 5 || s.Classes() != 2 {
 				t.Fatalf("%d and %d rows of %d features in %d classes", train.Len(), test.Len(), s.Inputs(), s.Classes())
 			}
-			x, y := make([]float32, 20000), make([]uint8, 4000)
+			x, y := make([]float32, 20000), make([]int32, 4000)
 			train.FillRange(x, y, 0, 4000)
 			ones := 0
 			for _, l := range y {
@@ -245,7 +245,7 @@ func BenchmarkFill(b *testing.B) {
 	}
 	plan := newPlan(b, 7500, 32, 1, 1)
 	var order Batches
-	x, y := make([]float32, 32*784), make([]uint8, 32)
+	x, y := make([]float32, 32*784), make([]int32, 32)
 	step := uint64(0)
 	for b.Loop() {
 		set.Fill(x, y, order.Rows(plan, step))

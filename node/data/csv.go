@@ -24,7 +24,7 @@ const (
 func openCSV(file string) (*Source, error) {
 	s := &Source{name: file, classes: 2}
 	held := 0
-	read := func(use func(row int, label uint8, features []float32) error) error {
+	read := func(use func(row int, label int32, features []float32) error) error {
 		f, err := os.Open(file)
 		if err != nil {
 			return fmt.Errorf("data: %w", err)
@@ -32,7 +32,7 @@ func openCSV(file string) (*Source, error) {
 		defer f.Close()
 		return scanCSV(f, file, use)
 	}
-	err := read(func(row int, label uint8, features []float32) error {
+	err := read(func(row int, label int32, features []float32) error {
 		s.inputs, s.classes = len(features), max(s.classes, int(label)+1)
 		if isHeld(row) {
 			held++
@@ -55,7 +55,7 @@ func openCSV(file string) (*Source, error) {
 			limit = held
 		}
 		trainRow := 0
-		err := read(func(row int, label uint8, features []float32) error {
+		err := read(func(row int, label int32, features []float32) error {
 			if isHeld(row) != test {
 				return nil
 			}
@@ -87,7 +87,7 @@ func openCSV(file string) (*Source, error) {
 func isHeld(row int) bool { return row%heldOut == heldOut-1 }
 
 // scanCSV calls use for every row. features are valid during the call. Errors name file and line.
-func scanCSV(r io.Reader, file string, use func(row int, label uint8, features []float32) error) error {
+func scanCSV(r io.Reader, file string, use func(row int, label int32, features []float32) error) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 64<<10), maxLine)
 	var features []float32
@@ -135,7 +135,7 @@ func scanCSV(r io.Reader, file string, use func(row int, label uint8, features [
 			return fail("more than %d rows", maxRows)
 		}
 		width = len(features)
-		if err := use(row, uint8(label), features); err != nil {
+		if err := use(row, int32(label), features); err != nil {
 			return fail("%w", err)
 		}
 		row++

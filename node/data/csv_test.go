@@ -50,7 +50,7 @@ func TestACSVFileIsReadAndEveryTenthRowHeldOut(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			x, y := make([]float32, 12), make([]uint8, 6)
+			x, y := make([]float32, 12), make([]int32, 6)
 			test.FillRange(x, y, 0, 2)
 			train.Fill(x[4:], y[2:], []int32{0, 1, 2, 3})
 			if got, want := fmt.Sprint(x), "[9 4.5 19 9.5 0 0 8 4 10 5 18 9]"; got != want {
@@ -129,7 +129,7 @@ func TestACSVFileThatChangesIsNoticed(t *testing.T) {
 func TestOpenSaysWhatThereIs(t *testing.T) {
 	for _, spec := range []string{"", "mnist:x", "idx:", "csv", "own", "cifar", strings.Repeat("x", 1000)} {
 		_, err := Open(spec)
-		if err == nil || !strings.Contains(err.Error(), "use mnist, pegasos, babble, idx:DIR, csv:FILE or text:FILE") || len(err.Error()) > 200 {
+		if err == nil || !strings.Contains(err.Error(), "use mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE or jsonl:FILE") || len(err.Error()) > 200 {
 			t.Errorf("Open(%.20q): %v", spec, err)
 		}
 	}
@@ -146,7 +146,7 @@ func FuzzCSV(f *testing.F) {
 	f.Add("\ufeff1,1e38\r\n2,-0\r\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		width := 0
-		err := scanCSV(strings.NewReader(text), "f", func(row int, label uint8, features []float32) error {
+		err := scanCSV(strings.NewReader(text), "f", func(row int, label int32, features []float32) error {
 			if row > 0 && len(features) != width || len(features) == 0 {
 				t.Errorf("row %d has %d features, the first %d", row, len(features), width)
 			}

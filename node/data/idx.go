@@ -21,7 +21,7 @@ const (
 // openIDX opens MNIST's four files in a directory of fsys. name is the directory as the user knows it.
 func openIDX(fsys fs.FS, dir, name string) (*Source, error) {
 	s := &Source{name: name}
-	var held []uint8
+	var held []int32
 	err := withFile(fsys, dir, name, "train-labels-idx1-ubyte", func(r io.Reader) (err error) {
 		s.labels, err = readLabels(r)
 		return
@@ -47,7 +47,7 @@ func openIDX(fsys fs.FS, dir, name string) (*Source, error) {
 			case inputs != s.inputs:
 				return fmt.Errorf("images of %d pixels, but those for training have %d", inputs, s.inputs)
 			}
-			if want := len([][]uint8{s.labels, held}[i]); count != want {
+			if want := len([][]int32{s.labels, held}[i]); count != want {
 				return fmt.Errorf("%d images, but there are %d labels", count, want)
 			}
 			return nil
@@ -60,7 +60,7 @@ func openIDX(fsys fs.FS, dir, name string) (*Source, error) {
 		return nil, fmt.Errorf("data %s: there are no rows", name)
 	}
 	s.classes = 2
-	for _, labels := range [][]uint8{s.labels, held} {
+	for _, labels := range [][]int32{s.labels, held} {
 		for _, l := range labels {
 			s.classes = max(s.classes, int(l)+1)
 		}
@@ -140,7 +140,7 @@ func atEnd(r io.Reader) error {
 }
 
 // readLabels reads a file of labels. Memory grows with what is there, not with what the header claims.
-func readLabels(r io.Reader) ([]uint8, error) {
+func readLabels(r io.Reader) ([]int32, error) {
 	var h [2]uint32
 	if err := readHeader(r, h[:], "labels", magicLabels); err != nil {
 		return nil, err
@@ -148,12 +148,15 @@ func readLabels(r io.Reader) ([]uint8, error) {
 	if h[1] > maxRows {
 		return nil, fmt.Errorf("says that it has %d labels; at most %d are read", h[1], maxRows)
 	}
-	var labels []uint8
+	var labels []int32
+	var piece [64 << 10]uint8
 	for n := int(h[1]); len(labels) < n; {
-		start := len(labels)
-		labels = append(labels, make([]uint8, min(n-start, 64<<10))...)
-		if got, err := io.ReadFull(r, labels[start:]); err != nil {
-			return nil, truncated(err, fmt.Sprintf("after %d of %d labels", start+got, n))
+		got, err := io.ReadFull(r, piece[:min(n-len(labels), len(piece))])
+		for _, label := range piece[:got] {
+			labels = append(labels, int32(label))
+		}
+		if err != nil {
+			return nil, truncated(err, fmt.Sprintf("after %d of %d labels", len(labels), n))
 		}
 	}
 	return labels, atEnd(r)
@@ -175,7 +178,7 @@ func readImagesHeader(r io.Reader) (count, inputs int, err error) {
 }
 
 // readImages reads a file of images to its end and keeps the rows asked for.
-func (s *Set) readImages(r io.Reader, labels []uint8, rows []int32) error {
+func (s *Set) readImages(r io.Reader, labels []int32, rows []int32) error {
 	count, inputs, err := readImagesHeader(r)
 	if err != nil {
 		return err
@@ -185,7 +188,7 @@ func (s *Set) readImages(r io.Reader, labels []uint8, rows []int32) error {
 	}
 	wanted := pick(rows)
 	keep := wanted.count(count)
-	s.images, s.labels = newPages[uint8](inputs), make([]uint8, 0, keep)
+	s.images, s.labels = newPages[uint8](inputs), make([]int32, 0, keep)
 	skipped := make([]uint8, inputs)
 	for row := range count {
 		into := skipped

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -69,13 +70,13 @@ func TestMNISTIsWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	var sum float64
-	x, y := make([]float32, 1000*784), make([]uint8, 1000)
+	x, y := make([]float32, 1000*784), make([]int32, 1000)
 	for first := 0; first < train.Len(); first += len(y) {
 		train.FillRange(x, y, first, len(y))
 		for _, v := range x {
 			sum += float64(v)
 		}
-		if !bytes.Equal(y, s.Labels()[first:first+len(y)]) {
+		if !slices.Equal(y, s.Labels()[first:first+len(y)]) {
 			t.Fatalf("labels from %d on differ from those of the source", first)
 		}
 	}
@@ -99,7 +100,7 @@ func TestOnlyTheRowsAskedForAreKept(t *testing.T) {
 		t.Fatalf("%d rows in %d pages", some.Len(), len(some.images.list))
 	}
 	for _, same := range []*Set{some, all.Subset(rows)} {
-		a, b, la, lb := make([]float32, 5*784), make([]float32, 5*784), make([]uint8, 5), make([]uint8, 5)
+		a, b, la, lb := make([]float32, 5*784), make([]float32, 5*784), make([]int32, 5), make([]int32, 5)
 		all.Fill(a, la, rows)
 		same.FillRange(b, lb, 0, 5)
 		if fmt.Sprint(a, la) != fmt.Sprint(b, lb) {
@@ -205,7 +206,7 @@ func TestFilesOfAUserAreRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, y := make([]float32, 8), make([]uint8, 2)
+	x, y := make([]float32, 8), make([]int32, 2)
 	set.Fill(x, y, []int32{1, 0})
 	if want := []float32{8. / 255, 9. / 255, 10. / 255, 11. / 255, 0, 0.2, 0.4, 1}; fmt.Sprint(x) != fmt.Sprint(want) || y[0] != 1 || y[1] != 0 {
 		t.Errorf("rows are %v with labels %v, want %v", x, y, want)
@@ -280,14 +281,14 @@ func FuzzIDX(f *testing.F) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		labels, err := readLabels(bytes.NewReader(b))
-		if err == nil && !bytes.Equal(labels, b[8:]) {
+		if err == nil && !slices.EqualFunc(labels, b[8:], func(label int32, b byte) bool { return label == int32(b) }) {
 			t.Error("labels differ from the file")
 		}
 		count, inputs, err := readImagesHeader(bytes.NewReader(b))
 		if err == nil {
 			set := &Set{inputs: inputs, classes: 2}
 			// Labels that the caller has read bound the number of images.
-			err = set.readImages(bytes.NewReader(b), make([]uint8, min(count, len(b))), nil)
+			err = set.readImages(bytes.NewReader(b), make([]int32, min(count, len(b))), nil)
 			if err == nil && (set.Len() != count || 16+count*inputs != len(b)) {
 				t.Errorf("%d of %d images of %d pixels from %d bytes", set.Len(), count, inputs, len(b))
 			}

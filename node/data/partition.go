@@ -32,7 +32,7 @@ const minShard = 10
 //	shards:K      sorted by label and cut into K equal shards for each node, dealt out by chance (McMahan et al. 2017)
 //
 // A node that joins later than planned, with a number i >= nodes, uses part i mod nodes.
-func Partition(spec string, labels []uint8, nodes int, seed uint64) ([][]int32, error) {
+func Partition(spec string, labels []int32, nodes int, seed uint64) ([][]int32, error) {
 	kind, arg, hasArg := strings.Cut(spec, ":")
 	n := len(labels)
 	if n > maxRows {
@@ -92,7 +92,7 @@ func cut(rows []int32, pieces int) [][]int32 {
 	return out
 }
 
-func byClass(labels []uint8) [256][]int32 {
+func byClass(labels []int32) [256][]int32 {
 	var classes [256][]int32
 	for i, l := range labels {
 		classes[l] = append(classes[l], int32(i))
@@ -100,7 +100,7 @@ func byClass(labels []uint8) [256][]int32 {
 	return classes
 }
 
-func byShards(c chance, labels []uint8, nodes, k int) [][]int32 {
+func byShards(c chance, labels []int32, nodes, k int) [][]int32 {
 	classes := byClass(labels)
 	shards := cut(slices.Concat(classes[:]...), nodes*k)
 	order := upTo(len(shards))
@@ -112,7 +112,7 @@ func byShards(c chance, labels []uint8, nodes, k int) [][]int32 {
 	return parts
 }
 
-func byDirichlet(c chance, labels []uint8, nodes int, a float64) [][]int32 {
+func byDirichlet(c chance, labels []int32, nodes int, a float64) [][]int32 {
 	parts := make([][]int32, nodes)
 	shares := make([]float64, nodes)
 	for _, rows := range byClass(labels) {

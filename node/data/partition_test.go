@@ -41,7 +41,7 @@ func checkParts(parts [][]int32, n, nodes int) error {
 
 func TestEveryRowIsInExactlyOnePart(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		labels := rapid.SliceOfN(rapid.Uint8Range(0, 12), 1, 400).Draw(t, "labels")
+		labels := rapid.SliceOfN(rapid.Int32Range(0, 12), 1, 400).Draw(t, "labels")
 		nodes := rapid.IntRange(1, len(labels)).Draw(t, "nodes")
 		spec := rapid.SampledFrom([]string{
 			"iid", "contiguous", "dirichlet:0.3", "dirichlet:1e-300", "dirichlet:0.001", "dirichlet:1", "dirichlet:1e300", "shards:1", "shards:2",
@@ -75,16 +75,16 @@ func TestEveryRowIsInExactlyOnePart(t *testing.T) {
 }
 
 // digits returns n labels of ten classes, in mixed order.
-func digits(n int) []uint8 {
-	labels := make([]uint8, n)
+func digits(n int) []int32 {
+	labels := make([]int32, n)
 	for i := range labels {
-		labels[i] = uint8(i * 7 % 10)
+		labels[i] = int32(i * 7 % 10)
 	}
 	return labels
 }
 
 // distance is the mean over nodes of the total variation distance between a node's labels and all labels.
-func distance(parts [][]int32, labels []uint8) float64 {
+func distance(parts [][]int32, labels []int32) float64 {
 	share := func(rows []int32) (p [10]float64) {
 		for _, r := range rows {
 			p[labels[r]] += 1 / float64(len(rows))
@@ -102,7 +102,7 @@ func distance(parts [][]int32, labels []uint8) float64 {
 	return sum / float64(len(parts))
 }
 
-func divide(t testing.TB, spec string, labels []uint8, nodes int, seed uint64) [][]int32 {
+func divide(t testing.TB, spec string, labels []int32, nodes int, seed uint64) [][]int32 {
 	t.Helper()
 	parts, err := Partition(spec, labels, nodes, seed)
 	if err != nil {
@@ -143,7 +143,7 @@ func TestDivisionsAreAsSkewedAsTheySay(t *testing.T) {
 func TestAShardHasFewLabels(t *testing.T) {
 	labels := digits(6000)
 	for i, p := range divide(t, "shards:2", labels, 30, 9) {
-		kinds := map[uint8]bool{}
+		kinds := map[int32]bool{}
 		for _, r := range p {
 			kinds[labels[r]] = true
 		}

@@ -31,7 +31,7 @@ func Pegasos(seed uint64) *Source {
 		squares += float64(w[i] * w[i])
 	}
 	norm := math.Sqrt(squares)
-	x, labels := make([]float64, pegasosRows*pegasosInputs), make([]uint8, pegasosRows)
+	x, labels := make([]float64, pegasosRows*pegasosInputs), make([]int32, pegasosRows)
 	for r := range labels {
 		var side float64
 		for i := range w {

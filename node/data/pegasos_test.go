@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func openPegasos(t *testing.T, spec string) (all *Set, labels []uint8, train int) {
+func openPegasos(t *testing.T, spec string) (all *Set, labels []int32, train int) {
 	t.Helper()
 	s, err := Open(spec)
 	if err != nil {
@@ -25,7 +25,7 @@ func openPegasos(t *testing.T, spec string) (all *Set, labels []uint8, train int
 	if s.Inputs() != 57 || s.Classes() != 2 || a.Len() != 4141 || b.Len() != 460 {
 		t.Fatalf("%d and %d rows of %d features in %d classes", a.Len(), b.Len(), s.Inputs(), s.Classes())
 	}
-	x, y := make([]float32, 4601*57), make([]uint8, 4601)
+	x, y := make([]float32, 4601*57), make([]int32, 4601)
 	a.FillRange(x, y, 0, 4141)
 	b.FillRange(x[4141*57:], y[4141:], 0, 460)
 	return &Set{inputs: 57, classes: 2, labels: y, numbers: pages[float32]{width: 57, per: 4601, rows: 4601, list: [][]float32{x}}}, y, 4141
@@ -123,7 +123,7 @@ func TestRowsInOnePieceAreNotCopied(t *testing.T) {
 		if !ok {
 			return
 		}
-		x, y := make([]float32, count*set.Inputs()), make([]uint8, count)
+		x, y := make([]float32, count*set.Inputs()), make([]int32, count)
 		set.FillRange(x, y, first, count)
 		if !slices.Equal(x, gx) || !slices.Equal(y, gy) {
 			t.Errorf("rows %d+%d differ", first, count)

@@ -6,10 +6,11 @@ import "starling/mixing/kernel"
 // changed once made and is safe for concurrent use.
 type Set struct {
 	inputs, classes int
-	labels          []uint8
+	labels          []int32
 	images          pages[uint8]   // one of the
-	numbers         pages[float32] // three
-	windows         windows        // is in use; with this one there are no labels
+	numbers         pages[float32] // four
+	windows         windows        // is in use; with these
+	sequences       sequences      // two there are no labels
 	index           []int32        // of the rows in labels and pages, nil when they are all of them
 }
 
@@ -19,12 +20,12 @@ func (s *Set) Len() int {
 		return len(s.index)
 	}
 	if s.isText() {
-		return s.windows.rows
+		return s.windows.rows + s.sequences.rows()
 	}
 	return len(s.labels)
 }
 
-func (s *Set) isText() bool { return s.windows.length > 0 }
+func (s *Set) isText() bool { return s.windows.length > 0 || s.sequences.length > 0 }
 
 // Inputs returns the number of features of a row.
 func (s *Set) Inputs() int { return s.inputs }
@@ -48,24 +49,28 @@ func (s *Set) stored(row int32) int32 {
 }
 
 // Label returns the label of a row, the last one where there are several.
-func (s *Set) Label(row int32) uint8 {
-	if s.isText() {
-		return s.windows.row(s.stored(row))[s.inputs]
+func (s *Set) Label(row int32) int32 {
+	at := s.stored(row)
+	switch {
+	case s.windows.length > 0:
+		return int32(s.windows.row(at)[s.inputs])
+	case s.sequences.length > 0:
+		return s.sequences.labels[(int(at)+1)*s.inputs-1]
 	}
-	return s.labels[s.stored(row)]
+	return s.labels[at]
 }
 
 // Fill writes the features and labels of rows, one row after the other, to the start of x and y. x must have room for
 // len(rows)·Inputs() floats and y for len(rows)·Targets() labels. Grey levels become level/255, between 0 and 1; numbers of a
-// CSV file stay as they are; bytes of a text become their numbers.
-func (s *Set) Fill(x []float32, y []uint8, rows []int32) {
+// CSV file stay as they are; tokens of a text become their numbers.
+func (s *Set) Fill(x []float32, y []int32, rows []int32) {
 	for i, row := range rows {
 		s.row(x, y, i, row)
 	}
 }
 
 // FillRange is Fill for count rows from first on.
-func (s *Set) FillRange(x []float32, y []uint8, first, count int) {
+func (s *Set) FillRange(x []float32, y []int32, first, count int) {
 	for i := range count {
 		s.row(x, y, i, int32(first+i))
 	}
@@ -75,7 +80,7 @@ func (s *Set) FillRange(x []float32, y []uint8, first, count int) {
 // them. ok is false, and there is nothing, where they do not lie in memory like that: images and text never do, see
 // [Set.Unpacked].
 // The slices must not be changed.
-func (s *Set) Range(first, count int) (x []float32, y []uint8, ok bool) {
+func (s *Set) Range(first, count int) (x []float32, y []int32, ok bool) {
 	n := &s.numbers
 	if s.index != nil || n.width == 0 || count < 1 || first/n.per != (first+count-1)/n.per {
 		return nil, nil, false
@@ -92,22 +97,29 @@ func (s *Set) Unpacked() *Set {
 	if _, _, ok := s.Range(0, s.Len()); ok {
 		return s
 	}
-	t := &Set{inputs: s.inputs, classes: s.classes, labels: make([]uint8, s.Len())}
+	t := &Set{inputs: s.inputs, classes: s.classes, labels: make([]int32, s.Len())}
 	t.numbers = pages[float32]{width: s.inputs, per: s.Len(), rows: s.Len(), list: [][]float32{make([]float32, s.Len()*s.inputs)}}
 	s.FillRange(t.numbers.list[0], t.labels, 0, s.Len())
 	return t
 }
 
 // row writes features and labels of a row to the i-th place.
-func (s *Set) row(x []float32, y []uint8, i int, row int32) {
+func (s *Set) row(x []float32, y []int32, i int, row int32) {
 	at := s.stored(row)
 	x = x[i*s.inputs:][:s.inputs]
 	switch {
-	case s.isText():
+	case s.sequences.length > 0:
+		from := int(at) * s.inputs
+		copy(y[i*s.inputs:][:s.inputs], s.sequences.labels[from:])
+		for j, token := range s.sequences.tokens[from:][:s.inputs] {
+			x[j] = float32(token)
+		}
+		return
+	case s.windows.length > 0:
 		tokens := s.windows.row(at)
-		copy(y[i*s.inputs:][:s.inputs], tokens[1:])
+		labels := y[i*s.inputs:][:s.inputs]
 		for j := range x {
-			x[j] = float32(tokens[j])
+			x[j], labels[j] = float32(tokens[j]), int32(tokens[j+1])
 		}
 		return
 	case s.numbers.width > 0:

@@ -18,14 +18,16 @@ const (
 	maxRows   = 1 << 26
 )
 
-// A Source is a data set that rows can be taken from. It holds the labels of the training rows, one byte each, and reads
+// A Source is a data set that rows can be taken from. It holds the labels of the training rows, and reads
 // features when asked. A Source is safe for concurrent use.
 type Source struct {
 	name            string
 	inputs, classes int
-	labels          []uint8
+	labels          []int32
 	load            func(test bool, rows []int32) (*Set, error) // rows are ascending; nil means all
-	windows         func(length int) (*Source, error)           // of text that has no rows yet; else nil
+	// of text, which has no rows yet; else nil
+	windows func(length int) (*Source, error)
+	tokens  func(by Tokenizer, length int) (train, test sequences, err error)
 }
 
 // Open finds a data set by its specification:
@@ -37,6 +39,9 @@ type Source struct {
 //	           Every tenth row is held out for evaluation.
 //	text:FILE  any file as text whose tokens are its bytes. The last tenth is held out for evaluation, or another share:
 //	           text:held=0.05:FILE. A row is a window of the file whose length a model chooses, see [Source.Windows].
+//	jsonl:FILE documents of text, one JSON object a line: {"text": …}, {"prompt": …, "completion": …}, of which the completion is
+//	           learnt, or {"messages": [{"role": …, "content": …}, …]}, of which what the assistant says is. Every tenth document
+//	           is held out for evaluation, or another share: jsonl:held=0.05:FILE. See [Source.Tokens] for rows.
 //	babble     a made text, see [Babble]; babble:seed=N,bytes=N draws another one
 //
 // It reads labels and checks formats; features are read by [Source.Train] and [Source.Test]. Errors name the file, and the
@@ -64,11 +69,13 @@ func Open(spec string) (*Source, error) {
 		return openCSV(arg)
 	case kind == "text" && arg != "":
 		return openText(arg)
+	case kind == "jsonl" && arg != "":
+		return openJSONL(arg)
 	}
 	if len(spec) > 60 {
 		spec = spec[:60] + "…"
 	}
-	return nil, fmt.Errorf("data %s is not known; use mnist, pegasos, babble, idx:DIR, csv:FILE or text:FILE", strconv.Quote(spec))
+	return nil, fmt.Errorf("data %s is not known; use mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE or jsonl:FILE", strconv.Quote(spec))
 }
 
 // Inputs returns the number of features of a row. It is 0 for text, which has rows only once a model has chosen their length.
@@ -77,7 +84,7 @@ func (s *Source) Inputs() int { return s.inputs }
 // Windows returns the source of text with rows of so many tokens, and as many labels, each the token after one. Windows
 // follow each other without a gap, so that every token is the label of one; a rest at the end is left out. For [Partition],
 // which knows labels of rows, they are all of one class: dirichlet:A gives nodes unequal amounts of text, shards:K gives each
-// K pieces of the file. Sources that have rows are returned as they are, if these have that length.
+// K pieces of the file. Documents become rows of the tokens of [Bytes], see [Source.Tokens]. Sources that have rows are returned as they are, if these have that length.
 func (s *Source) Windows(length int) (*Source, error) {
 	switch {
 	case s.windows != nil:
@@ -92,7 +99,7 @@ func (s *Source) Windows(length int) (*Source, error) {
 func (s *Source) Classes() int { return s.classes }
 
 // Labels returns the labels of all training rows, for [Partition]: zeros for text. They must not be changed.
-func (s *Source) Labels() []uint8 { return s.labels }
+func (s *Source) Labels() []int32 { return s.labels }
 
 // Train reads training rows, given in ascending order, and keeps only those in memory: row i of the set is rows[i] of the
 // source. nil means all rows. Reading goes through the whole source once; who needs many parts reads all rows and takes each

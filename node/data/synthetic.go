@@ -10,8 +10,8 @@ import (
 // the probability that a standard normal number is below distance/2.
 func Gaussians(rows, inputs int, distance float64, seed uint64) (*Source, error) {
 	shift := distance / 2 / math.Sqrt(float64(inputs))
-	return synthetic("gaussians", rows, inputs, seed, func(c chance, x []float32) uint8 {
-		label := uint8(c.Uint64() >> 63)
+	return synthetic("gaussians", rows, inputs, seed, func(c chance, x []float32) int32 {
+		label := int32(c.Uint64() >> 63)
 		for i := range x {
 			x[i] = float32(c.normal() + float64((float64(2*label)-1)*shift))
 		}
@@ -31,7 +31,7 @@ func Linear(rows, inputs int, flipped float64, seed uint64) (*Source, error) {
 		norm += float64(plane[i] * plane[i])
 	}
 	norm = math.Sqrt(norm)
-	return synthetic("linear", rows, inputs, seed, func(c chance, x []float32) uint8 {
+	return synthetic("linear", rows, inputs, seed, func(c chance, x []float32) int32 {
 		var side float64
 		for math.Abs(side) < float64(0.1*norm) {
 			side = 0
@@ -40,7 +40,7 @@ func Linear(rows, inputs int, flipped float64, seed uint64) (*Source, error) {
 				side += float64(float64(x[i]) * plane[i])
 			}
 		}
-		label := uint8(0)
+		label := int32(0)
 		if side > 0 {
 			label = 1
 		}
@@ -51,7 +51,7 @@ func Linear(rows, inputs int, flipped float64, seed uint64) (*Source, error) {
 	})
 }
 
-func synthetic(name string, rows, inputs int, seed uint64, row func(c chance, x []float32) uint8) (*Source, error) {
+func synthetic(name string, rows, inputs int, seed uint64, row func(c chance, x []float32) int32) (*Source, error) {
 	if rows < 4 || rows > maxRows || inputs < 1 || inputs > maxInputs {
 		return nil, fmt.Errorf("data %s: %d rows of %d features; there must be from 4 to %d of 1 to %d", name, rows, inputs, maxRows, maxInputs)
 	}

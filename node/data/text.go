@@ -39,24 +39,28 @@ type text struct {
 	bytes       []byte // nil for a file
 }
 
-// TextFile splits what stands behind "text:" into the share that is held out and the file.
-func TextFile(arg string) (held float64, file string, err error) {
+// HeldFile splits what stands behind "text:" or "jsonl:" into the share that is held out and the file.
+func HeldFile(kind, arg string) (held float64, file string, err error) {
 	held, file = textHeld, arg
 	if rest, ok := strings.CutPrefix(arg, "held="); ok {
 		share, name, _ := strings.Cut(rest, ":")
 		if held, err = strconv.ParseFloat(share, 64); err != nil || !(held > 0 && held < 1) {
-			return 0, "", fmt.Errorf("text:held wants a share between 0 and 1, such as text:held=0.05:FILE, not %s", spelling.Quote(share))
+			return 0, "", fmt.Errorf("%s:held wants a share between 0 and 1, such as %s:held=0.05:FILE, not %s", kind, kind, spelling.Quote(share))
 		}
 		file = name
 	}
-	if strings.TrimSpace(file) == "" {
-		return 0, "", fmt.Errorf("text: wants a file, text:FILE or text:held=SHARE:FILE, or in data.path, and any text will do, such as %s; babble is a made one", aText)
+	if strings.TrimSpace(file) != "" {
+		return held, file, nil
 	}
-	return held, file, nil
+	which := "each line a document"
+	if kind == "text" {
+		which = fmt.Sprintf("and any text will do, such as %s; babble is a made one", aText)
+	}
+	return 0, "", fmt.Errorf("%s: wants a file, %s:FILE or %s:held=SHARE:FILE, or in data.path, %s", kind, kind, kind, which)
 }
 
 func openText(arg string) (*Source, error) {
-	held, file, err := TextFile(arg)
+	held, file, err := HeldFile("text", arg)
 	if err != nil {
 		return nil, fmt.Errorf("data %w", err)
 	}
@@ -78,11 +82,14 @@ func openText(arg string) (*Source, error) {
 
 // source returns the source that has no rows yet.
 func (t text) source() *Source {
-	s := &Source{name: t.name, classes: textClasses, windows: t.windows}
-	s.load = func(bool, []int32) (*Set, error) {
-		return nil, fmt.Errorf("data %s: text has no rows before a model has said how long they are", t.name)
+	return &Source{name: t.name, classes: textClasses, windows: t.windows, tokens: t.tokens, load: rowless(t.name)}
+}
+
+// rowless is the load of a source that has no rows yet.
+func rowless(name string) func(bool, []int32) (*Set, error) {
+	return func(bool, []int32) (*Set, error) {
+		return nil, fmt.Errorf("data %s: text has no rows before a model has said how long they are", name)
 	}
-	return s
 }
 
 // windows returns the source of windows of so many tokens.
@@ -98,7 +105,7 @@ func (t text) windows(length int) (*Source, error) {
 	case rows > maxRows:
 		return nil, fmt.Errorf("data %s: %d windows are more than %d", t.name, rows, maxRows)
 	}
-	s := &Source{name: t.name, inputs: length, classes: textClasses, labels: make([]uint8, rows)}
+	s := &Source{name: t.name, inputs: length, classes: textClasses, labels: make([]int32, rows)}
 	s.load = func(test bool, wanted []int32) (*Set, error) {
 		w := windows{length: length, step: length, rows: int(rows)}
 		from := int64(0)

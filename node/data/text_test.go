@@ -45,15 +45,15 @@ func checkWindows(t *testing.T, set *Set, text []byte, length int, starts []int)
 	if set.Len() != len(starts) || set.Inputs() != length || set.Targets() != length || set.Classes() != 256 {
 		t.Fatalf("%d rows of %d with %d labels below %d; want %d rows of %d", set.Len(), set.Inputs(), set.Targets(), set.Classes(), len(starts), length)
 	}
-	x, y := make([]float32, len(starts)*length), make([]uint8, len(starts)*length)
+	x, y := make([]float32, len(starts)*length), make([]int32, len(starts)*length)
 	set.FillRange(x, y, 0, len(starts))
 	for i, start := range starts {
 		for j := range length {
-			if at := i*length + j; x[at] != float32(text[start+j]) || y[at] != text[start+j+1] {
+			if at := i*length + j; x[at] != float32(text[start+j]) || y[at] != int32(text[start+j+1]) {
 				t.Fatalf("token %d of row %d is %v before %d; want %d before %d", j, i, x[at], y[at], text[start+j], text[start+j+1])
 			}
 		}
-		if got := set.Label(int32(i)); got != text[start+length] {
+		if got := set.Label(int32(i)); got != int32(text[start+length]) {
 			t.Errorf("the label of row %d is %d, want %d", i, got, text[start+length])
 		}
 	}

@@ -45,7 +45,7 @@ type wireMethod struct {
 	Steps, Batch, Degree int32 // Steps 0 is one pass over the node's data
 	Wake                 wireWake
 	Public               wirePublic
-	Outer                string
+	Settings             string // of the method: outer or scalar
 }
 
 type wireWake struct {
@@ -119,9 +119,9 @@ func (m Manifest) Encode() []byte {
 		Method: wireMethod{
 			Name: m.Method.Name, Mix: m.Method.Mix, Exchange: m.Method.Exchange,
 			Steps: int32(m.Method.Steps.Count), Batch: int32(m.Method.Batch), Degree: int32(m.Method.Degree),
-			Wake:   wireWake{Period: int64(m.Method.Wake.Period), Deviation: int64(m.Method.Wake.Deviation)},
-			Public: wirePublic{Correct: m.Method.Public.Correct, Gamma: m.Method.Public.Gamma, Beta: m.Method.Public.Beta},
-			Outer:  m.Method.Outer,
+			Wake:     wireWake{Period: int64(m.Method.Wake.Period), Deviation: int64(m.Method.Wake.Deviation)},
+			Public:   wirePublic{Correct: m.Method.Public.Correct, Gamma: m.Method.Public.Gamma, Beta: m.Method.Public.Beta},
+			Settings: m.Method.settings(),
 		},
 		Cells:     wireCells{Count: int32(m.Cells.Count), Epoch: int64(m.Cells.Epoch)},
 		Optimizer: m.Optimizer, Codec: m.Codec,
@@ -181,7 +181,7 @@ func (w wireManifest) manifest() Manifest {
 			Steps: Steps{Count: int(w.Method.Steps), Epoch: w.Method.Steps == 0}, Batch: int(w.Method.Batch), Degree: int(w.Method.Degree),
 			Wake:   Wake{Period: time.Duration(w.Method.Wake.Period), Deviation: time.Duration(w.Method.Wake.Deviation)},
 			Public: Public{Correct: w.Method.Public.Correct, Gamma: w.Method.Public.Gamma, Beta: w.Method.Public.Beta},
-			Outer:  w.Method.Outer,
+			Outer:  w.Method.Settings, Scalar: Default().Method.Scalar,
 		},
 		Cells:     Cells{Count: int(w.Cells.Count), Epoch: time.Duration(w.Cells.Epoch)},
 		Optimizer: w.Optimizer, Codec: w.Codec,
@@ -190,10 +190,21 @@ func (w wireManifest) manifest() Manifest {
 		Limits:     Limits{Inline: Size(w.Limits.Inline), Blob: Size(w.Limits.Blob), Peers: int(w.Limits.Peers)},
 		Admission:  w.Admission, Creator: w.Creator,
 	}
+	if m.Method.Name == "scalar" && m.Method.Outer != Default().Method.Outer {
+		m.Method.Outer, m.Method.Scalar = Default().Method.Outer, w.Method.Settings
+	}
 	if w.Created != 0 {
 		m.Created = time.Unix(w.Created, 0).UTC()
 	}
 	return m
+}
+
+// settings returns what Outer and Scalar say together: no valid manifest has both, and those of before there was Scalar keep their bytes.
+func (m Method) settings() string {
+	if m.Scalar != Default().Method.Scalar {
+		return m.Scalar
+	}
+	return m.Outer
 }
 
 // ID returns the ID of the run: the SHA-256 of [Manifest.Encode].

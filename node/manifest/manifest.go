@@ -44,7 +44,7 @@ type Manifest struct {
 
 // Data says what the nodes train on and how it is divided.
 type Data struct {
-	// Source is "mnist", "pegasos", "babble", "idx:DIR", "csv:FILE", "text:FILE", or "own" if each site brings data that never
+	// Source is "mnist", "pegasos", "babble", "idx:DIR", "csv:FILE", "text:FILE", "jsonl:FILE", or "own" if each site brings data that never
 	// leaves it. In a YAML file the directory or file may stand apart, in the key data.path: see [Data.WithPath].
 	Source string
 	// Split divides the source into shards: "iid", "dirichlet:A", "shards:K" or "contiguous".
@@ -57,12 +57,12 @@ type Data struct {
 // node reads, so a node that joins a run of somebody else asks its owner first.
 func (d Data) NamesFiles() bool {
 	kind, _ := cutSpec(d.Source)
-	return kind == "idx" || kind == "csv" || kind == "text"
+	return kind == "idx" || kind == "csv" || kind == "text" || kind == "jsonl"
 }
 
 // Method says how the nodes train together.
 type Method struct {
-	Name string // "average" or "outer"
+	Name string // "average", "outer" or "scalar"
 	Mix  string // average: a rule of package mixing, "variance-corrected", or "push-sum"
 	// Exchange is how models get about: [Announce], [Push] or [Copies].
 	Exchange string
@@ -78,8 +78,12 @@ type Method struct {
 	// Public sets the exchange copies. It must be that of [Default] with another, where it has no effect.
 	Public Public
 	// Outer is how the method outer makes a model of what the nodes have changed: "diloco", "delayed-nesterov" or "noloco" with
-	// settings; see package mixing/outer. It must be that of [Default] with average, and Mix, Exchange and Wake those with outer.
+	// settings; see package mixing/outer. It must be that of [Default] with another method, and Mix, Exchange and Wake those with outer.
 	Outer string
+	// Scalar sets the method scalar: a family of directions and settings, see package mixing/scalar. It must be that of [Default] with
+	// another method, and with scalar all that is about vectors must be: Mix, Exchange, Outer, Steps, Degree, optimizer and codec. A step
+	// is a probe then, on Batch examples, and a round a batch of records that is sent.
+	Scalar string
 }
 
 // Public sets the exchange by public copies.
@@ -189,7 +193,7 @@ func Default() Manifest {
 		Method: Method{
 			Name: "average", Mix: "variance-corrected", Exchange: Announce,
 			Steps: Steps{Count: 50}, Batch: 32, Degree: 8, Wake: Wake{Period: time.Second}, Public: Public{Correct: NoCorrection},
-			Outer: "diloco",
+			Outer: "diloco", Scalar: "structured",
 		},
 		Cells:      Cells{Count: 1, Epoch: 10 * time.Minute},
 		Optimizer:  "sgd:lr=0.05,momentum=0.9",

@@ -21,7 +21,7 @@ import (
 func shape(source, model string) (inputs, classes int) {
 	reader, _ := cutSpec(model)
 	switch kind, _ := cutSpec(source); {
-	case kind == "text", kind == "babble", source == "own" && reader == "gpt":
+	case kind == "text", kind == "jsonl", kind == "babble", source == "own" && reader == "gpt":
 		return 0, 256
 	case source == "mnist":
 		return 784, 10
@@ -73,15 +73,15 @@ func checkSource(spec string) error {
 		return err
 	case (kind == "idx" || kind == "csv") && strings.TrimSpace(arg) != "":
 		return nil
-	case kind == "text":
-		_, _, err := data.TextFile(arg)
+	case kind == "text", kind == "jsonl":
+		_, _, err := data.HeldFile(kind, arg)
 		return err
 	case kind == "idx":
 		return errors.New("idx: wants the directory of the files, idx:DIR, or in data.path")
 	case kind == "csv":
 		return errors.New("csv: wants a file, csv:FILE, or in data.path")
 	}
-	return fmt.Errorf("%s is not known; use mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE or own", quote(spec))
+	return fmt.Errorf("%s is not known; use mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE, jsonl:FILE or own", quote(spec))
 }
 
 // WithPath returns the data whose file or directory is written apart from the source: "text" and FILE are "text:FILE", and
@@ -93,13 +93,13 @@ func (d Data) WithPath(path string) (Data, error) {
 	switch {
 	case path == "":
 		return d, nil
-	case kind == "text" && (arg == "" || held), (kind == "csv" || kind == "idx") && arg == "":
+	case (kind == "text" || kind == "jsonl") && (arg == "" || held), (kind == "csv" || kind == "idx") && arg == "":
 		d.Source = strings.TrimSuffix(d.Source, ":") + ":" + path
 		return d, nil
-	case kind == "text" || kind == "csv" || kind == "idx":
+	case kind == "text" || kind == "jsonl" || kind == "csv" || kind == "idx":
 		return d, fmt.Errorf("is %s, but the source names a path already, %s; give one of them", quote(path), quote(arg))
 	}
-	return d, fmt.Errorf("is %s, but source %s wants no path; write text, csv or idx as the source", quote(path), quote(d.Source))
+	return d, fmt.Errorf("is %s, but source %s wants no path; write text, jsonl, csv or idx as the source", quote(path), quote(d.Source))
 }
 
 func checkSplit(spec string) error {

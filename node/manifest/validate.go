@@ -13,6 +13,7 @@ import (
 	"starling/gossip/codec"
 	"starling/mixing"
 	"starling/mixing/outer"
+	"starling/mixing/scalar"
 	"starling/mixing/spelling"
 	"starling/node/manifest/strictyaml"
 	"starling/node/optim"
@@ -31,7 +32,7 @@ func (m Manifest) problems(by owners) Problems {
 	}
 	checkName(&ps, m.Name)
 	checkWord(&ps, "init", m.Init, []string{"common", "independent"}, nil)
-	checkWord(&ps, "method.name", m.Method.Name, []string{"average", "outer"}, []string{"scalar", "walk"})
+	checkWord(&ps, "method.name", m.Method.Name, []string{"average", "outer", "scalar"}, []string{"walk"})
 	checkWord(&ps, "admission", m.Admission, []string{"open"}, []string{"invite"})
 
 	checkText(&ps, "model", m.Model, func(s string) error {
@@ -71,6 +72,7 @@ func (m Manifest) problems(by owners) Problems {
 	checkExchange(&ps, m.Method)
 	checkPublic(&ps, m)
 	checkOuter(&ps, m)
+	checkScalar(&ps, m)
 	checkCells(&ps, m)
 	checkCreated(&ps, m.Created)
 	if c, err := codec.Parse(m.Codec); err == nil {
@@ -170,8 +172,8 @@ func checkExchange(ps *Problems, m Method) {
 
 // noEffect says because of what the settings of another exchange have no effect, and what to do.
 func noEffect(m Method, choose string) string {
-	if m.Name == "outer" {
-		return "method.name: outer; leave it out"
+	if m.Name == "outer" || m.Name == "scalar" {
+		return "method.name: " + m.Name + "; leave it out"
 	}
 	return "method.exchange: " + m.Exchange + "; leave it out, or choose " + choose
 }
@@ -179,7 +181,7 @@ func noEffect(m Method, choose string) string {
 // checkPublic looks at what is said of the exchange copies, and at what it asks of the rest.
 func checkPublic(ps *Problems, m Manifest) {
 	p, unused := m.Method.Public, Default().Method.Public
-	if m.Method.Exchange != Copies || m.Method.Name == "outer" {
+	if m.Method.Exchange != Copies || m.Method.Name == "outer" || m.Method.Name == "scalar" {
 		because := noEffect(m.Method, Copies)
 		no := func(is bool, key string, value any) {
 			if is {
@@ -255,6 +257,45 @@ func checkOuter(ps *Problems, m Manifest) {
 	}
 	if m.Init != "common" {
 		ps.add("init", "is %s, and with method.name: outer nodes add up what they have changed of one and the same model; write common", m.Init)
+	}
+}
+
+// checkScalar looks at the settings of the method scalar, and at what has no effect with it: all that is about vectors, of which it sends
+// none.
+func checkScalar(ps *Problems, m Manifest) {
+	d := Default()
+	if m.Method.Name != "scalar" {
+		if m.Method.Scalar != d.Method.Scalar {
+			ps.add("method.scalar", "is %s, and has no effect with method.name: %s; leave it out, or choose scalar", quote(m.Method.Scalar), m.Method.Name)
+		}
+		return
+	}
+	for _, x := range []struct{ field, have, standard string }{
+		{"method.mix", m.Method.Mix, d.Method.Mix}, {"method.exchange", m.Method.Exchange, d.Method.Exchange},
+		{"method.steps", m.Method.Steps.String(), d.Method.Steps.String()}, {"method.degree", strconv.Itoa(m.Method.Degree), strconv.Itoa(d.Method.Degree)},
+		{"optimizer", m.Optimizer, d.Optimizer}, {"codec", m.Codec, d.Codec},
+	} {
+		if x.have != x.standard {
+			ps.add(x.field, "is %s, and has no effect with method.name: scalar; leave it out", quote(x.have))
+		}
+	}
+	checkText(ps, "method.scalar", m.Method.Scalar, func(text string) error {
+		s, err := scalar.Parse(text)
+		switch {
+		case err != nil:
+			return err
+		case s.Closed:
+			return errors.New("mode=closed: this build closes no epochs; write mode=open")
+		case s.RunClock:
+			return errors.New("clock=run: this build has no clock of the run; write clock=seq")
+		}
+		return nil
+	})
+	if m.Init != "common" {
+		ps.add("init", "is %s, and with method.name: scalar records say how one and the same model changes; write common", m.Init)
+	}
+	if m.Cells.Count > 1 {
+		ps.add("cells.count", "is %d, but records have to come to all nodes, which cells keep apart; write count: 1", m.Cells.Count)
 	}
 }
 

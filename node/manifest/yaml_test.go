@@ -38,7 +38,7 @@ func full() Manifest {
 		Data: Data{Source: "csv:my data/räume #1: \"a\".csv", Split: "shards:2", Shards: 17},
 		Method: Method{
 			Name: "average", Mix: "age", Exchange: Push, Steps: Steps{Epoch: true}, Batch: 33, Degree: 9,
-			Wake: Wake{Period: 90 * time.Second, Deviation: 250 * time.Millisecond}, Outer: "diloco", Public: Public{Correct: NoCorrection},
+			Wake: Wake{Period: 90 * time.Second, Deviation: 250 * time.Millisecond}, Outer: "diloco", Scalar: "structured", Public: Public{Correct: NoCorrection},
 		},
 		Cells:     Cells{Count: 300, Epoch: 36 * time.Hour},
 		Optimizer: "sgd:lr=0.05", Codec: "fp32",
@@ -59,6 +59,13 @@ func outerRun() Manifest {
 	return m
 }
 
+// scalarRun likewise.
+func scalarRun() Manifest {
+	m := Default()
+	m.Method.Name, m.Method.Scalar = "scalar", "rademacher:pool=64,lr=0.01"
+	return m
+}
+
 // copiesRun is a manifest with what only another exchange than that of full has.
 func copiesRun() Manifest {
 	m := Default()
@@ -68,7 +75,7 @@ func copiesRun() Manifest {
 }
 
 func TestYAMLRoundTripKeepsEverySetting(t *testing.T) {
-	for name, m := range map[string]Manifest{"default": Default(), "full": full(), "outer": outerRun(), "copies": copiesRun()} {
+	for name, m := range map[string]Manifest{"default": Default(), "full": full(), "outer": outerRun(), "scalar": scalarRun(), "copies": copiesRun()} {
 		t.Run(name, func(t *testing.T) {
 			have, err := ParseYAML(m.YAML(), name+".yaml")
 			if err != nil {
@@ -84,7 +91,7 @@ func TestYAMLRoundTripKeepsEverySetting(t *testing.T) {
 
 func TestFullDiffersFromDefaultEverywhere(t *testing.T) {
 	a, b := full(), Default()
-	a.Method.Outer, a.Method.Public = outerRun().Method.Outer, copiesRun().Method.Public
+	a.Method.Outer, a.Method.Public, a.Method.Scalar = outerRun().Method.Outer, copiesRun().Method.Public, scalarRun().Method.Scalar
 	all := settings(&b)
 	for i, s := range settings(&a) {
 		// These have one value in this version.
@@ -167,7 +174,14 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"more neighbours than peers", head + "method: {degree: 9}\nlimits: {peers: 8}\n", `run.yaml:3:18: method.degree: is 9, more than limits.peers, which is 8`},
 		{"blob below inline", head + "limits: {inline: 2KiB, blob: 1KiB}\n", `run.yaml:3:30: limits.blob: is 1KiB, less than limits.inline, which is 2KiB`},
 		{"inline above an announcement", head + "limits: {inline: 64KiB}\n", `run.yaml:3:18: limits.inline: is 64KiB; want 0B to 48KiB`},
-		{"method of a later build", head + "method: {name: scalar}\n", `run.yaml:3:16: method.name: "scalar" is not in this build yet; use average or outer`},
+		{"method of a later build", head + "method: {name: walk}\n", `run.yaml:3:16: method.name: "walk" is not in this build yet; use average or outer or scalar`},
+		{"scalar settings of another method", head + "method: {scalar: rademacher}\n", `run.yaml:3:18: method.scalar: is "rademacher", and has no effect with method.name: average; leave it out, or choose scalar`},
+		{"vectors of the method scalar", head + "method: {name: scalar, mix: mean, outer: noloco, degree: 2}\ncodec: int4\n", "run.yaml:3:29: method.mix: is \"mean\", and has no effect with method.name: scalar; leave it out\nrun.yaml:3:42: method.outer: is \"noloco\", and has no effect with method.name: scalar; leave it out, or choose outer\nrun.yaml:3:58: method.degree: is \"2\", and has no effect with method.name: scalar; leave it out\nrun.yaml:4:8: codec: is \"int4\", and has no effect with method.name: scalar; leave it out"},
+		{"scalar with copies", head + "method: {name: scalar, public: {gamma: 0.5}}\n", `run.yaml:3:40: method.public.gamma: is 0.5, and has no effect with method.name: scalar; leave it out`},
+		{"sums that could overflow", head + "method: {name: scalar, scalar: 'structured:m=65535,peers=80'}\n", `run.yaml:3:32: method.scalar: scalar structured: sums could overflow: m 65535 times value 881744 times records 1048576 times peers 80 times entry 1 is 2^62 or more: lower records, peers or m`},
+		{"epochs that nobody closes", head + "method: {name: scalar, scalar: 'structured:mode=closed'}\n", `run.yaml:3:32: method.scalar: mode=closed: this build closes no epochs; write mode=open`},
+		{"models that differ", head + "init: independent\nmethod: {name: scalar}\n", `run.yaml:3:7: init: is independent, and with method.name: scalar records say how one and the same model changes; write common`},
+		{"records in cells", head + "method: {name: scalar}\ncells: {count: 2}\n", `run.yaml:4:16: cells.count: is 2, but records have to come to all nodes, which cells keep apart; write count: 1`},
 		{"copies of another method", head + "method: {name: outer, exchange: copies, public: {correct: scafcom}}\n", "run.yaml:3:33: method.exchange: is \"copies\", and has no effect with method.name: outer; leave it out\nrun.yaml:3:59: method.public.correct: is scafcom, and has no effect with method.name: outer; leave it out"},
 		{"pauses of another method", head + "method: {name: outer, wake: {period: 2s}}\n", `run.yaml:3:38: method.wake.period: is 2s, and has no effect with method.name: outer; leave it out`},
 		{"no steps between exchanges", head + "method: {name: outer, steps: 0}\n", `run.yaml:3:30: method.steps: is 0; want 1 to 1000000`},
@@ -180,7 +194,7 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"near method", head + "method: {name: averaged}\n", `run.yaml:3:16: method.name: "averaged" is not known; did you mean "average"?`},
 		{"unknown admission", head + "admission: vip\n", `run.yaml:3:12: admission: "vip" is not known; use open`},
 		{"source without file", head + "data: {source: 'csv:'}\n", `run.yaml:3:16: data.source: csv: wants a file, csv:FILE, or in data.path`},
-		{"unknown source", head + "data: {source: cifar}\n", `run.yaml:3:16: data.source: "cifar" is not known; use mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE or own`},
+		{"unknown source", head + "data: {source: cifar}\n", `run.yaml:3:16: data.source: "cifar" is not known; use mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE, jsonl:FILE or own`},
 		{"bad concentration", head + "data: {split: dirichlet:0}\n", `run.yaml:3:15: data.split: *`},
 		{"bad model", head + "model: 'mlp:64;32'\n", `run.yaml:3:8: model: *`},
 		{"bad mix", head + "method: {mix: Mean}\n", `run.yaml:3:15: method.mix: *`},

@@ -126,23 +126,24 @@ func uniform(v []float32, bound float64, seed uint64, tensor uint32) {
 	}
 }
 
-func (g *gpt) Gradient(grad, params, x []float32, y []uint8) float64 {
+func (g *gpt) Gradient(grad, params, x []float32, y []int32) float64 {
 	g.check(params, x, y)
 	if len(grad) != len(params) || len(y) == 0 {
 		panic(fmt.Sprintf("model: internal error: gradient of %d for %d parameters and %d labels", len(grad), len(params), len(y)))
 	}
 	clear(grad)
 	var loss float64
+	counted := float64(max(1, Counted(y)))
 	for first := 0; first < len(y); first += g.chunk() {
 		n := min(g.chunk(), len(y)-first)
 		g.forward(params, x[first:][:n])
-		loss += g.head(grad, params, y[first:][:n], 1/float64(len(y)))
+		loss += g.head(grad, params, y[first:][:n], 1/counted)
 		g.backward(grad, params, x[first:][:n])
 	}
-	return loss / float64(len(y))
+	return loss / counted
 }
 
-func (g *gpt) Evaluate(params, x []float32, y []uint8) (loss float64, right int) {
+func (g *gpt) Evaluate(params, x []float32, y []int32) (loss float64, right int) {
 	g.check(params, x, y)
 	for first := 0; first < len(y); first += g.chunk() {
 		n := min(g.chunk(), len(y)-first)
@@ -153,7 +154,7 @@ func (g *gpt) Evaluate(params, x []float32, y []uint8) (loss float64, right int)
 	return loss, right
 }
 
-func (g *gpt) check(params, x []float32, y []uint8) {
+func (g *gpt) check(params, x []float32, y []int32) {
 	if len(params) != g.layout.Len() || len(x) != len(y) || len(y)%g.context != 0 {
 		panic(fmt.Sprintf("model: internal error: %d parameters, want %d; %d tokens and %d labels for sequences of %d",
 			len(params), g.layout.Len(), len(x), len(y), g.context))

@@ -189,11 +189,15 @@ func (g *gpt) attendBack(s *gptSaved, dqkv, dmixed []float32, n int) {
 // head returns the sum of the losses of tokens whose normed stream is there, and sets delta to its gradient of share times
 // that sum, and adds to that of the embedding. The logits of a block of tokens become their own gradient while they are in
 // the cache; they are at most 256 a token, so that their largest is found first.
-func (g *gpt) head(grad, params []float32, y []uint8, share float64) (loss float64) {
+func (g *gpt) head(grad, params []float32, y []int32, share float64) (loss float64) {
 	w := g.width
-	g.logit(params, y, func(from int, z []float32, labels []uint8) {
+	g.logit(params, y, func(from int, z []float32, labels []int32) {
 		for i, label := range labels {
 			row := z[i*g.tokens:][:g.tokens]
+			if label < 0 {
+				clear(row)
+				continue
+			}
 			sum, right := g.powers(row, label)
 			loss += kernel.Log(sum) - right
 			kernel.Scale(float32(share/sum), row)
@@ -207,9 +211,12 @@ func (g *gpt) head(grad, params []float32, y []uint8, share float64) (loss float
 }
 
 // score is head without gradients; it counts the tokens whose label has the largest logit.
-func (g *gpt) score(params []float32, y []uint8) (loss float64, right int) {
-	g.logit(params, y, func(_ int, z []float32, labels []uint8) {
+func (g *gpt) score(params []float32, y []int32) (loss float64, right int) {
+	g.logit(params, y, func(_ int, z []float32, labels []int32) {
 		for i, label := range labels {
+			if label < 0 {
+				continue
+			}
 			row := z[i*g.tokens:][:g.tokens]
 			if largest(row) == int(label) {
 				right++
@@ -222,7 +229,7 @@ func (g *gpt) score(params []float32, y []uint8) (loss float64, right int) {
 }
 
 // logit calls f with the logits of one block of tokens after the other, the first of which has the number from.
-func (g *gpt) logit(params []float32, y []uint8, f func(from int, z []float32, labels []uint8)) {
+func (g *gpt) logit(params []float32, y []int32, f func(from int, z []float32, labels []int32)) {
 	w := g.width
 	for from := 0; from < len(y); from += headTokens {
 		rows := min(headTokens, len(y)-from)
@@ -233,7 +240,7 @@ func (g *gpt) logit(params []float32, y []uint8, f func(from int, z []float32, l
 
 // powers replaces logits by their exponentials over that of the largest. It returns the sum of those, and how far the logit of
 // the label is from the largest.
-func (g *gpt) powers(logits []float32, label uint8) (sum, right float64) {
+func (g *gpt) powers(logits []float32, label int32) (sum, right float64) {
 	most := top(logits)
 	right = float64(logits[label]) - float64(most)
 	kernel.Exps32(logits, 1, most)

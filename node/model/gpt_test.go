@@ -18,13 +18,13 @@ import (
 )
 
 // sequences draws rows of tokens and the tokens that follow them.
-func sequences(rng *rand.Rand, rows, context, tokens int) (x []float32, y []uint8) {
+func sequences(rng *rand.Rand, rows, context, tokens int) (x []float32, y []int32) {
 	for range rows {
 		next := rng.IntN(tokens)
 		for range context {
 			x = append(x, float32(next))
 			next = rng.IntN(tokens)
-			y = append(y, uint8(next))
+			y = append(y, int32(next))
 		}
 	}
 	return x, y
@@ -92,7 +92,7 @@ func (g gptReference) mean(q []float64, keys, values [][]float64) []float64 {
 	return out
 }
 
-func (g gptReference) loss(x []float32, y []uint8) float64 {
+func (g gptReference) loss(x []float32, y []int32) float64 {
 	var loss float64
 	e, p := g.tensor("tokens.weight"), g.tensor("positions.weight")
 	for first := 0; first < len(y); first += g.context {
@@ -120,10 +120,22 @@ func (g gptReference) loss(x []float32, y []uint8) float64 {
 			for _, z := range logits {
 				sum += math.Exp(z)
 			}
-			loss += math.Log(sum) - logits[y[first+i]]
+			if label := y[first+i]; label >= 0 {
+				loss += math.Log(sum) - logits[label]
+			}
 		}
 	}
-	return loss / float64(len(y))
+	return loss / float64(Counted(y))
+}
+
+func TestLabelsThatDoNotCountTeachNothing(t *testing.T) {
+	m := parse(t, "gpt:layers=1,width=8,heads=2,context=4", 0, 9)
+	params, grad := make([]float32, m.Layout().Len()), make([]float32, m.Layout().Len())
+	m.Init(params, 3)
+	grad[5] = 7
+	if loss := m.Gradient(grad, params, []float32{1, 2, 3, 4}, []int32{-1, -1, -1, -1}); loss != 0 || slices.ContainsFunc(grad, func(g float32) bool { return g != 0 }) {
+		t.Errorf("the loss of labels that do not count is %v, their gradient %v", loss, grad)
+	}
 }
 
 func TestGradientsOfGPTEqualFiniteDifferences(t *testing.T) {
@@ -148,7 +160,13 @@ func TestGradientsOfGPTEqualFiniteDifferences(t *testing.T) {
 				params[i] += 0.3 * float32(rng.NormFloat64())
 			}
 			x, y := sequences(rng, test.rows, test.context, test.token)
+			for i := 2; i < len(y); i += 5 {
+				y[i] = -1 // does not count
+			}
 			loss := m.Gradient(grad, params, x, y)
+			if sum, _ := m.Evaluate(params, x, y); math.Abs(sum/float64(Counted(y))-loss) > 1e-9 {
+				t.Errorf("the loss is %v, evaluated %v", loss, sum/float64(Counted(y)))
+			}
 			r := gptReference{m.gptShape, m.layout, make([]float64, n)}
 			for i, p := range params {
 				r.params[i] = float64(p)
@@ -182,7 +200,7 @@ func TestGPTSeesThePastAlone(t *testing.T) {
 		g := m.(*gpt)
 		g.forward(params, x)
 		for i := range y {
-			g.logit(params, y[:i+1], func(from int, z []float32, labels []uint8) {
+			g.logit(params, y[:i+1], func(from int, z []float32, labels []int32) {
 				if last := from + len(labels) - 1; last == i {
 					sum, right := g.powers(z[len(z)-256:], y[i])
 					all = append(all, math.Log(sum)-right)
@@ -285,7 +303,7 @@ func TestWhatIsNoTokenPanics(t *testing.T) {
 					t.Errorf("no panic with %v", x)
 				}
 			}()
-			m.Evaluate(params, []float32{x}, []uint8{0})
+			m.Evaluate(params, []float32{x}, []int32{0})
 		}()
 	}
 }
@@ -384,7 +402,7 @@ func TestGPTLearnsMoreThanTheFrequencyOfLetters(t *testing.T) {
 	n := m.Layout().Len()
 	params, grad, state := make([]float32, n), make([]float32, n), make([]float32, o.StateLen(n))
 	m.Init(params, 1)
-	x, y := make([]float32, batch*context), make([]uint8, batch*context)
+	x, y := make([]float32, batch*context), make([]int32, batch*context)
 	var order data.Batches
 	var counts [256]float64
 	for s := range uint64(steps) {
@@ -418,7 +436,7 @@ func BenchmarkGPT(b *testing.B) {
 	m := parse(b, "gpt:layers=4,width=128,heads=4,context=64", 0, 256)
 	params, grad := make([]float32, m.Layout().Len()), make([]float32, m.Layout().Len())
 	m.Init(params, 1)
-	x, y := make([]float32, batch*context), make([]uint8, batch*context)
+	x, y := make([]float32, batch*context), make([]int32, batch*context)
 	train.FillRange(x, y, 0, batch)
 	b.Run("gradient", func(b *testing.B) {
 		for b.Loop() {

@@ -14,7 +14,8 @@ import "starling/mixing"
 //
 // Examples are rows of features x and labels y, as many of each as [Model.Row] says. Labels are below the number of classes.
 // A model of sequences has a label for every feature: a feature is a token, a whole number below the number of classes, and its
-// label the token that comes next. Vectors of the wrong length are bugs of the caller and panic.
+// label the token that comes next, or a negative number where that is nothing to learn from: such a label does not count.
+// Vectors of the wrong length are bugs of the caller and panic.
 type Model interface {
 	// Layout describes the parameters. It is the same for all clones.
 	Layout() *mixing.Layout
@@ -27,11 +28,11 @@ type Model interface {
 
 	// Gradient writes the gradient of the mean loss over the labels to grad, as long as params, and returns that loss, in
 	// nats where it is that of probabilities. It is not finite when parameters are not, or are far too large. At least one row
-	// is needed.
-	Gradient(grad, params, x []float32, y []uint8) float64
+	// is needed; where no label counts, gradient and loss are 0.
+	Gradient(grad, params, x []float32, y []int32) float64
 
 	// Evaluate returns the sum of the losses over the labels, and how many of them are predicted right.
-	Evaluate(params, x []float32, y []uint8) (loss float64, right int)
+	Evaluate(params, x []float32, y []int32) (loss float64, right int)
 
 	// Clone returns a model with scratch memory of its own.
 	Clone() Model
@@ -41,5 +42,16 @@ type Model interface {
 type Preparer interface {
 	// Prepare returns a function that does for these rows what Evaluate does, with the same results. It is safe for concurrent
 	// use. x and y must stay as they are.
-	Prepare(x []float32, y []uint8) func(params []float32) (loss float64, right int)
+	Prepare(x []float32, y []int32) func(params []float32) (loss float64, right int)
+}
+
+// Counted returns how many of the labels count: those that are not negative.
+func Counted(y []int32) int {
+	n := len(y)
+	for _, label := range y {
+		if label < 0 {
+			n--
+		}
+	}
+	return n
 }

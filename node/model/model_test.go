@@ -24,19 +24,19 @@ func parse(t testing.TB, spec string, inputs, classes int) Model {
 	return m
 }
 
-func rows(rng *rand.Rand, n, inputs, classes int) (x []float32, y []uint8) {
-	x, y = make([]float32, n*inputs), make([]uint8, n)
+func rows(rng *rand.Rand, n, inputs, classes int) (x []float32, y []int32) {
+	x, y = make([]float32, n*inputs), make([]int32, n)
 	for i := range x {
 		x[i] = float32(rng.NormFloat64())
 	}
 	for i := range y {
-		y[i] = uint8(rng.IntN(classes))
+		y[i] = int32(rng.IntN(classes))
 	}
 	return x, y
 }
 
 // reference computes the mean loss in float64, straight from the definition.
-func reference(l *mixing.Layout, params []float64, x []float32, y []uint8, inputs int) float64 {
+func reference(l *mixing.Layout, params []float64, x []float32, y []int32, inputs int) float64 {
 	var loss float64
 	for r, label := range y {
 		h := make([]float64, inputs)
@@ -161,7 +161,7 @@ func TestTrainingThatDivergedShows(t *testing.T) {
 		for i := range params {
 			params[i] = bad
 		}
-		x, y := []float32{1, 2, -3, 4}, []uint8{0, 1}
+		x, y := []float32{1, 2, -3, 4}, []int32{0, 1}
 		if loss := m.Gradient(grad, params, x, y); !math.IsNaN(loss) {
 			t.Errorf("the loss of parameters of %v is %v", bad, loss)
 		}
@@ -172,7 +172,7 @@ func TestTrainingThatDivergedShows(t *testing.T) {
 	for i := range params {
 		params[i] = 1e18 // large, and still no overflow in the softmax
 	}
-	if loss := m.Gradient(grad, params, []float32{1, 2}, []uint8{1}); math.IsNaN(loss) || !kernel.Finite(grad) {
+	if loss := m.Gradient(grad, params, []float32{1, 2}, []int32{1}); math.IsNaN(loss) || !kernel.Finite(grad) {
 		t.Errorf("the loss of large parameters is %v", loss)
 	}
 }
@@ -247,12 +247,12 @@ func TestGradientsHaveTheRecordedBits(t *testing.T) {
 	params, grad := make([]float32, m.Layout().Len()), make([]float32, m.Layout().Len())
 	m.Init(params, 99)
 	rng := rand.New(rand.NewPCG(10, 11))
-	x, y := make([]float32, 300*30), make([]uint8, 300)
+	x, y := make([]float32, 300*30), make([]int32, 300)
 	for i := range x {
 		x[i] = rng.Float32() - 0.3
 	}
 	for i := range y {
-		y[i] = uint8(rng.IntN(7))
+		y[i] = int32(rng.IntN(7))
 	}
 	o, err := optim.Parse("adamw:lr=0.01,schedule=cosine,total=30")
 	if err != nil {
@@ -290,7 +290,7 @@ func train(t *testing.T, set, test *data.Set, spec, optimizer string) float64 {
 	n := m.Layout().Len()
 	params, grad, state := make([]float32, n), make([]float32, n), make([]float32, o.StateLen(n))
 	m.Init(params, 1)
-	x, y := make([]float32, batch*784), make([]uint8, batch)
+	x, y := make([]float32, batch*784), make([]int32, batch)
 	var order data.Batches
 	share := float64(epochs)
 	for s := range uint64(share * float64(set.Len()/batch)) {
@@ -300,7 +300,7 @@ func train(t *testing.T, set, test *data.Set, spec, optimizer string) float64 {
 			t.Fatal(err)
 		}
 	}
-	x, y = make([]float32, test.Len()*784), make([]uint8, test.Len())
+	x, y = make([]float32, test.Len()*784), make([]int32, test.Len())
 	test.FillRange(x, y, 0, test.Len())
 	_, right := m.Evaluate(params, x, y)
 	return float64(right) / float64(test.Len())
@@ -427,7 +427,7 @@ func BenchmarkStep(b *testing.B) {
 			m := parse(b, spec, 784, 10)
 			params, grad := make([]float32, m.Layout().Len()), make([]float32, m.Layout().Len())
 			m.Init(params, 1)
-			x, y := make([]float32, batch*784), make([]uint8, batch)
+			x, y := make([]float32, batch*784), make([]int32, batch)
 			var order data.Batches
 			step := uint64(0)
 			for b.Loop() {
@@ -457,7 +457,7 @@ func BenchmarkEvaluate(b *testing.B) {
 			m := parse(b, spec, 784, 10)
 			params := make([]float32, m.Layout().Len())
 			m.Init(params, 1)
-			x, y := make([]float32, 256*784), make([]uint8, 256)
+			x, y := make([]float32, 256*784), make([]int32, 256)
 			for b.Loop() {
 				for first := 0; first < set.Len(); first += 256 {
 					n := min(256, set.Len()-first)

@@ -62,7 +62,7 @@ func (n *network) Init(params []float32, seed uint64) {
 	}
 }
 
-func (n *network) Gradient(grad, params, x []float32, y []uint8) float64 {
+func (n *network) Gradient(grad, params, x []float32, y []int32) float64 {
 	n.check(params, x, y)
 	if len(grad) != len(params) || len(y) == 0 {
 		panic(fmt.Sprintf("model: internal error: gradient of %d for %d parameters and %d rows", len(grad), len(params), len(y)))
@@ -92,7 +92,7 @@ func (n *network) Gradient(grad, params, x []float32, y []uint8) float64 {
 	return loss / float64(len(y))
 }
 
-func (n *network) Evaluate(params, x []float32, y []uint8) (loss float64, right int) {
+func (n *network) Evaluate(params, x []float32, y []int32) (loss float64, right int) {
 	n.check(params, x, y)
 	in, classes := n.sizes[0], n.sizes[len(n.sizes)-1]
 	for first := 0; first < len(y); first += chunk {
@@ -110,7 +110,7 @@ func (n *network) Evaluate(params, x []float32, y []uint8) (loss float64, right 
 	return loss, right
 }
 
-func (n *network) check(params, x []float32, y []uint8) {
+func (n *network) check(params, x []float32, y []int32) {
 	if len(params) != n.layout.Len() || len(x) != len(y)*n.sizes[0] {
 		panic(fmt.Sprintf("model: internal error: %d parameters, want %d; %d features for %d rows of %d", len(params), n.layout.Len(), len(x), len(y), n.sizes[0]))
 	}
@@ -184,7 +184,7 @@ func (n *network) backward(add bool, grad, params, x []float32, rows int) {
 }
 
 // softmax fills exps and right from the logits: the loss of a row is the logarithm of the sum of its exps less its right.
-func (n *network) softmax(y []uint8) {
+func (n *network) softmax(y []int32) {
 	logits, classes := n.acts[len(n.acts)-1], n.sizes[len(n.sizes)-1]
 	for i, label := range y {
 		z, e := logits[i*classes:][:classes], n.exps[i*classes:][:classes]

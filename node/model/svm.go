@@ -33,7 +33,7 @@ func (s svm) Clone() Model              { return s }
 // Init sets all weights to zero, where the subgradient method starts.
 func (s svm) Init(params []float32, _ uint64) { clear(params) }
 
-func (s svm) Gradient(grad, params, x []float32, y []uint8) float64 {
+func (s svm) Gradient(grad, params, x []float32, y []int32) float64 {
 	s.check(params, x, y)
 	if len(grad) != len(params) || len(y) == 0 {
 		panic(fmt.Sprintf("model: internal error: gradient of %d for %d parameters and %d rows", len(grad), len(params), len(y)))
@@ -55,7 +55,7 @@ func (s svm) Gradient(grad, params, x []float32, y []uint8) float64 {
 	return sum / float64(len(y))
 }
 
-func (s svm) Evaluate(params, x []float32, y []uint8) (loss float64, right int) {
+func (s svm) Evaluate(params, x []float32, y []int32) (loss float64, right int) {
 	s.check(params, x, y)
 	var sides [chunk]float32
 	in := len(params)
@@ -69,7 +69,7 @@ func (s svm) Evaluate(params, x []float32, y []uint8) (loss float64, right int) 
 
 // Prepare keeps a copy of the features in the order in which a product with a single vector reads them: to bring them into it takes
 // longer than the product.
-func (s svm) Prepare(x []float32, y []uint8) func(params []float32) (loss float64, right int) {
+func (s svm) Prepare(x []float32, y []int32) func(params []float32) (loss float64, right int) {
 	in := s.layout.Len()
 	var packed []*kernel.Packed
 	for first := 0; first < len(y); first += chunk {
@@ -88,7 +88,7 @@ func (s svm) Prepare(x []float32, y []uint8) func(params []float32) (loss float6
 }
 
 // judge adds up the losses of rows, and how many of them are classified right. It does not branch on what no processor can foresee.
-func judge(sides []float32, y []uint8, loss *float64, right *int) {
+func judge(sides []float32, y []int32, loss *float64, right *int) {
 	sum, count := *loss, *right
 	for i, s := range sides {
 		side, label := float64(s), int(y[i])
@@ -107,14 +107,14 @@ func one(b bool) int {
 }
 
 // hinge returns 1 − y·side, which is the loss where it is above zero.
-func hinge(label uint8, side float64) float64 {
+func hinge(label int32, side float64) float64 {
 	if label == 1 {
 		return 1 - side
 	}
 	return 1 + side
 }
 
-func (s svm) check(params, x []float32, y []uint8) {
+func (s svm) check(params, x []float32, y []int32) {
 	if len(params) != s.layout.Len() || len(x) != len(y)*len(params) {
 		panic(fmt.Sprintf("model: internal error: %d parameters, want %d; %d features for %d rows", len(params), s.layout.Len(), len(x), len(y)))
 	}

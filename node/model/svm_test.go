@@ -20,14 +20,14 @@ func TestTheHingeIsWhatItsFormulaSays(t *testing.T) {
 		1, 0, // 1: no loss for label 1, just so
 	}
 	for _, test := range []struct {
-		y     []uint8
+		y     []int32
 		loss  float64
 		right int
 		grad  []float32
 	}{
-		{[]uint8{1, 1, 1, 1}, 1.5, 3, []float32{-0.125, 0}},
-		{[]uint8{0, 0, 0, 0}, 3 + 1.5 + 1 + 2, 1, []float32{3.5 / 4, 0}},
-		{[]uint8{1, 0, 0, 1}, 1.5 + 1, 3, []float32{0.125, 0}},
+		{[]int32{1, 1, 1, 1}, 1.5, 3, []float32{-0.125, 0}},
+		{[]int32{0, 0, 0, 0}, 3 + 1.5 + 1 + 2, 1, []float32{3.5 / 4, 0}},
+		{[]int32{1, 0, 0, 1}, 1.5 + 1, 3, []float32{0.125, 0}},
 	} {
 		grad := []float32{9, 9}
 		mean := m.Gradient(grad, params, x, test.y)
@@ -47,7 +47,7 @@ func TestTheHingeGradientIsTheSlopeOfItsLoss(t *testing.T) {
 			t.Fatal(err)
 		}
 		w, x := rapid.SliceOfN(number, inputs, inputs).Draw(t, "w"), rapid.SliceOfN(number, rows*inputs, rows*inputs).Draw(t, "x")
-		y := rapid.SliceOfN(rapid.Uint8Range(0, 1), rows, rows).Draw(t, "y")
+		y := rapid.SliceOfN(rapid.Int32Range(0, 1), rows, rows).Draw(t, "y")
 		grad := make([]float32, inputs)
 		loss := m.Gradient(grad, w, x, y)
 		// A subgradient of a convex function is below it everywhere.
@@ -65,10 +65,10 @@ func TestTheHingeGradientIsTheSlopeOfItsLoss(t *testing.T) {
 func TestTheHingeOfNoNumberIsNone(t *testing.T) {
 	m := parse(t, "svm", 1, 2)
 	params, grad := []float32{float32(math.NaN())}, make([]float32, 1)
-	if loss := m.Gradient(grad, params, []float32{1}, []uint8{1}); !math.IsNaN(loss) {
+	if loss := m.Gradient(grad, params, []float32{1}, []int32{1}); !math.IsNaN(loss) {
 		t.Errorf("loss %g", loss)
 	}
-	if loss, right := m.Evaluate(params, []float32{1, 1}, []uint8{0, 1}); !math.IsNaN(loss) || right != 0 {
+	if loss, right := m.Evaluate(params, []float32{1, 1}, []int32{0, 1}); !math.IsNaN(loss) || right != 0 {
 		t.Errorf("loss %g, %d right", loss, right)
 	}
 }
@@ -92,12 +92,12 @@ func TestPreparedRowsAreWorthWhatTheyAreWorthUnprepared(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
-		w, x, y := make([]float32, inputs), make([]float32, rows*inputs), make([]uint8, rows)
+		w, x, y := make([]float32, inputs), make([]float32, rows*inputs), make([]int32, rows)
 		for i := range x {
 			x[i] = float32(r.NormFloat64())
 		}
 		for i := range y {
-			y[i] = uint8(r.IntN(2))
+			y[i] = int32(r.IntN(2))
 		}
 		exam := m.(Preparer).Prepare(x, y)
 		for range 3 {

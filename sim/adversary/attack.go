@@ -18,7 +18,7 @@ type Attack interface {
 	Idle(v *View, samples uint64) (claimed uint64, loss float64, idle bool)
 
 	// Labels changes the labels of a batch, all below classes, before the node trains on it.
-	Labels(y []uint8, classes int)
+	Labels(y []int32, classes int)
 
 	// Announce writes to out what leaves the node in place of c.Own and reports whether it did; if not, out is as it was
 	// and c.Own leaves. out must not overlap a vector of the context. It is called at least once for every round, with
@@ -63,7 +63,7 @@ func (Honest) Name() string { return "honest" }
 func (Honest) Idle(*View, uint64) (uint64, float64, bool) { return 0, 0, false }
 
 // Labels leaves the labels as they are.
-func (Honest) Labels([]uint8, int) {}
+func (Honest) Labels([]int32, int) {}
 
 // Announce lets the node's own vector leave.
 func (Honest) Announce(*Context, []float32) bool { return false }

@@ -124,8 +124,8 @@ func TestOthersTrainServeAndSendAsHonestNodesDo(t *testing.T) {
 		if idle || !a.Serves(3) || a.Send(3, m) != m || a.Version(3) != 0 {
 			t.Errorf("%s: idle %v, serves %v, sends %v, version %d", spec, idle, a.Serves(3), a.Send(3, m), a.Version(3))
 		}
-		y := []uint8{0, 3, 9}
-		if a.Labels(y, 10); spec != "label-flip" && !slices.Equal(y, []uint8{0, 3, 9}) {
+		y := []int32{0, 3, 9}
+		if a.Labels(y, 10); spec != "label-flip" && !slices.Equal(y, []int32{0, 3, 9}) {
 			t.Errorf("%s changes labels", spec)
 		}
 	}

@@ -87,9 +87,9 @@ func (a *gaussian) Announce(c *Context, out []float32) bool {
 // labelFlip trains honestly on wrong labels: classes-1-y.
 type labelFlip struct{ *member }
 
-func (a *labelFlip) Labels(y []uint8, classes int) {
+func (a *labelFlip) Labels(y []int32, classes int) {
 	for i, label := range y {
-		y[i] = uint8(classes - 1 - int(label))
+		y[i] = int32(classes - 1 - int(label))
 	}
 }
 

@@ -15,7 +15,7 @@ type vectorCase struct {
 	}
 	Honest     [][]float32
 	OwnHonest  []float32 `json:"own_honest"`
-	Labels     []uint8
+	Labels     []int32
 	Direction  []float64 `json:"start_direction"`
 	Rounds     [][][]float32
 	Model0     []float32
@@ -29,7 +29,7 @@ type vectorCase struct {
 		Std             []float64 `json:"std_ddof1"`
 		S               int
 		Z               float64
-		Labels          []uint8
+		Labels          []int32
 		Trace           []struct{ Mean, Direction []float64 }
 		Copied          int       `json:"target_for_round0_inputs"`
 		Std0            float64   `json:"std0"`
@@ -152,7 +152,7 @@ func TestLargestZMatchesTheVectors(t *testing.T) {
 
 func TestLabelsMatchTheVectors(t *testing.T) {
 	c := vectors(t)["label-flip"]
-	got := append([]uint8(nil), c.Labels...)
+	got := append([]int32(nil), c.Labels...)
 	attackOf(t, "label-flip:nodes=1", 2).Labels(got, c.Params.Classes)
 	if string(got) != string(c.Want.Labels) {
 		t.Errorf("labels %v become %v, want %v", c.Labels, got, c.Want.Labels)

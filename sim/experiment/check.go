@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"starling/mixing/scalar"
 	"starling/mixing/spelling"
 	"starling/mixing/topology"
 	"starling/node/manifest"
@@ -172,13 +173,23 @@ func (e Experiment) Shared() manifest.Manifest {
 	standard := m.Method
 	m.Method = manifest.Method{
 		Name: e.Method.Name, Mix: e.Method.Mix, Exchange: e.Method.Exchange, Steps: e.Method.Steps, Batch: e.Method.Batch,
-		Degree: e.Method.Degree, Wake: standard.Wake, Public: e.effective().Method.Public, Outer: e.Method.Outer,
+		Degree: e.Method.Degree, Wake: standard.Wake, Public: e.effective().Method.Public, Outer: e.Method.Outer, Scalar: e.Method.Scalar,
 	}
 	// A sweep over methods has settings that are without effect at some of its points.
-	if e.Method.Name == "outer" {
+	if e.Reference.Name != None && e.Method.Name == "scalar" {
+		m.Method.Name = standard.Name // a reference trains by gradients
+	}
+	if m.Method.Name == "outer" || m.Method.Name == "scalar" {
 		m.Method.Mix, m.Method.Exchange = standard.Mix, standard.Exchange
-	} else {
+	}
+	if m.Method.Name != "outer" {
 		m.Method.Outer = standard.Outer
+	}
+	if m.Method.Name != "scalar" {
+		m.Method.Scalar = standard.Scalar
+	} else {
+		m.Method.Steps, m.Method.Degree = standard.Steps, standard.Degree
+		m.Optimizer, m.Codec = manifest.Default().Optimizer, manifest.Default().Codec
 	}
 	return m
 }
@@ -207,11 +218,14 @@ func (c *checker) ground() {
 			c.add("cells.size", "is %d, but overlay is %s; cells are of no fixed size and want overlay: mesh or complete", e.Cells.Size, e.Overlay)
 		}
 	}
+	if e.Cells.Size > 0 && e.Method.Name == "scalar" && e.Reference.Name == None {
+		c.add("cells.size", "is %d, but records have to come to all nodes, which cells keep apart; write size: 0", e.Cells.Size)
+	}
 	if _, err := e.Data.WithPath(e.DataPath); err != nil {
 		c.add("data.path", "%s", err)
 	}
 	if e.Data.Source == "own" {
-		c.add("data.source", "own is data that sites of a real run bring; a simulation wants mnist, pegasos, babble, idx:DIR, csv:FILE or text:FILE")
+		c.add("data.source", "own is data that sites of a real run bring; a simulation wants mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE or jsonl:FILE")
 	}
 }
 
@@ -284,6 +298,9 @@ func (c *checker) training() {
 	}
 	c.duration("method.announce_every", m.AnnounceEvery, 0)
 	c.duration("method.repair_every", m.RepairEvery, time.Millisecond)
+	if s, err := scalar.Parse(m.Scalar); err == nil && m.Name == "scalar" && c.e.Reference.Name == None && int(s.Peers) < c.e.Nodes {
+		c.add("method.scalar", "is for %d peers, and there are %d nodes; write peers=%d or more", s.Peers, c.e.Nodes, c.e.Nodes)
+	}
 	c.word("reference.name", c.e.Reference.Name, None, FedAvg, AllReduce)
 	c.portion("reference.clients", c.e.Reference.Clients)
 	c.adversaries()
@@ -294,6 +311,9 @@ func (c *checker) adversaries() {
 	if len(specs) > maxAdversaries {
 		c.add("adversaries", "has %d kinds; at most %d are allowed", len(specs), maxAdversaries)
 		return
+	}
+	if len(specs) > 0 && c.e.Method.Name == "scalar" && c.e.Reference.Name == None {
+		c.add("adversaries", "change vectors, and with method.name: scalar nodes send none; leave them out")
 	}
 	before := len(c.d.Problems)
 	var check Check
@@ -357,6 +377,9 @@ func (c *checker) measuring() {
 // timeless reports whether a node can go through rounds without end while no time passes.
 func (c *checker) timeless() bool {
 	m, d := c.e.Method, c.e.Compute
+	if m.Name == "scalar" {
+		return c.e.Reference.Name == None && d.Step == 0
+	}
 	return c.e.Reference.Name == None && m.Exchange != Push && m.AnnounceEvery == 0 && d.Other == 0 && d.Step == 0 && (d.Epoch == 0 || !m.Steps.Epoch)
 }
 

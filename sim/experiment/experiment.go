@@ -56,7 +56,7 @@ type Experiment struct {
 	Compute Compute
 
 	Data manifest.Data // as in a manifest, but Shards 0, the default, is one for each node
-	// DataPath is the file or directory of Data.Source, if that is text, csv or idx and names none: source text with the path
+	// DataPath is the file or directory of Data.Source, if that is text, jsonl, csv or idx and names none: source text with the path
 	// FILE is text:FILE. Default empty.
 	DataPath  string
 	Model     string // as in a manifest; see package model. Default "mlp:64"
@@ -140,9 +140,11 @@ type Compute struct {
 
 // Method says how the nodes train together. Keys that a manifest has mean what they mean there.
 type Method struct {
-	Name string // "average", which is the default, or "outer"
+	Name string // "average", which is the default, "outer" or "scalar"
 	// Outer is the outer optimizer, as in a manifest. Default "diloco". Only with outer.
 	Outer string
+	// Scalar sets the method scalar, as in a manifest. Default "structured". Only with scalar.
+	Scalar string
 	// Mix is a rule of package mixing, or "push-sum". Default "variance-corrected".
 	Mix string
 	// Exchange is how models get about: "announce", the default, "push", the plain model of the gossip learning
@@ -278,7 +280,7 @@ func Default() Experiment {
 		Method: Method{
 			Name: m.Method.Name, Mix: m.Method.Mix, Exchange: Announce,
 			Steps: m.Method.Steps, Batch: m.Method.Batch, Degree: m.Method.Degree,
-			Outer: m.Method.Outer, Wake: m.Method.Wake, Public: m.Method.Public, AnnounceEvery: 200 * time.Millisecond, RepairEvery: 10 * time.Second,
+			Outer: m.Method.Outer, Scalar: m.Method.Scalar, Wake: m.Method.Wake, Public: m.Method.Public, AnnounceEvery: 200 * time.Millisecond, RepairEvery: 10 * time.Second,
 		},
 		Limits:     m.Limits,
 		Checkpoint: Checkpoint{Every: m.Checkpoint.Every},

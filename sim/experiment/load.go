@@ -48,7 +48,7 @@ func Load(src []byte, filename string, overrides []string, by Hooks) (*File, err
 		return nil, problems
 	}
 	for _, arg := range overrides {
-		to, ps := override(root, arg)
+		to, ps := Override(root, arg)
 		root, problems = to, append(problems, ps...)
 	}
 	root.At.File = filename

@@ -43,14 +43,15 @@ func settings(e *Experiment) []setting {
 		{"compute.epoch", &e.Compute.Epoch, "duration of a pass over a node's data, instead of step; 0s: step counts"},
 		{"compute.other", &e.Compute.Other, "duration of any other job"},
 		{"compute.evaluate", &e.Compute.Evaluate, "how long after a goal is reached the run ends, because evaluating takes time"},
-		{"data.source", &e.Data.Source, "mnist, pegasos, babble, idx:DIR, csv:FILE or text:FILE"},
-		{"data.path", &e.DataPath, "the file or directory, if source is text, csv or idx and names none"},
+		{"data.source", &e.Data.Source, "mnist, pegasos, babble, idx:DIR, csv:FILE, text:FILE or jsonl:FILE"},
+		{"data.path", &e.DataPath, "the file or directory, if source is text, jsonl, csv or idx and names none"},
 		{"data.split", &e.Data.Split, "iid, dirichlet:A, shards:K or contiguous"},
 		{"data.shards", &e.Data.Shards, "parts that the data is split into; 0: one for each node"},
 		{"model", &e.Model, "softmax, mlp:WIDTHS, svm or gpt:SETTINGS"},
 		{"init", &e.Init, "common: every node starts from the same parameters; independent: each from its own"},
 		{"method.name", &e.Method.Name, "how the nodes train together"},
 		{"method.outer", &e.Method.Outer, "diloco, delayed-nesterov, naive-nesterov or noloco, and settings"},
+		{"method.scalar", &e.Method.Scalar, "structured, rademacher, binom8 or binom32, and settings"},
 		{"method.mix", &e.Method.Mix, "a mixing rule such as mean or variance-corrected, or push-sum"},
 		{"method.exchange", &e.Method.Exchange, "announce: publish, and pull from others; push: send to one neighbour; copies: send neighbours what has changed"},
 		{"method.steps", &e.Method.Steps, "local steps a round, or epoch: one pass over the node's data"},
@@ -165,7 +166,7 @@ func (e *Experiment) ineffective(path string) bool {
 		return false
 	}
 	if e.Reference.Name != None {
-		return in("overlay", "cells", "method.mix", "method.outer", "method.exchange", "method.degree", "method.wake", "method.public", "method.announce_every",
+		return in("overlay", "cells", "method.mix", "method.outer", "method.scalar", "method.exchange", "method.degree", "method.wake", "method.public", "method.announce_every",
 			"method.repair_every", "init", "limits", "checkpoint", "network.jitter", "network.loss", "network.nat", "network.partitions",
 			"churn.sessions", "adversaries", "work") ||
 			e.Reference.Name == FedAvg && in("network.bandwidth") || e.Reference.Name == AllReduce && (in("reference.clients") || in("method.steps") && !e.counted())
@@ -177,6 +178,11 @@ func (e *Experiment) ineffective(path string) bool {
 		return e.Cells.Size == 0
 	case in("method.outer"):
 		return e.Method.Name != "outer"
+	case in("method.scalar"):
+		return e.Method.Name != "scalar"
+	case e.Method.Name == "scalar" && in("compute.epoch", "method.mix", "method.exchange", "method.steps", "method.degree", "method.wake", "method.public",
+		"method.announce_every", "optimizer", "codec", "limits.inline", "limits.blob"):
+		return true
 	case in("method.mix", "method.exchange"):
 		return e.Method.Name == "outer"
 	case in("method.wake"):

@@ -24,8 +24,8 @@ func form() strictyaml.Form {
 	return strictyaml.Form{Noun: "an experiment", Needs: "name and stop", MaxBytes: MaxBytes, MaxDepth: maxDepth}
 }
 
-// override returns the tree with the value that an argument such as "method.mix=mean" gives to a key.
-func override(root *strictyaml.Node, arg string) (*strictyaml.Node, strictyaml.Problems) {
+// Override returns the tree of a document with the value that an argument such as "method.mix=mean" gives to a key.
+func Override(root *strictyaml.Node, arg string) (*strictyaml.Node, strictyaml.Problems) {
 	at := strictyaml.Place{File: "--set " + brief(arg)}
 	var ps strictyaml.Problems
 	path, text, ok := strings.Cut(arg, "=")

@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 
 	"starling/node/manifest"
 	"starling/sim/experiment"
+	"starling/sim/walk"
 )
 
 func load(t *testing.T, name string, overrides ...string) *experiment.File {
@@ -30,9 +32,12 @@ func load(t *testing.T, name string, overrides ...string) *experiment.File {
 func TestEveryFileIsAnExperiment(t *testing.T) {
 	points := map[string]int{
 		"async-heterogeneous": 5, "byzantine": 21, "cells-10000": 2, "churn": 4, "codec-frontier": 17, "diloco-8": 6, "fragments": 5, "noloco-32": 4,
-		"slow-and-gone": 3, "demo-8": 1, "mlp-1000": 1, "partition": 2, "pegasos-1000": 1, "scafcom": 4, "thin-4": 1, "topologies": 7, "vanishing-variance": 14,
+		"slow-and-gone": 3, "demo-8": 1, "mlp-1000": 1, "partition": 2, "pegasos-1000": 1, "scafcom": 4, "scalar-mnist": 1, "scalar-partition": 1, "thin-4": 1, "topologies": 7, "vanishing-variance": 14,
 	}
 	for _, name := range Names() {
+		if name == "srrw-variance" { // the one study of walks
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			f := load(t, name)
 			if f.Name != name || f.Points[0].Experiment.About == "" {
@@ -65,6 +70,20 @@ func TestUnknownNamesAreAnswered(t *testing.T) {
 		if _, _, err := Read(name); err == nil {
 			t.Errorf("%q is read", name)
 		}
+	}
+}
+
+func TestTheStudyOfWalksIsOne(t *testing.T) {
+	text, filename, err := Read("srrw-variance")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := walk.Load(text, filename, nil)
+	if err != nil || s.Name != "srrw-variance" || s.About == "" || s.Seeds != 100 || !slices.Equal(s.Alphas, []float64{0, 1, 5, 10, 20}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if !strings.HasPrefix(string(text), "# ") || !strings.Contains(string(text), "Expect") {
+		t.Error("does not begin with a comment that says what to expect")
 	}
 }
 

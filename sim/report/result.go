@@ -109,6 +109,18 @@ type NodeWork struct {
 	UsefulSamplesPerSecond Real `json:"useful_samples_per_second"`
 }
 
+// Replicas says whether the nodes that share records, and were online in the end, had all heard the same.
+type Replicas struct {
+	Nodes     int    `json:"nodes"`
+	Equal     bool   `json:"equal"`     // all sums are equal, and so are all models, to the bit
+	Different int    `json:"different"` // sums that there are
+	Least     uint64 `json:"least"`     // records that a node knows, at the least
+	Most      uint64 `json:"most"`      // and at the most
+	Banned    int    `json:"banned"`    // logs that are cut off because their authors equivocate
+	Digest    string `json:"digest"`    // SHA-256 of the sums of the node that knows most
+	Model     string `json:"model"`     // and of its weights, float32 and little-endian
+}
+
 // Churn counts comings and goings.
 type Churn struct {
 	Joins      uint64 `json:"joins"`   // sessions that began, but for those at the start
@@ -153,15 +165,16 @@ type Result struct {
 	Accuracy Spread `json:"accuracy"` // at the end
 	Loss     Spread `json:"loss"`
 	// Perplexity is e to the power of the mean loss, if the data is text, else null: how many tokens the model wavers between.
-	Perplexity        Real     `json:"perplexity"`
-	Samples           uint64   `json:"samples"`        // that honest nodes have trained on, all together
-	Tokens            uint64   `json:"tokens"`         // of these samples, if they are text
-	Work              *Work    `json:"work,omitempty"` // null for a reference
-	ConsensusDistance Real     `json:"consensus_distance"`
-	Targets           []Target `json:"targets"`
-	Adversaries       []Group  `json:"adversaries"`
-	Churn             Churn    `json:"churn"`
-	PeakRSSBytes      uint64   `json:"peak_rss_bytes"`
+	Perplexity        Real      `json:"perplexity"`
+	Samples           uint64    `json:"samples"`            // that honest nodes have trained on, all together
+	Tokens            uint64    `json:"tokens"`             // of these samples, if they are text
+	Work              *Work     `json:"work,omitempty"`     // null for a reference
+	Replicas          *Replicas `json:"replicas,omitempty"` // null but with the method scalar
+	ConsensusDistance Real      `json:"consensus_distance"`
+	Targets           []Target  `json:"targets"`
+	Adversaries       []Group   `json:"adversaries"`
+	Churn             Churn     `json:"churn"`
+	PeakRSSBytes      uint64    `json:"peak_rss_bytes"`
 
 	Baseline     []string `json:"baseline,omitempty"`      // settings of the runs to compare it with: "codec=fp32"
 	SettingsHash string   `json:"settings_hash,omitempty"` // of what the run was asked to do, for sweeps
@@ -199,6 +212,10 @@ func ParseResult(text []byte) (Result, error) {
 	var r Result
 	if err := json.Unmarshal(text, &r); err != nil {
 		return Result{}, fmt.Errorf("not the result of a simulation: %w", err)
+	}
+	var other struct{ Kind string }
+	if json.Unmarshal(text, &other) == nil && other.Kind == WalksKind {
+		return Result{}, fmt.Errorf("the result of a study of walks, which has its own page, %s", PageFile)
 	}
 	if r.Nodes < 1 {
 		return Result{}, fmt.Errorf("not the result of a simulation: nodes is %d, must be at least 1", r.Nodes)

@@ -135,6 +135,13 @@ func cards(run Run) []card {
 	if r.ConsensusDistance.Finite() {
 		out = append(out, card{"Distance from consensus", digits(float64(r.ConsensusDistance)), []string{"how far apart the models are"}})
 	}
+	if p := r.Replicas; p != nil {
+		c := card{"Replicas", "equal", []string{count(p.Most) + " records known to each of " + count(uint64(p.Nodes)) + " nodes", "model " + brief(p.Model)}}
+		if !p.Equal {
+			c.Value, c.Notes = "different", []string{count(uint64(p.Different)) + " different sums at " + count(uint64(p.Nodes)) + " nodes", count(p.Least) + " to " + count(p.Most) + " records known"}
+		}
+		out = append(out, c)
+	}
 	if k := r.Work; k != nil && k.UsefulSamplesPerSecond.Finite() {
 		out = append(out, card{"Useful samples a second", digitsOr(k.UsefulSamplesPerSecond), []string{"of a node while it was online",
 			"from " + duration(float64(k.From)) + " to " + duration(float64(k.Until)), count(r.Samples) + " samples trained on in all"}})
@@ -163,6 +170,9 @@ func spreadCard(name string, q quantity, s Spread) card {
 	}
 	return card{name, write(s.Mean), []string{"worst node " + write(s.Worst), "best node " + write(s.Best), "standard deviation " + digitsOr(s.Std)}}
 }
+
+// brief is the beginning of a hash.
+func brief(hash string) string { return hash[:min(len(hash), 16)] }
 
 func digitsOr(r Real) string { return plain.format(float64(r)) }
 

@@ -31,6 +31,9 @@ type Setup struct {
 
 // Build makes an experiment ready, for so many workers. The error says which setting is wrong.
 func Build(e experiment.Experiment, workers int) (*Setup, error) {
+	if e.Method.Name == "scalar" {
+		e.Method.Exchange = experiment.Announce // the setting has no effect, and is not to have any below
+	}
 	s := &Setup{Experiment: e}
 	c := &s.Config
 	c.Seed, c.Nodes, c.Workers = e.Seed, e.Nodes, max(1, workers)
@@ -160,7 +163,10 @@ func (s *Setup) task() error {
 	if s.Config.Node.Outer, err = p.Outer(); err != nil {
 		return err
 	}
-	s.Config.Node.Outer.EvaluateEvery = 0 // evaluations are the experiment's
+	if s.Config.Node.Scalar, err = p.Scalar(); err != nil {
+		return err
+	}
+	s.Config.Node.Outer.EvaluateEvery, s.Config.Node.Scalar.EvaluateEvery = 0, 0 // evaluations are the experiment's
 	s.Config.Task, err = sim.Program(p, e.Nodes, e.Seed, s.Roster)
 	return err
 }

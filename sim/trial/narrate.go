@@ -58,6 +58,8 @@ func (t teller) event(ev node.Event) string {
 			return "has not mixed: " + ev.Report.Rejected
 		}
 		return "has mixed"
+	case node.Probed:
+		return fmt.Sprintf("has measured a slope of %.4g: loss %.4g on %d examples", ev.Slope, ev.Loss, ev.Samples)
 	case node.Evaluated:
 		return fmt.Sprintf("has evaluated: accuracy %.4f", ev.Accuracy)
 	case node.Saved:
@@ -88,8 +90,49 @@ func (t teller) message(m *gossip.Message) string {
 		return fmt.Sprintf("goodbye of %s", who)
 	case *gossip.Digest:
 		return fmt.Sprintf("digest of %s (%d known)", who, len(b.Known))
+	case *gossip.Records:
+		return fmt.Sprintf("records %d to %d of %s (epoch %d)", b.First, b.End()-1, who, b.Epoch)
+	case *gossip.Proof:
+		author, first, _ := b.Against()
+		return fmt.Sprintf("proof of %s that %s equivocates from record %d on", who, t.name(author), first)
+	case *gossip.Known:
+		return fmt.Sprintf("%s that %s has", known(b), who)
+	case *gossip.Fetch:
+		return fmt.Sprintf("request of %s for %s", who, wanted(b))
+	case *gossip.Snapshot:
+		return fmt.Sprintf("%s of %s", snapshot(b), who)
 	}
 	return fmt.Sprintf("repair of %s", who)
+}
+
+// known says what a peer tells of what it has.
+func known(k *gossip.Known) string {
+	switch k.Form {
+	case gossip.FormDigest:
+		return fmt.Sprintf("digest of %d records", k.Count)
+	case gossip.FormVector:
+		return fmt.Sprintf("list of %d logs", len(k.Places))
+	case gossip.FormBans:
+		return fmt.Sprintf("list of %d bans", len(k.Places))
+	}
+	return "fingerprints of ranges"
+}
+
+func wanted(f *gossip.Fetch) string {
+	switch f.Want {
+	case gossip.WantSnapshot:
+		return "sums"
+	case gossip.WantDigest:
+		return "a digest of sums"
+	}
+	return fmt.Sprintf("%d ranges of records", len(f.Ranges))
+}
+
+func snapshot(s *gossip.Snapshot) string {
+	if s.Whole {
+		return fmt.Sprintf("sums of %d logs", len(s.Tails))
+	}
+	return "digest of sums"
 }
 
 func (t teller) batch(b *node.Batch) (does []string) {
@@ -108,6 +151,12 @@ func (t teller) batch(b *node.Batch) (does []string) {
 		switch b := e.Msg.Body.(type) {
 		case *gossip.Request:
 			add("asks %s for its %s", to, partNames[b.Part])
+		case *gossip.Known:
+			add("sends the %s that it has to %s", known(b), to)
+		case *gossip.Fetch:
+			add("asks %s for %s", to, wanted(b))
+		case *gossip.Snapshot:
+			add("sends the %s to %s", snapshot(b), to)
 		case *gossip.Repair:
 			if len(e.Forward) == 1 {
 				add("sends %s to %s", t.message(e.Forward[0]), to)
@@ -128,6 +177,9 @@ func (t teller) batch(b *node.Batch) (does []string) {
 			add("trains %d steps", j.Steps)
 		}
 	}
+	if len(b.Probe) > 0 {
+		add("probes direction %d for record %d", b.Probe[0].Place.K, b.Probe[0].Place.Seq)
+	}
 	for _, j := range b.Mix {
 		add("mixes %d", max(len(j.In), len(j.Terms)))
 	}
@@ -141,7 +193,12 @@ func (t teller) batch(b *node.Batch) (does []string) {
 		add("saves")
 	}
 	for _, s := range b.Observe {
-		if s.Text != "" {
+		switch {
+		case s.Kind == node.StatBanned:
+			add("cuts off %s from record %.0f on", t.name(s.Peer), s.Value)
+		case s.Kind == node.StatCaughtUp:
+			add("takes the sums of %s, %.0f records", t.name(s.Peer), s.Value)
+		case s.Text != "":
 			add("%s %s: %s", s.Kind, t.name(s.Peer), s.Text)
 		}
 	}

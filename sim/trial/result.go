@@ -1,8 +1,10 @@
 package trial
 
 import (
+	"encoding/hex"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"starling/mixing/kernel"
@@ -25,6 +27,12 @@ func (r *runner) report(s *Setup, w *sim.World) report.Run {
 	res.BytesReceivedPerNodeRound = report.Real(float64(total.Bytes.Delivered) / float64(w.Nodes()) / float64(res.Rounds))
 	res.BytesSentPerNode = report.Real(float64(total.Bytes.Sent) / float64(w.Nodes()))
 	res.Work = r.work.report(s, w)
+	if p := w.Replicas(); p.Nodes > 0 {
+		res.Replicas = &report.Replicas{
+			Nodes: p.Nodes, Equal: p.Different == 1, Different: p.Different, Least: p.Least, Most: p.Most, Banned: p.Banned,
+			Digest: hex.EncodeToString(p.Digest[:]), Model: hex.EncodeToString(p.Model[:]),
+		}
+	}
 	res.DuplicateFactor = 1
 	if stats.First > 0 {
 		res.DuplicateFactor = report.Real(float64(stats.Copies) / float64(stats.First))
@@ -81,6 +89,10 @@ func (r *runner) result(s *Setup) report.Result {
 func method(e experiment.Experiment) string {
 	if e.Reference.Name != experiment.None {
 		return e.Reference.Name
+	}
+	if e.Method.Name == "scalar" {
+		family, _, _ := strings.Cut(e.Method.Scalar, ":")
+		return e.Method.Name + ", " + family
 	}
 	return fmt.Sprintf("%s, %s, %s", e.Method.Name, e.Method.Mix, e.Method.Exchange)
 }

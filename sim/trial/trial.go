@@ -97,7 +97,7 @@ type runner struct {
 
 // period is the duration of a round where that is fixed, 0 where rounds are what nodes finish.
 func (r *runner) period() node.Instant {
-	if r.Method.Exchange == experiment.Push {
+	if r.Method.Exchange == experiment.Push && r.Method.Name != "scalar" {
 		return instant(r.Method.Wake.Period)
 	}
 	return 0
@@ -140,9 +140,35 @@ func (r *runner) world(ctx context.Context, s *Setup, w *sim.World) {
 			r.stopped = fmt.Sprintf("%d rounds were over", stop.Rounds)
 		}
 	}
+	r.level(ctx, w)
+	if ctx.Err() != nil {
+		return
+	}
 	if n := len(r.series); n == 0 || r.resting || r.series[n-1].Seconds != report.Real(w.Now().Seconds()) {
 		r.tick(w)
 	}
+}
+
+// level has the nodes of the method scalar, when the run is over, add no more records and exchange what they have, until all have the
+// same: what the result says of their sums is not to depend on what is under way. It takes 30 exchanges at the most.
+func (r *runner) level(ctx context.Context, w *sim.World) {
+	if w.Replicas().Nodes == 0 {
+		return
+	}
+	r.work.end(w)
+	w.Rest()
+	r.resting = true
+	looked, events := w.Now(), 0
+	w.Run(w.Now()+30*instant(r.Method.RepairEvery), func() bool {
+		if events++; events&1023 == 0 && ctx.Err() != nil {
+			return true
+		}
+		if w.Now() < looked+node.Second/10 || !w.AtRest() {
+			return false
+		}
+		looked = w.Now()
+		return w.Replicas().Different == 1
+	})
 }
 
 // every is the virtual time between two evaluations, 0 if they go by the rounds that nodes finish.

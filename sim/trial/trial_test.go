@@ -187,7 +187,7 @@ func TestShippedExperimentsRunAndConserve(t *testing.T) {
 					sets = append(sets, "method.steps=100", "method.batch=1", "compute.step=10ms")
 				case "cells-10000":
 					sets = append(sets, "nodes=[12, 36]", "cells.size=12", "cells.epoch=4s", "stop.rounds=0")
-				case "churn", "partition", "demo-8": // at first, few nodes or none are there to count rounds
+				case "churn", "partition", "scalar-partition", "demo-8": // at first, few nodes or none are there to count rounds
 					sets = append(sets, "stop.rounds=0")
 				}
 			} else if name == "thin-4" {
@@ -204,6 +204,9 @@ func TestShippedExperimentsRunAndConserve(t *testing.T) {
 				}
 				if r.Messages.Sent == 0 || r.Rounds == 0 || !r.Accuracy.Mean.Finite() {
 					t.Errorf("%s: nothing happened: %+v", p.Label, r)
+				}
+				if p := r.Replicas; (p != nil) != strings.HasPrefix(name, "scalar-") || p != nil && !p.Equal {
+					t.Errorf("%s: replicas are %+v", name, p)
 				}
 				t.Logf("%-60s accuracy %.3f after %.1f rounds, %d messages, %.1f CPU s", p.Label, r.Accuracy.Mean, r.Rounds, r.Messages.Sent, r.CPUSeconds)
 			}
@@ -438,6 +441,36 @@ func TestNarrationSaysWhatHappened(t *testing.T) {
 	w.Observe = observer(w, &all)
 	w.Run(5e9, nil)
 	for _, part := range []string{"wakes", "hears update", "has trained: loss", "→ publishes update", "fetches from", "mixes", "meets", "loses", "sends a digest to"} {
+		if !strings.Contains(all.String(), part) {
+			t.Errorf("nobody %s in\n%.2000s", part, all.String())
+		}
+	}
+}
+
+func TestNarrationTellsOfRecords(t *testing.T) {
+	text, filename, err := experiments.Read("scalar-partition")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := experiment.Load(text, filename, []string{"data.source=pegasos", "nodes=8", "checkpoint.every=1"}, experiment.Owners())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Build(f.Points[0].Experiment, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := sim.New(s.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	var all strings.Builder
+	w.Observe = observer(w, &all)
+	w.Run(30e9, nil)
+	for _, part := range []string{
+		"probes direction", "has measured a slope of", "→ publishes records", "hears records", "hears digest of", "hears list of", "sends the digest of", "asks", "saves",
+	} {
 		if !strings.Contains(all.String(), part) {
 			t.Errorf("nobody %s in\n%.2000s", part, all.String())
 		}

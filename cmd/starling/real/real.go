@@ -74,6 +74,9 @@ func prepare(o Options) (*thin.Trial, error) {
 			errs = append(errs, fmt.Errorf("%s: %s: daemons on this machine cannot have that", what, value))
 		}
 	}
+	if e.Method.Name == "scalar" {
+		errs = append(errs, errors.New("method.name: scalar: what is measured and compared are rounds of local steps, and it has none"))
+	}
 	usual := experiment.Default()
 	cannot(e.Network.Jitter != usual.Network.Jitter, "network.jitter", e.Network.Jitter)
 	cannot(e.Network.Loss != usual.Network.Loss, "network.loss", e.Network.Loss)

@@ -138,6 +138,7 @@ func TestExperimentsThatCannotBeRealAreRefused(t *testing.T) {
 		{"stop.rounds=3", "stop.rounds: 3, want 4 or more"},
 		{"overlay=ring", "overlay: ring"},
 		{"adversaries=[sign-flip:count=1]", "adversaries"},
+		{"method.name=scalar", "method.name: scalar: what is measured"},
 	} {
 		e := load(t, "thin-4", append([]string{"data.source=mnist", "model=softmax"}, c.sets)...)
 		if _, err := prepare(Options{Experiment: e}); err == nil || !strings.Contains(err.Error(), c.want) {

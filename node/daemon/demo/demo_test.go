@@ -72,6 +72,25 @@ func TestKilledNodesLoseAtMostOneRound(t *testing.T) {
 	t.Logf("%d kills: at most %d rounds lost, %d checkpoints damaged, worst accuracy %.4f", r.Kills, r.MostLost, r.Corrupted, r.Accuracy.Worst)
 }
 
+func TestScalarNodesEndWithEqualModelsAfterKills(t *testing.T) {
+	var out bytes.Buffer
+	m := small(3)
+	m.Method.Steps.Count, m.Method.Batch, m.Checkpoint.Every = manifest.Default().Method.Steps.Count, 64, 8
+	m.Method.Name, m.Method.Scalar = "scalar", "structured:rotate=2,epoch=128,lr=0.002"
+	m.Evaluate.Target = 0.6
+	d := Demo{Config: Config{Nodes: 3, Manifest: m, Home: t.TempDir(), Program: program}, Kills: 2, Timeout: 2 * time.Minute, Out: &out}
+	r, err := d.Run(t.Context())
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	if len(r.ModelHashes) != 3 || r.ModelHashes[0] == "" || r.ModelHashes[1] != r.ModelHashes[0] || r.ModelHashes[2] != r.ModelHashes[0] {
+		t.Errorf("the models are %q", r.ModelHashes)
+	}
+	if r.MostLost > 1 || r.Corrupted != 0 || !r.Reached {
+		t.Errorf("got %+v, want at most 1 batch lost, nothing damaged, target reached\n%s", r, out.String())
+	}
+}
+
 func TestDaemonsFormOneComponent(t *testing.T) {
 	for i := range *times {
 		took, err := oneComponent(t, *daemons, *late)

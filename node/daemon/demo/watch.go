@@ -50,6 +50,8 @@ type Result struct {
 	Steps           float64     `json:"steps"`            // local steps of a node, in the mean
 	JobSeconds      jobDuration `json:"job_seconds"`      // mean durations by kind of job; train is one of so many steps as --steps says
 
+	ModelHashes []string `json:"model_hashes,omitempty"` // by node, in the end; only with the method scalar
+
 	Kills     int    `json:"kills"`
 	MostLost  uint64 `json:"most_rounds_lost"` // by a kill
 	Corrupted int    `json:"corrupted"`        // checkpoints that did not verify at the end
@@ -78,6 +80,9 @@ func (d *Demo) Run(ctx context.Context) (Result, error) {
 		d.Manifest.Data.Split, target)
 	err = d.watch(ctx, s, began, &r)
 	r.measure(s)
+	if err == nil && r.Method == "scalar" {
+		err = d.level(ctx, s, &r)
+	}
 	err = errors.Join(err, s.Stop())
 	for _, n := range s.Nodes() {
 		bad, verr := daemon.VerifyCheckpoints(context.WithoutCancel(ctx), daemon.RunDir(n.Home, s.run))
@@ -141,6 +146,48 @@ func (d *Demo) watch(ctx context.Context, s *Swarm, began time.Time, r *Result) 
 			return err
 		}
 	}
+}
+
+// levelTimeout is how long nodes that add no more records may take to tell each other all that there are.
+const levelTimeout = 2 * time.Minute
+
+// level has the nodes of the method scalar add no more records, and waits until all have the same.
+func (d *Demo) level(ctx context.Context, s *Swarm, r *Result) error {
+	for i := range s.nodes {
+		if err := s.Order(ctx, i, "pause"); err != nil {
+			return err
+		}
+	}
+	for deadline := time.Now().Add(levelTimeout); ; {
+		if err := s.Poll(ctx); err != nil {
+			return err
+		}
+		if hashes, ok := equalModels(s); ok || time.Now().After(deadline) {
+			r.ModelHashes = hashes
+			if !ok {
+				return fmt.Errorf("after %s without new records the nodes still have different models: %s", levelTimeout, strings.Join(hashes, ", "))
+			}
+			fmt.Fprintf(d.Out, "all have the same %d records and the same model, %.16s\n", s.nodes[0].Report.Records.Known, hashes[0])
+			return nil
+		}
+		if err := sleep(ctx, pollEvery); err != nil {
+			return err
+		}
+	}
+}
+
+// equalModels lists the hash of each node's model, and reports whether all rest and have the same.
+func equalModels(s *Swarm) (hashes []string, ok bool) {
+	ok = true
+	for _, n := range s.nodes {
+		hash := ""
+		if n.Report.Records != nil {
+			hash = n.Report.Records.Model
+		}
+		hashes = append(hashes, hash)
+		ok = ok && n.Seen && !n.Silent && n.Report.Phase == "paused" && hash != "" && hash == hashes[0]
+	}
+	return hashes, ok
 }
 
 func reached(s *Swarm) bool {
