@@ -159,9 +159,11 @@ func (w *walk) received(c *Core, from PeerID, msg *gossip.Message) {
 
 // goOn has every token do what is next for it.
 func (w *walk) goOn(c *Core) {
-	for _, v := range w.views {
-		if v.own != nil {
-			w.advance(c, v)
+	for _, ready := range []bool{true, false} { // those that could meet others go before those that are to be trained
+		for _, v := range w.views {
+			if v.own != nil && (v.own.stage == stageHere) == ready {
+				w.advance(c, v)
+			}
 		}
 	}
 	if w.unsaved && w.saveJob == 0 && w.saveErr == "" {
@@ -245,6 +247,9 @@ const leavePatience = 8 * Second
 func (w *walk) paused(c *Core) {
 	if c.mode == leaving {
 		w.closing, w.closeBy = true, c.now+leavePatience
+		if cp := w.train; cp != nil && cp.stage == stageTrain {
+			cp.stage = stageHere // without the steps under way
+		}
 	}
 	w.goOn(c)
 }

@@ -25,6 +25,7 @@ type given struct {
 	spot
 	token uint32
 	moves uint64 // before
+	rest  bool   // it is what was left of a void copy
 	tries int
 	at    Instant // next repetition
 }
@@ -137,12 +138,13 @@ func (w *walk) give(c *Core, v *tokenView) {
 	if g.accepted {
 		w.rates.pulled(cp.size(), c.now-g.pulls)
 	}
+	rest := cp.life == remnant
 	v.giving, cp.life = nil, shadow
 	v.gave, v.gaveBy = cp.spot, offerName{g.to, g.msg.Seq}
 	w.persist(c, v)
 	w.known(c, v, cp.spot, cp.moves)
 	v.jitter = w.drawJitter(c)
-	w.given = append(w.given, &given{offerName: v.gaveBy, spot: cp.spot, moves: cp.moves, token: v.number})
+	w.given = append(w.given, &given{offerName: v.gaveBy, spot: cp.spot, moves: cp.moves, token: v.number, rest: rest})
 	w.tellGiven(c, w.given[len(w.given)-1])
 	c.sent.add(g.msg.Seq)
 	c.observe(Stat{Kind: StatPublished, Peer: g.to, Round: cp.hop, Value: float64(cp.size())})
@@ -152,14 +154,16 @@ func (w *walk) give(c *Core, v *tokenView) {
 func (w *walk) afterGiven(c *Core, name offerName, h *gossip.Hand) {
 	i := slices.IndexFunc(w.given, func(g *given) bool { return g.offerName == name && g.token == h.Token })
 	switch {
-	case i < 0 && h.Step >= gossip.StepTaken || h.Step == gossip.StepBusy || h.Step == gossip.StepBehind:
+	case i < 0 && h.Step == gossip.StepTaken || h.Step == gossip.StepBusy || h.Step == gossip.StepBehind:
 	case i < 0:
 		w.hand(c, name.from, gossip.StepVoid, h.Token, name.seq, nil)
 	case h.Step == gossip.StepTaken:
 		g := w.given[i]
 		w.given = slices.Delete(w.given, i, i+1)
 		c.sent.credit(w.run.Self, []gossip.Mark{{Author: w.run.Self, Seq: name.seq}}, nil)
-		w.known(c, w.view(g.token), spot{g.fence, g.hop + 1}, g.moves+1)
+		if !g.rest {
+			w.known(c, w.view(g.token), spot{g.fence, g.hop + 1}, g.moves+1)
+		}
 	default:
 		w.tellGiven(c, w.given[i])
 	}
@@ -168,7 +172,7 @@ func (w *walk) afterGiven(c *Core, name offerName, h *gossip.Hand) {
 // tellGiven tells a receiver that the token is its own, unless that is known by now.
 func (w *walk) tellGiven(c *Core, g *given) {
 	v := w.view(g.token)
-	if g.tries >= giveTimes || (spot{v.fence, v.hop}).covers(spot{g.fence, g.hop + 1}) {
+	if g.tries >= giveTimes || !g.rest && (spot{v.fence, v.hop}).covers(spot{g.fence, g.hop + 1}) {
 		w.given = slices.DeleteFunc(w.given, func(x *given) bool { return x == g })
 		return
 	}

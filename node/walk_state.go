@@ -421,7 +421,7 @@ func (w *walk) awake(c *Core, v *tokenView) {
 		}
 	}
 	cp := v.own
-	if v.heard = c.now; v.fence.Generation == 0 && cp == nil {
+	if v.heard = max(c.now, 1); v.fence.Generation == 0 && cp == nil {
 		v.heard = 0
 	}
 	v.jitter = w.drawJitter(c)

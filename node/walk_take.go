@@ -36,9 +36,10 @@ const mostLive = 2
 // offered takes an offer to this node; or one to the sender, which says how it got the token that it is about to offer.
 func (w *walk) offered(c *Core, from PeerID, msg *gossip.Message, o *gossip.Offer) {
 	if o.To == from {
-		if _, ok := w.proofs[from]; ok || len(w.proofs) < maxProofs {
-			w.proofs[from] = msg
+		if len(w.proofs) >= maxProofs {
+			clear(w.proofs) // who has more to say than this shows it again
 		}
+		w.proofs[from] = msg
 		return
 	}
 	m := c.roster.find(from)
@@ -185,11 +186,15 @@ func (w *walk) takeLater(c *Core, v *tokenView) {
 	step, next := gossip.StepPulling, keepAlive
 	switch {
 	case in.ready:
-		if (spot{v.fence, v.hop}).covers(spot{in.offer.Fence, in.offer.Hop + 1}) {
-			w.dropComing(c, v) // the token went on elsewhere
+		in.tries++
+		gone := (spot{v.fence, v.hop}).covers(spot{in.offer.Fence, in.offer.Hop + 1}) // the token went on elsewhere
+		if in.offer.Remnant {
+			gone = in.tries > giveTimes
+		}
+		if gone {
+			w.dropComing(c, v)
 			return
 		}
-		in.tries++
 		step, next = gossip.StepReady, w.rates.answerWithin(in.tries)
 	case c.now >= in.until:
 		w.refuse(c, v)
@@ -232,6 +237,11 @@ func (w *walk) take(c *Core, v *tokenView) {
 	o := in.offer
 	v.took = in.offerName
 	old := v.own
+	for _, u := range w.views {
+		if u.own != nil && u.own.stage == stageHere {
+			u.own.waitUntil = 0 // for this one
+		}
+	}
 	if o.Remnant {
 		w.persist(c, v)
 		w.hand(c, in.from, gossip.StepTaken, v.number, in.seq, nil)

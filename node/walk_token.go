@@ -176,7 +176,7 @@ func (w *walk) known(c *Core, v *tokenView, p spot, moves uint64) bool {
 	if v.heard != 0 && !w.stale(c, v) && (p.fence.Less(v.fence) || p.fence == v.fence && p.hop < v.hop) {
 		return false
 	}
-	v.fence, v.hop, v.moves, v.heard = p.fence, p.hop, moves, c.now
+	v.fence, v.hop, v.moves, v.heard = p.fence, p.hop, moves, max(c.now, 1)
 	return true
 }
 
