@@ -33,11 +33,15 @@ func TestMessagesOfTokensAreCheckedBeforeAnythingIsAllocated(t *testing.T) {
 		{"a token that the run does not have", func(_ *gossip.Message, t *gossip.Token, o *gossip.Offer, h *gossip.Hand) {
 			t.Token, o.Token, h.Token = 3, 3, 3
 		}, [3]gossip.Verdict{reject(gossip.ReasonMalformed), reject(gossip.ReasonMalformed), reject(gossip.ReasonMalformed)}},
-		{"another codec", func(_ *gossip.Message, t *gossip.Token, o *gossip.Offer, _ *gossip.Hand) { t.Codec, o.Codec = "int8", "int8" },
+		{"another codec", func(_ *gossip.Message, t *gossip.Token, o *gossip.Offer, _ *gossip.Hand) {
+			t.Codec, o.Codec = "int8", "int8"
+		},
 			[3]gossip.Verdict{reject(gossip.ReasonCodec), reject(gossip.ReasonCodec)}},
 		{"another length", func(_ *gossip.Message, t *gossip.Token, o *gossip.Offer, _ *gossip.Hand) { t.Len, o.Len = 5, 5 },
 			[3]gossip.Verdict{reject(gossip.ReasonLength), reject(gossip.ReasonLength)}},
-		{"a large model", func(_ *gossip.Message, t *gossip.Token, o *gossip.Offer, _ *gossip.Hand) { t.Model.Size, o.Model.Size = 65, 65 },
+		{"a large model", func(_ *gossip.Message, t *gossip.Token, o *gossip.Offer, _ *gossip.Hand) {
+			t.Model.Size, o.Model.Size = 65, 65
+		},
 			[3]gossip.Verdict{reject(gossip.ReasonLength), reject(gossip.ReasonLength)}},
 		{"a state, in a run where tokens carry none", func(_ *gossip.Message, _ *gossip.Token, o *gossip.Offer, _ *gossip.Hand) {
 			o.StateLen, o.State = 2, piece
