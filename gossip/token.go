@@ -1,5 +1,7 @@
 package gossip
 
+import "fmt"
+
 // A Fence names one life of a token. A token begins with generation 1; who revives one that seems lost begins the next generation.
 // Nobody makes the same fence twice, so of each fence there is one copy at a time that goes on.
 type Fence struct {
@@ -78,6 +80,16 @@ const (
 	StepVoid    HandStep = 8 // the giver has withdrawn the offer
 	StepPulling HandStep = 9 // the receiver has the history, and still pulls
 )
+
+// String returns the step in a word.
+func (s HandStep) String() string {
+	if int(s) < len(handSteps) {
+		return handSteps[s]
+	}
+	return fmt.Sprintf("step %d", uint8(s))
+}
+
+var handSteps = [...]string{"none", "accept", "busy", "behind", "ready", "taken", "history", "given", "void", "pulling"}
 
 // FromGiver reports whether it is the author of the offer that says so.
 func (s HandStep) FromGiver() bool { return s >= StepHistory && s <= StepVoid }

@@ -455,6 +455,16 @@ func (c *Core) finish() {
 // State returns what a checkpoint of this moment would hold. It must not be called concurrently with Step.
 func (c *Core) State() State { return c.method.state() }
 
+// Shown returns the parameters that a checkpoint of this moment would hold, and how far they are: local steps, or with the method walk hops
+// of the token. It takes less than [Core.State], and must not be called concurrently with Step.
+func (c *Core) Shown() (params VecRef, age uint64) {
+	if w, ok := c.method.(*walk); ok {
+		return w.best.params, w.best.hop
+	}
+	s := c.method.state()
+	return s.Params, s.Age
+}
+
 func (c *Core) newRef() VecRef {
 	c.lastRef++
 	return c.lastRef

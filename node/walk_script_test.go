@@ -65,9 +65,14 @@ func (s *script) walkNode(args map[string]string, num func(string, float64) floa
 	return ""
 }
 
-var handSteps = map[string]gossip.HandStep{
-	"accept": gossip.StepAccept, "busy": gossip.StepBusy, "behind": gossip.StepBehind, "ready": gossip.StepReady, "taken": gossip.StepTaken,
-	"pulling": gossip.StepPulling, "given": gossip.StepGiven, "void": gossip.StepVoid, "history": gossip.StepHistory,
+// handStep is the step of that name.
+func handStep(name string) gossip.HandStep {
+	for s := gossip.StepAccept; s <= gossip.StepPulling; s++ {
+		if s.String() == name {
+			return s
+		}
+	}
+	return 0
 }
 
 func (s *script) walkCommand(cmd, word string, names []string, args map[string]string, num func(string, float64) float64) string {
@@ -101,7 +106,7 @@ func (s *script) walkCommand(cmd, word string, names []string, args map[string]s
 	case "offer":
 		return s.walkOffer(names[0], fence, args, num)
 	case "hand":
-		h := &gossip.Hand{Step: handSteps[names[1]], Offer: k.own}
+		h := &gossip.Hand{Step: handStep(names[1]), Offer: k.own}
 		if h.Step.FromGiver() {
 			h.Offer = k.seq[names[0]]
 		}
@@ -212,11 +217,6 @@ func (s *script) walkOffer(from string, fence gossip.Fence, args map[string]stri
 	return s.receive(from, k.seq[from], o)
 }
 
-var handNames = map[gossip.HandStep]string{
-	gossip.StepAccept: "accept", gossip.StepBusy: "busy", gossip.StepBehind: "behind", gossip.StepReady: "ready", gossip.StepTaken: "taken",
-	gossip.StepPulling: "pulling", gossip.StepGiven: "given", gossip.StepVoid: "void", gossip.StepHistory: "history",
-}
-
 func fenceText(f gossip.Fence) string {
 	maker := "?"
 	for _, n := range "ABCDE" {
@@ -243,7 +243,7 @@ func walkText(body gossip.Body) string {
 		}
 		return fmt.Sprintf("%s of token %d, %s, to %s: hop %d, moves %d, age %d", what, b.Token, fenceText(b.Fence), name(b.To), b.Hop, b.Moves, b.Age)
 	case *gossip.Hand:
-		text := fmt.Sprintf("%s #%d", handNames[b.Step], b.Offer)
+		text := fmt.Sprintf("%s #%d", b.Step, b.Offer)
 		if len(b.History) > 0 {
 			text += fmt.Sprintf(", %d bytes", len(b.History))
 		}

@@ -97,6 +97,9 @@ func (c *Config) pushes() bool {
 	return c.Node.Method == "average" && c.Node.Average.Exchange == node.Push
 }
 
+// walks reports whether models walk from node to node.
+func (c *Config) walks() bool { return c.Node.Method == "walk" }
+
 // scalars reports whether nodes send records, and have integer models.
 func (c *Config) scalars() bool { return c.Node.Method == "scalar" }
 

@@ -75,7 +75,7 @@ type host struct {
 	base   *compute.Vector // what the local steps of the round began from: the newest mixed model
 	round  uint64          // the newest that it has trained
 	seq    uint64          // survives a crash, as saved does
-	// log is what the method scalar has persisted, by key; it survives a crash, too.
+	// log is what the methods scalar and walk have persisted, by key; it survives a crash, too.
 	log     map[string][]byte
 	replica *compute.Replica // the integer model of the method scalar; nil with another, and while the node is down
 	weights []float32        // of the replica, for who looks at them
@@ -352,7 +352,8 @@ func (w *World) Params(n int) []float32 {
 		return nil
 	}
 	if h.replica == nil {
-		return h.arena.Vec(h.core.State().Params)
+		shown, _ := h.core.Shown()
+		return h.arena.Vec(shown)
 	}
 	if h.weights == nil {
 		h.weights = make([]float32, w.length)
@@ -361,10 +362,27 @@ func (w *World) Params(n int) []float32 {
 	return h.weights
 }
 
+// bestToken returns the node that shows the model with the most hops.
+func (w *World) bestToken() (best int) {
+	var most uint64
+	for n := range w.hosts {
+		if h := &w.hosts[n]; h.core != nil && h.online {
+			if _, hops := h.core.Shown(); hops > most {
+				best, most = n, hops
+			}
+		}
+	}
+	return best
+}
+
 // Model returns the model that a node is judged by. With the exchange announce it is that with which its round began, which is what
 // the daemon evaluates: fresh from mixing, without the drift of local steps. With the exchange push, and of a node that rests, it is
-// what the node holds. It is nil while the node is down, and valid until the world goes on.
+// what the node holds; with the method walk, under which a node that holds no token shows an old copy for long, that of the token with
+// the most hops, which all are to get in the end. It is nil while the node is down, and valid until the world goes on.
 func (w *World) Model(n int) []float32 {
+	if w.cfg.walks() && w.hosts[n].core != nil {
+		return w.Params(w.bestToken())
+	}
 	if h := &w.hosts[n]; h.core != nil && h.base != nil && !w.cfg.pushes() && !(w.resting && w.rests(h)) {
 		return h.base.Data()
 	}

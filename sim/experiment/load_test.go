@@ -92,6 +92,7 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"scalar settings that are none", head + "method: {name: scalar, scalar: 'structured:pool=3'}\n", `x.yaml:3:32: method.scalar: scalar structured: pool=3: a structured pool has a power of two of directions, from 2 to 32768`},
 		{"more nodes than peers", head + "nodes: 20\nmethod: {name: scalar, scalar: 'structured:peers=19'}\n", `x.yaml:4:32: method.scalar: is for 19 peers, and there are 20 nodes; write peers=20 or more`},
 		{"starts that differ, by scalars", head + "method: {name: scalar}\ninit: independent\n", `x.yaml:4:7: init: is independent, and with method.name: scalar records say how one and the same model changes; write common`},
+		{"tokens in cells", head + "method: {name: walk}\ncells: {size: 4}\n", `x.yaml:4:15: cells.size: is 4, but tokens have to come to all nodes, which cells keep apart; write size: 0`},
 		{"cell of one", head + "cells: {size: 1}\n", `x.yaml:3:15: cells.size: is 1; want 0 for one cell of all, or 2 to 1000000`},
 		{"cells on a graph", head + "cells: {size: 4}\noverlay: ring\n", `x.yaml:3:15: cells.size: is 4, but overlay is ring; cells are of no fixed size and want overlay: mesh or complete`},
 		{"partition backwards", head + "network: {partitions: [{from: 2s, until: 1s}]}\n", `x.yaml:3:42: network.partitions[0].until: is 1s, which is not after from, 2s`},
@@ -207,7 +208,7 @@ func full() Experiment {
 		Init: "independent", Codec: "fp32",
 		Method: Method{
 			Name: "average", Mix: "mean", Exchange: Announce, Steps: Steps{Epoch: true}, Batch: 3, Degree: 9,
-			Outer: "noloco", Scalar: "binom8", Wake: Wake{Period: time.Second}, AnnounceEvery: time.Minute, RepairEvery: time.Hour,
+			Outer: "noloco", Scalar: "binom8", Walk: "srrw:alpha=3", Tokens: 7, Wake: Wake{Period: time.Second}, AnnounceEvery: time.Minute, RepairEvery: time.Hour,
 		},
 		Limits:     manifest.Limits{Inline: 1000, Blob: 3 * manifest.GiB, Peers: 65},
 		Checkpoint: Checkpoint{7},

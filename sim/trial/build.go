@@ -31,7 +31,7 @@ type Setup struct {
 
 // Build makes an experiment ready, for so many workers. The error says which setting is wrong.
 func Build(e experiment.Experiment, workers int) (*Setup, error) {
-	if e.Method.Name == "scalar" {
+	if e.Method.Name == "scalar" || e.Method.Name == "walk" {
 		e.Method.Exchange = experiment.Announce // the setting has no effect, and is not to have any below
 	}
 	s := &Setup{Experiment: e}
@@ -166,6 +166,10 @@ func (s *Setup) task() error {
 	if s.Config.Node.Scalar, err = p.Scalar(); err != nil {
 		return err
 	}
+	if s.Config.Node.Walk, err = p.Walk(); err != nil {
+		return err
+	}
+	s.Config.Node.Walk.EvaluateEvery = 0
 	s.Config.Node.Outer.EvaluateEvery, s.Config.Node.Scalar.EvaluateEvery = 0, 0 // evaluations are the experiment's
 	s.Config.Task, err = sim.Program(p, e.Nodes, e.Seed, s.Roster)
 	return err
