@@ -465,6 +465,19 @@ func (c *Core) Shown() (params VecRef, age uint64) {
 	return s.Params, s.Age
 }
 
+// ShownToken returns what this node has of a token of the method walk, and how many hops that has gone; params is 0 if it has nothing. It
+// must not be called concurrently with Step.
+func (c *Core) ShownToken(token uint32) (params VecRef, hops uint64) {
+	w, ok := c.method.(*walk)
+	if !ok {
+		return 0, 0
+	}
+	if v := w.find(token); v != nil && v.own != nil {
+		return v.own.params, v.own.hop
+	}
+	return 0, 0
+}
+
 func (c *Core) newRef() VecRef {
 	c.lastRef++
 	return c.lastRef
