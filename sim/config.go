@@ -82,6 +82,7 @@ func (c *Config) validate() error {
 	bad(c.Dial < 0 || c.CellSize < 0 || c.CellSize == 1, "dial is %d and the size of cells %d", c.Dial, c.CellSize)
 	bad(!c.pushes() && c.Graph == nil && c.links() > maxLinks,
 		"%d nodes, all connected to all, are too many links: choose a graph such as regular:8, or cells", c.Nodes)
+	bad(c.walks() && c.Adversaries != nil, "no adversary is made for the method walk")
 	bad(c.scalars() && c.Adversaries != nil, "adversaries change vectors, and with the method scalar nodes send none")
 	bad(c.Mesh != nil && c.pushes() && c.CellSize == 0 && c.Graph != nil, "the exchange push has no broadcasts for a mesh to carry")
 	return errors.Join(errs...)

@@ -319,6 +319,9 @@ func (c *checker) adversaries() {
 		c.add("adversaries", "has %d kinds; at most %d are allowed", len(specs), maxAdversaries)
 		return
 	}
+	if len(specs) > 0 && c.e.Method.Name == "walk" && c.e.Reference.Name == None {
+		c.add("adversaries", "change what all nodes hear, and with method.name: walk a model goes from one to the next; leave them out")
+	}
 	if len(specs) > 0 && c.e.Method.Name == "scalar" && c.e.Reference.Name == None {
 		c.add("adversaries", "change vectors, and with method.name: scalar nodes send none; leave them out")
 	}

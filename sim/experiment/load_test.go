@@ -88,6 +88,7 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"text with a tab", head + `about: "a\tb"` + "\n", `x.yaml:3:8: about: holds characters that cannot be printed`},
 		{"both durations", head + "compute: {step: 1s, epoch: 1s}\n", `x.yaml:3:28: compute.epoch: is 1s, but compute.step is 1s; give one of them`},
 		{"scalar records in cells", head + "method: {name: scalar}\ncells: {size: 4}\n", `x.yaml:4:15: cells.size: is 4, but records have to come to all nodes, which cells keep apart; write size: 0`},
+		{"adversaries of tokens", head + "method: {name: walk}\nadversaries: [fine]\n", `x.yaml:4:14: adversaries: change what all nodes hear, and with method.name: walk a model goes from one to the next; leave them out`},
 		{"adversaries without vectors", head + "method: {name: scalar}\nadversaries: [fine]\n", `x.yaml:4:14: adversaries: change vectors, and with method.name: scalar nodes send none; leave them out`},
 		{"scalar settings that are none", head + "method: {name: scalar, scalar: 'structured:pool=3'}\n", `x.yaml:3:32: method.scalar: scalar structured: pool=3: a structured pool has a power of two of directions, from 2 to 32768`},
 		{"more nodes than peers", head + "nodes: 20\nmethod: {name: scalar, scalar: 'structured:peers=19'}\n", `x.yaml:4:32: method.scalar: is for 19 peers, and there are 20 nodes; write peers=20 or more`},
