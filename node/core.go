@@ -305,8 +305,12 @@ func (c *Core) received(from PeerID, msg *gossip.Message) {
 		}
 		m.gone = false
 		m.accepted++
+		mixed := body.Mixed
+		if body.Part == gossip.PartMean {
+			mixed = m.untold(c.cfg.Self, mixed)
+		}
 		if body.Part != gossip.PartState { // which says nothing of messages
-			c.sent.credit(c.cfg.Self, body.Mixed, body.Refused)
+			c.sent.credit(c.cfg.Self, mixed, body.Refused)
 		}
 		c.method.delta(c, m, msg.Seq, body)
 	case *gossip.Request:

@@ -148,7 +148,9 @@ func (t *together) announceMean(c *Core, f *turn, s int, job EncodeJob, d *gossi
 	d.Age, d.Codec = t.o.age, t.o.run.Codec
 	f.asked[s] = f.rank(s, t.o.self)
 	seq := t.o.tell(c, d)
-	c.sent.credit(t.o.self, d.Mixed, nil)
+	if len(d.Mixed) > 1 { // else nobody has anything of it but this node
+		c.sent.credit(t.o.self, t.me.untold(t.o.self, d.Mixed), nil)
+	}
 	t.settle(c, f, s, &shardMean{author: t.o.self, seq: seq, d: d, vec: job.Sent})
 }
 

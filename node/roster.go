@@ -35,8 +35,9 @@ type member struct {
 
 	avoidUntil Instant // it does not want this node as a neighbour; see type copies
 
-	taken uint64 // sequence number of its newest update that this node tried to mix in
-	score float64
+	taken    uint64 // sequence number of its newest update that this node tried to mix in
+	credited uint64 // the newest own message that a mean of its had in it
+	score    float64
 
 	accepted uint32 // updates heard
 	mixed    uint32 // of these, mixed in
@@ -246,6 +247,18 @@ func (l *sentLog) add(seq uint64) {
 	}
 	l.published++
 	l.entries = append(l.entries, sentEntry{seq: seq})
+}
+
+// untold returns the mark of an own message in a mean of the member, unless another mean of its has told of that one already: a node
+// sums up several pieces of the same model.
+func (m *member) untold(self PeerID, mixed []gossip.Mark) []gossip.Mark {
+	for i, k := range mixed {
+		if k.Author == self && k.Seq > m.credited {
+			m.credited = k.Seq
+			return mixed[i : i+1]
+		}
+	}
+	return nil
 }
 
 // credit takes note of what another node's message says about own ones. Every message is heard once, and a node mixes one

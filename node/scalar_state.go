@@ -19,11 +19,13 @@ type ScalarStatus struct {
 	Digest  [32]byte // of the sums: equal digests are equal models
 }
 
+func (s *scalarMethod) phaseName() string { return scalarPhases[s.phase] }
+
 func (s *scalarMethod) status() MethodStatus {
 	set := s.replica.Set()
 	v := set.Vector()
 	st := MethodStatus{
-		Phase: scalarPhases[s.phase], Round: s.round, Announced: s.round, Age: v.Count(), Step: s.step, Loss: s.loss,
+		Phase: s.phaseName(), Round: s.round, Announced: s.round, Age: v.Count(), Step: s.step, Loss: s.loss,
 		Scalar: &ScalarStatus{
 			Records: v.Count(), Missing: s.exchange.missing, Next: set.Next(s.tag), Logs: len(v), Banned: len(set.Bans()),
 			Kept: s.kept.total + len(s.kept.of(s.tag)), Digest: s.replica.Sums().Digest(),

@@ -47,6 +47,21 @@ type MemberStatus struct {
 	Score     float64
 }
 
+// A phaser is a method that can tell its phase without the rest of its status, which costs it much.
+type phaser interface{ phaseName() string }
+
+// Phase is the Phase of [Core.Status], at less cost. Like that it must not be called concurrently with Step.
+func (c *Core) Phase() string {
+	if m, ok := c.method.(phaser); ok {
+		return m.phaseName()
+	}
+	return c.method.status().Phase
+}
+
+// MethodStatus is the part of [Core.Status] that the method knows, without a list of members. It must not be called concurrently with
+// Step.
+func (c *Core) MethodStatus() MethodStatus { return c.method.status() }
+
 // Status reports what the core knows. It must not be called concurrently with Step.
 func (c *Core) Status() Status {
 	s := Status{

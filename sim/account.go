@@ -81,6 +81,7 @@ func (s *Stats) Total() Flow {
 // counts keeps the accounts while the world goes on.
 type counts struct {
 	events, steps, refused uint64
+	received               uint64 // bytes of all kinds that were delivered
 	flows                  [traffics]Flow
 	joins, leaves, crashes uint64
 }
@@ -97,6 +98,7 @@ func (c *counts) delivered(p *parcel) {
 	f := c.landed(p)
 	f.Messages.Delivered++
 	f.Bytes.Delivered += uint64(p.bytes)
+	c.received += uint64(p.bytes)
 }
 
 func (c *counts) lost(p *parcel) {
@@ -138,6 +140,9 @@ func (w *World) Stats() Stats {
 		Joins: c.joins, Leaves: c.leaves, Crashes: c.crashes,
 	}
 }
+
+// Received returns the bytes that all nodes together have received: the Delivered of [Stats.Total].
+func (w *World) Received() uint64 { return w.counts.received }
 
 // Audit compares the accounts with what is in the queue and on the links, and says what does not add up.
 func (w *World) Audit() error {

@@ -23,7 +23,7 @@ func (w *World) Replicas() Replicas {
 		if !h.online || h.replica == nil {
 			continue
 		}
-		s := h.core.Status().Scalar
+		s := h.core.MethodStatus().Scalar
 		r.Nodes++
 		seen[s.Digest] = true
 		if most < 0 || s.Records < r.Least {

@@ -160,7 +160,7 @@ const pausedPhase = "paused"
 // rests reports whether a node has ended its last round.
 func (w *World) rests(h *host) bool {
 	if !h.looked {
-		h.looked, h.rest = true, h.core.Status().Phase == pausedPhase
+		h.looked, h.rest = true, h.core.Phase() == pausedPhase
 	}
 	return h.rest && len(h.working) == 0
 }

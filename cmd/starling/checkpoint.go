@@ -90,12 +90,17 @@ func checkpointVerifyCommand() *cobra.Command {
 func checkpointExportCommand() *cobra.Command {
 	var f homeFlags
 	var number uint64
+	var format, model string
 	cmd := &cobra.Command{
 		Use:   "export FILE",
-		Short: "Write a checkpoint's model as safetensors",
+		Short: "Write a checkpoint's model as safetensors, or as an adapter for PEFT",
 		Long: `Write the model of the newest whole checkpoint, or of the one with the given number, as a safetensors file.
-A running daemon is asked for it; it need not stop.`,
+A running daemon is asked for it; it need not stop.
+
+What a run has made of a published model can also be written into a directory: with --format peft as an adapter that PEFT
+loads, with --format merged as a model like the one that it started from.`,
 		Example: `  starling checkpoint export model.safetensors
+  starling checkpoint export adapter --format peft --model SmolLM2-135M-Instruct
   python -c 'from safetensors.numpy import load_file; print(load_file("model.safetensors"))'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -103,7 +108,19 @@ A running daemon is asked for it; it need not stop.`,
 			if err != nil {
 				return err
 			}
-			c, err := daemon.ExportCheckpoint(cmd.Context(), dir, number, args[0])
+			var c daemon.CheckpointInfo
+			switch format {
+			case daemon.FormatSafetensors:
+				c, err = daemon.ExportCheckpoint(cmd.Context(), dir, number, args[0])
+			case daemon.FormatPEFT, daemon.FormatMerged:
+				c, err = daemon.ExportPublished(cmd.Context(), dir, number, format, model, args[0])
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "wrote %s: round %d\n", args[0], c.Round)
+					return nil
+				}
+			default:
+				err = usageError{commandName(cmd), fmt.Errorf("--format is %q; use safetensors, peft or merged", format)}
+			}
 			if err != nil {
 				return err
 			}
@@ -117,5 +134,7 @@ A running daemon is asked for it; it need not stop.`,
 	}
 	f.add(cmd)
 	cmd.Flags().Uint64Var(&number, "number", 0, "checkpoint to export (default: the newest)")
+	cmd.Flags().StringVar(&format, "format", daemon.FormatSafetensors, "safetensors: what was trained, as a file; peft or merged: a directory")
+	cmd.Flags().StringVar(&model, "model", "", "with peft and merged: the directory or GGUF file of the model that the run started from")
 	return cmd
 }

@@ -24,7 +24,8 @@ until Ctrl-C or "starling leave"; a later join of the same link goes on from the
 
 Everything is kept in the home directory. Settings may stand in its config.yaml under the names of the flags.`,
 		Example: `  starling join starling://…
-  starling join starling://… --threads 1 --upload 500KiB --disk 2GiB`,
+  starling join starling://… --threads 1 --upload 500KiB --disk 2GiB
+  starling join starling://… --model SmolLM2-135M-Instruct --data jsonl:questions.jsonl`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := cfg.Load(cmd.Flags().Changed); err != nil {
@@ -72,6 +73,7 @@ Everything is kept in the home directory. Settings may stand in its config.yaml 
 	f.StringVar(&cfg.Disk, "disk", cfg.Disk, "bytes of disk to use at most")
 	f.IntVar(&cfg.Shard, "shard", cfg.Shard, "which part of the run's data to train on (-1: chosen by this node's key)")
 	f.StringVar(&cfg.Data, "data", cfg.Data, "own data in place of the run's: idx:DIR, csv:FILE, text:FILE or jsonl:FILE")
+	f.StringVar(&cfg.Model, "model", cfg.Model, "the model that the run starts from: directory or GGUF file of a published one, or a safetensors file of weights")
 	f.BoolVar(&cfg.MDNS, "mdns", cfg.MDNS, "find peers on the local network")
 	f.BoolVar(&cfg.DHT, "dht", cfg.DHT, "find peers through a distributed hash table of the run")
 	f.BoolVar(&cfg.NAT, "nat", cfg.NAT, "ask the router for a port, punch holes and use relays")

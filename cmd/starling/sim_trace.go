@@ -94,7 +94,7 @@ func again(r *report.Result) (experiment.Experiment, error) {
 
 // printTrace prints what happens between two times in seconds, both included.
 func printTrace(cmd *cobra.Command, e experiment.Experiment, begin, end float64, nodes []int) error {
-	s, err := trial.Build(e, runtime.GOMAXPROCS(0))
+	s, err := trial.Build(cmd.Context(), e, runtime.GOMAXPROCS(0))
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"time"
 
@@ -103,6 +104,10 @@ type Config struct {
 	// Registry takes the metrics of this node and of its libp2p host, labelled node=<short ID>. Default: no metrics.
 	Registry *prometheus.Registry
 	Logger   *slog.Logger // default: discard
+
+	// Tap, when set, stands between the streams of a TCP connection and its encryption: what it returns is used in place of the
+	// connection. It is for tests that watch what is sent.
+	Tap func(net.Conn) net.Conn
 
 	timing *timing // for tests
 }

@@ -141,10 +141,14 @@ func (s *Swarm) open(key crypto.PrivKey) (err error) {
 	// What is written waits behind the windows of all streams of the connection, in one queue. Uploads to three peers fill a
 	// link of 1 Mbit/s for longer than yamux's 10 s, after which it gives up connections that are well.
 	mux.ConnectionWriteTimeout = time.Minute
+	var muxer network.Multiplexer = &mux
+	if set.Tap != nil {
+		muxer = tapped{&mux, set.Tap}
+	}
 	opts := []libp2p.Option{
 		libp2p.Identity(key), libp2p.UserAgent(set.UserAgent),
 		libp2p.NoTransports, libp2p.Transport(tcp.NewTCPTransport), libp2p.Transport(quic.NewTransport),
-		libp2p.Security(noise.ID, noise.New), libp2p.Muxer(yamux.ID, &mux),
+		libp2p.Security(noise.ID, noise.New), libp2p.Muxer(yamux.ID, muxer),
 		libp2p.ListenAddrs(), // none yet: listen below, where each failure can be told
 		libp2p.ConnectionManager(s.conns), libp2p.ConnectionGater(gate{s}),
 		libp2p.BandwidthReporter(s.traffic), libp2p.Ping(false),

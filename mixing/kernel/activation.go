@@ -88,3 +88,23 @@ func (t tier) geluAll(y, x []float32) {
 		x[i] = float32(float32((1-s)*out)*slope) + s
 	}
 }
+
+// SiLU sets y to the sigmoid linear unit of x (Elfwing, Uchibe and Doya 2018), which is the gate of SwiGLU, and replaces x by the
+// derivative there, with which [Mul] takes a gradient back:
+//
+//	y = x·s,  x ← s + y·(1−s),  s = 1/(1 + exp(−x))
+//
+// Every operation is rounded, and exp is [Exp32].
+func SiLU(y, x []float32) { best.siluAll(y, x) }
+
+func (t tier) siluAll(y, x []float32) {
+	same(len(x), len(y))
+	done := t.silu(y, x)
+	x, y = x[done:], y[done:][:len(x)-done]
+	for i, v := range x {
+		s := 1 / (Exp32(-v) + 1)
+		out := float32(v * s)
+		y[i] = out
+		x[i] = float32((1-s)*out) + s
+	}
+}

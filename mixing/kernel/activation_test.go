@@ -33,6 +33,7 @@ func TestActivationsEqualTheReference(t *testing.T) {
 				check("Mul", func(use tier, x, y []float32) { use.mulAll(x, y) })
 				check("Exps32", func(use tier, x, _ []float32) { use.exps32All(x, alpha, shift) })
 				check("GELU", func(use tier, x, y []float32) { use.geluAll(y, x) })
+				check("SiLU", func(use tier, x, y []float32) { use.siluAll(y, x) })
 			}
 		}
 	})
@@ -99,6 +100,27 @@ func TestGELUAndItsDerivativeAreAccurate(t *testing.T) {
 	}
 }
 
+func TestSiLUAndItsDerivativeAreAccurate(t *testing.T) {
+	silu := func(x float64) float64 { return x / (1 + math.Exp(-x)) }
+	for i := range 4000 {
+		at := float32(i-2000) / 61
+		x, y := []float32{at}, make([]float32, 1)
+		SiLU(y, x)
+		const h = 1e-5
+		want, slope := silu(float64(at)), (silu(float64(at)+h)-silu(float64(at)-h))/(2*h)
+		if math.Abs(float64(y[0])-want) > 1e-6*(1+math.Abs(want)) || math.Abs(float64(x[0])-slope) > 2e-6 {
+			t.Errorf("at %v: %v with slope %v, want %v with %v", at, y[0], x[0], want, slope)
+		}
+	}
+	for _, big := range []float32{1e3, 1e6, 1e20} {
+		x, y := []float32{big, -big}, make([]float32, 2)
+		SiLU(y, x)
+		if y[0] != big || x[0] != 1 || math.Abs(float64(y[1])) > 1e-17 || math.Abs(float64(x[1])) > 1e-17 {
+			t.Errorf("at ±%v: %v with slopes %v", big, y, x)
+		}
+	}
+}
+
 // Bits of results on one machine; the test passes on every other one only if they are the same there.
 func TestActivationsHaveTheRecordedBits(t *testing.T) {
 	var h uint64 = 14695981039346656037
@@ -108,7 +130,9 @@ func TestActivationsHaveTheRecordedBits(t *testing.T) {
 	}
 	e := slices.Clone(x)
 	Exps32(e, 3.1, -0.7)
+	silu, slope := slices.Clone(x), slices.Clone(x)
 	GELU(y, x)
+	SiLU(silu, slope)
 	for i := range x {
 		for _, v := range []float32{e[i], x[i], y[i]} {
 			h = (h ^ uint64(math.Float32bits(v))) * 1099511628211
@@ -116,6 +140,15 @@ func TestActivationsHaveTheRecordedBits(t *testing.T) {
 	}
 	if h != 0x43d1e38faafea2a9 {
 		t.Errorf("hash of 15000 results is %#x", h)
+	}
+	h = 14695981039346656037
+	for i := range silu {
+		for _, v := range []float32{silu[i], slope[i]} {
+			h = (h ^ uint64(math.Float32bits(v))) * 1099511628211
+		}
+	}
+	if h != 0xac24e80512a54a74 {
+		t.Errorf("hash of 10000 results of SiLU is %#x", h)
 	}
 }
 
@@ -126,6 +159,7 @@ func BenchmarkActivations(b *testing.B) {
 		"Mul":    func() { Mul(x, y) },
 		"Exps32": func() { Exps32(x, 1, 0.5) },
 		"GELU":   func() { GELU(y, x) },
+		"SiLU":   func() { SiLU(y, x) },
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(4 * n)

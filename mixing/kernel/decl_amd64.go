@@ -20,6 +20,11 @@ func transpose512(dst *float32, ldd int, src *float32, lds int, rows int, cols i
 //go:noescape
 func copyPanel512(dst *float32, src *float32, lds int, k int, n int)
 
+// widen512 is widen for k rows, k above 0.
+//
+//go:noescape
+func widen512(dst *float32, src *int8, scales *float32, k int)
+
 // axpy512 is Axpy for n elements, a multiple of 16 and above 0.
 //
 //go:noescape
@@ -60,6 +65,11 @@ func dot512(x *float32, y *float32, n int, lanes *[32]float64)
 //go:noescape
 func finite512(x *float32, n int) uint32
 
+// largest512 sets the first 16 lanes to elements among which is the largest, for n elements, a multiple of 16 and above 0.
+//
+//go:noescape
+func largest512(x *float32, n int, lanes *[16]float32)
+
 // weighted512 is WeightedSum of count vectors, above 0, for n elements, a multiple of 64 and above 0.
 //
 //go:noescape
@@ -95,6 +105,11 @@ func expsSingle512(x *float32, alpha float32, shift float32, n int)
 //
 //go:noescape
 func gelu512(y *float32, x *float32, n int)
+
+// silu512 is SiLU for n elements, a multiple of 16 and above 0.
+//
+//go:noescape
+func silu512(y *float32, x *float32, n int)
 
 // words512 sets dst to the words of n consecutive blocks of Philox, n a multiple of 8 and above 0. keys are those of the
 // ten rounds, two for each.
@@ -145,6 +160,11 @@ func transpose2(dst *float32, ldd int, src *float32, lds int, rows int, cols int
 //go:noescape
 func copyPanel2(dst *float32, src *float32, lds int, k int, n int)
 
+// widen2 is widen for k rows, k above 0.
+//
+//go:noescape
+func widen2(dst *float32, src *int8, scales *float32, k int)
+
 // axpy2 is Axpy for n elements, a multiple of 8 and above 0.
 //
 //go:noescape
@@ -185,6 +205,11 @@ func dot2(x *float32, y *float32, n int, lanes *[32]float64)
 //go:noescape
 func finite2(x *float32, n int) uint32
 
+// largest2 sets the first 8 lanes to elements among which is the largest, for n elements, a multiple of 8 and above 0.
+//
+//go:noescape
+func largest2(x *float32, n int, lanes *[16]float32)
+
 // weighted2 is WeightedSum of count vectors, above 0, for n elements, a multiple of 32 and above 0.
 //
 //go:noescape
@@ -220,6 +245,11 @@ func expsSingle2(x *float32, alpha float32, shift float32, n int)
 //
 //go:noescape
 func gelu2(y *float32, x *float32, n int)
+
+// silu2 is SiLU for n elements, a multiple of 8 and above 0.
+//
+//go:noescape
+func silu2(y *float32, x *float32, n int)
 
 // words2 sets dst to the words of n consecutive blocks of Philox, n a multiple of 4 and above 0. keys are those of the
 // ten rounds, two for each.

@@ -2,7 +2,7 @@
 // directions that a seed draws, and the few elementary functions that training needs.
 //
 // Start with [MulNT], the matrix product of a forward pass, and [WeightedSum], which mixes vectors in one pass. The package
-// knows nothing of layouts or models, allocates nothing but what [PackNN] and [PackNT] return, starts no goroutine and keeps no
+// knows nothing of layouts or models, allocates nothing but what [PackNN], [PackNT] and [NewPacked] return, starts no goroutine and keeps no
 // state, so every function is safe for concurrent use on different outputs. Any package of the project may import it; it
 // imports the standard library, package philox and the detection of processors only.
 //

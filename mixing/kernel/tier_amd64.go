@@ -85,6 +85,17 @@ func (t tier) copyPanel(dst, src []float32, lds int, k, n int) {
 	}
 }
 
+func (t tier) widen(dst []float32, src []int8, scales []float32, rows int) {
+	switch t {
+	case avx512:
+		widen512(&dst[0], &src[0], &scales[0], rows)
+	case avx2:
+		widen2(&dst[0], &src[0], &scales[0], rows)
+	default:
+		plainWiden(dst, src, scales, rows)
+	}
+}
+
 func (t tier) axpy(alpha float32, x, y []float32) int {
 	n := t.whole(len(x), 8)
 	switch {
@@ -167,6 +178,18 @@ func (t tier) finite(x []float32) (int, bool) {
 	default:
 		return n, finite2(&x[0], n) == 0
 	}
+}
+
+func (t tier) largest(x []float32, lanes *[16]float32) int {
+	n := t.whole(len(x), 8)
+	switch {
+	case n == 0:
+	case t == avx512:
+		largest512(&x[0], n, lanes)
+	default:
+		largest2(&x[0], n, lanes)
+	}
+	return n
 }
 
 func (t tier) grey(dst []float32, levels []uint8) int {
@@ -266,6 +289,18 @@ func (t tier) gelu(y, x []float32) int {
 		gelu512(&y[0], &x[0], n)
 	default:
 		gelu2(&y[0], &x[0], n)
+	}
+	return n
+}
+
+func (t tier) silu(y, x []float32) int {
+	n := t.whole(len(x), 8)
+	switch {
+	case n == 0:
+	case t == avx512:
+		silu512(&y[0], &x[0], n)
+	default:
+		silu2(&y[0], &x[0], n)
 	}
 	return n
 }

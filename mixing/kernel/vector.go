@@ -128,6 +128,26 @@ func (t tier) finiteAll(x []float32) bool {
 	return ok && carry>>31 == 0
 }
 
+// Max returns the largest element of x that is a number, or minus infinity if there is none. A zero is positive.
+func Max(x []float32) float32 { return best.max(x) }
+
+func (t tier) max(x []float32) float32 {
+	least := float32(math.Inf(-1))
+	lanes := [16]float32{least, least, least, least, least, least, least, least, least, least, least, least, least, least, least, least}
+	most := least
+	for _, v := range x[t.largest(x, &lanes):] {
+		if v > most {
+			most = v
+		}
+	}
+	for _, v := range lanes {
+		if v > most {
+			most = v
+		}
+	}
+	return most + 0
+}
+
 // WeightedSum sets dst[i] to the sum over j of weights[j]·vectors[j][i], for vectors as long as dst. The sum is taken in
 // float64, in the order of the vectors, each product rounded before it is added, and rounded to float32 once. All vectors are
 // read in one blocked pass. dst may be one of the vectors, but must not overlap one in any other way. Without vectors dst

@@ -434,3 +434,41 @@ func BenchmarkVectors(b *testing.B) {
 		}
 	})
 }
+
+func TestMaxIsTheLargestNumber(t *testing.T) {
+	everyTier(t, func(t *testing.T, use tier) {
+		rng := rand.New(rand.NewPCG(71, 72))
+		for _, n := range lengths {
+			for _, draw := range []func(*rand.Rand, int) []float32{random, odd} {
+				x := draw(rng, n)
+				want := float32(math.Inf(-1))
+				for _, v := range x {
+					if v > want {
+						want = v
+					}
+				}
+				if got := use.max(x); math.Float32bits(got) != math.Float32bits(want+0) {
+					t.Fatalf("the largest of %v is %v, want %v", x, got, want)
+				}
+			}
+		}
+		nan, minus := float32(math.NaN()), float32(math.Copysign(0, -1))
+		for at := range 40 { // in every lane
+			x := slices.Repeat([]float32{nan}, 40)
+			if got := use.max(x); !math.IsInf(float64(got), -1) {
+				t.Fatalf("the largest of none is %v", got)
+			}
+			x[at] = minus
+			if got := use.max(x); math.Float32bits(got) != 0 {
+				t.Fatalf("the largest is %v, want zero", got)
+			}
+			x[(at+7)%40] = -3
+			if got := use.max(x); got != 0 {
+				t.Fatalf("the largest is %v, want zero", got)
+			}
+		}
+	})
+	if Max([]float32{1, 3, 2}) != 3 {
+		t.Error("the largest of 1, 3 and 2 is not 3")
+	}
+}

@@ -13,10 +13,15 @@ import (
 // Accumulators are the sums of the coefficients of records, one for each direction of each pool generation that has any. Addition of
 // integers has no order, so equal sets of records give equal sums. Sums wrap around where they do not fit; see [Accumulators.Overflowed].
 type Accumulators struct {
-	sums, changes table
-	folded        []foldedSums
-	overflowed    bool
+	sums       table
+	changes    table     // since the last call of Take, and zeros
+	changed    []touched // where changes may be other than zero
+	folded     []foldedSums
+	overflowed bool
 }
+
+// touched is an accumulator that was added to.
+type touched struct{ generation, k uint32 }
 
 // A Change is what was added to an accumulator.
 type Change struct {
@@ -79,7 +84,11 @@ func (a *Accumulators) Add(generation, k uint32, coefficient int64) error {
 		a.overflowed = true
 	}
 	*at = sum
-	a.changes.row(generation)[k] += coefficient
+	change := &a.changes.row(generation)[k]
+	if *change == 0 {
+		a.changed = append(a.changed, touched{generation, k})
+	}
+	*change += coefficient
 	return nil
 }
 
@@ -94,17 +103,24 @@ func (a *Accumulators) Overflowed() bool { return a.overflowed }
 
 // Take lists what was added since the last call, one change for each accumulator, and forgets it.
 func (a *Accumulators) Take() []Change {
+	slices.SortFunc(a.changed, func(x, y touched) int { return cmp.Or(cmp.Compare(x.generation, y.generation), cmp.Compare(x.k, y.k)) })
 	var out []Change
-	for _, row := range a.changes.rows {
-		for k, by := range row.A {
-			if by != 0 {
-				out = append(out, Change{row.Generation, uint32(k), by})
-			}
+	for _, t := range a.changed {
+		// One that was back at zero on the way was noted twice.
+		if by := &a.changes.row(t.generation)[t.k]; *by != 0 {
+			out = append(out, Change{t.generation, t.k, *by})
+			*by = 0
 		}
 	}
-	a.changes.rows = nil
+	a.changed = a.changed[:0]
+	if n := len(a.changes.rows) - keptChanges; n > 0 {
+		a.changes.rows = slices.Delete(a.changes.rows, 0, n) // of generations that are hardly added to any more
+	}
 	return out
 }
+
+// keptChanges is for how many generations the memory of changes is kept: around the end of one, records of two come in turn.
+const keptChanges = 2
 
 // Of returns the accumulators of a generation; nil stands for nothing but zeros. They must not be changed, and they change with
 // the next call of Add.

@@ -21,6 +21,7 @@ import (
 	"starling/node/data"
 	"starling/node/manifest"
 	"starling/node/model"
+	"starling/node/model/llama"
 	"starling/node/optim"
 )
 
@@ -35,6 +36,13 @@ type Options struct {
 	Rows int
 	// Unpack holds held-out rows as floats: evaluation of images is faster and takes four times their memory.
 	Unpack bool
+	// Weights returns those of the base model, which must not change any more, if the manifest names one by its digest; nil if this
+	// process has none. It is asked for none that the manifest does not name.
+	Weights func(*mixing.Layout) ([]float32, error)
+	// Model is the directory or the file of the published model, if the manifest names one.
+	Model string
+	// Threads is how many goroutines compute one batch of a published model; 0 is one.
+	Threads int
 }
 
 // A Program is all that a manifest names, built once. It does not change and is safe for concurrent use.
@@ -42,6 +50,7 @@ type Program struct {
 	manifest  manifest.Manifest
 	model     model.Model // of which workers make clones; its own scratch is not used
 	labels    int         // of a row
+	evalRows  int         // rows that are evaluated at a time: part of the definition of a loss, whose sums are taken in this order
 	text      bool        // labels are tokens
 	optimizer optim.Optimizer
 	codec     codec.Codec
@@ -50,7 +59,8 @@ type Program struct {
 
 	train *data.Set
 	test  *data.Set
-	exams []func(params []float32) (loss float64, right int) // of every evalRows rows of test, if the model can prepare them
+	base  []float32                                          // that all nodes start from; nil if weights are drawn
+	exams []func(params []float32) (loss float64, right int) // of every so many rows of test, if the model can prepare them
 	parts [][]int32                                          // rows of train; nil if one part is all of it
 	index []int                                              // of parts by the number that nodes know, -1 if not loaded; nil: all in order
 }
@@ -69,15 +79,15 @@ func New(m manifest.Manifest, o Options) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.model, err = model.Parse(m.Model, source.Inputs(), source.Classes()); err != nil {
-		return nil, err
-	}
-	inputs, labels := p.model.Row()
 	p.text = source.Inputs() == 0
-	if source, err = source.Windows(inputs); err != nil {
+	if llama.Published(m.Model) {
+		source, err = p.publish(source, o)
+	} else {
+		source, err = p.build(source, o)
+	}
+	if err != nil {
 		return nil, err
 	}
-	p.labels = labels
 	if p.optimizer, err = optim.Parse(m.Optimizer); err != nil {
 		return nil, err
 	}
@@ -96,6 +106,21 @@ func New(m manifest.Manifest, o Options) (*Program, error) {
 			p.Len(), p.MaxPayload(), p.codec.Name(), m.Limits.Blob)
 	}
 	return p, p.load(source, o)
+}
+
+// build makes a model that the manifest describes, and returns the rows that it reads.
+func (p *Program) build(source *data.Source, o Options) (rows *data.Source, err error) {
+	m := p.manifest
+	if p.model, err = model.Parse(m.Model, source.Inputs(), source.Classes()); err != nil {
+		return nil, err
+	}
+	if p.base, err = baseOf(m, p.Layout(), o.Weights); err != nil {
+		return nil, err
+	}
+	inputs := 0
+	inputs, p.labels = p.model.Row()
+	p.evalRows = evalRows
+	return source.Windows(inputs)
 }
 
 // rule makes a mixing rule, which is for one goroutine; it is nil for push-sum.
@@ -130,13 +155,7 @@ func (p *Program) load(source *data.Source, o Options) (err error) {
 	if p.test, err = source.Test(); err != nil {
 		return err
 	}
-	if n := p.test.Len(); o.Rows > 0 && o.Rows < n {
-		rows := make([]int32, o.Rows)
-		for i := range rows {
-			rows[i] = int32(i * n / o.Rows)
-		}
-		p.test = p.test.Subset(rows)
-	}
+	p.test = spread(p.test, o.Rows)
 	if o.Unpack {
 		p.test = p.test.Unpacked()
 	}
@@ -150,8 +169,8 @@ func (p *Program) prepare() {
 	if _, _, there := p.test.Range(0, p.test.Len()); !ok || !there {
 		return
 	}
-	for first := 0; first < p.test.Len(); first += evalRows {
-		x, y, _ := p.test.Range(first, min(evalRows, p.test.Len()-first))
+	for first := 0; first < p.test.Len(); first += p.evalRows {
+		x, y, _ := p.test.Range(first, min(p.evalRows, p.test.Len()-first))
 		p.exams = append(p.exams, m.Prepare(x, y))
 	}
 }
@@ -293,13 +312,17 @@ func (p *Program) Classes() int { return p.train.Classes() }
 // Common reports whether all nodes start from the same parameters.
 func (p *Program) Common() bool { return p.manifest.Init != "independent" }
 
-// Init writes the initial parameters, the same for every node of the run or the node's own, as the manifest says, and the
-// initial state of the optimizer.
+// Init writes the initial parameters, those of the base model, the same for every node of the run or the node's own, as the manifest
+// says, and the initial state of the optimizer.
 func (p *Program) Init(n *Node, params, opt []float32) {
+	clear(opt)
+	if p.base != nil {
+		copy(params, p.base)
+		return
+	}
 	seed := p.manifest.Seed
 	if !p.Common() {
 		seed ^= n.seed
 	}
 	p.model.Init(params, seed)
-	clear(opt)
 }

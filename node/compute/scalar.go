@@ -3,7 +3,6 @@ package compute
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"math"
 	"sync"
 
@@ -23,23 +22,18 @@ func (p *Program) Scalar() (node.ScalarConfig, error) {
 	if err != nil {
 		return node.ScalarConfig{}, err
 	}
-	base := make([]float32, p.Len())
-	p.model.Clone().Init(base, m.Seed)
+	base := p.base
+	if base == nil {
+		base = make([]float32, p.Len())
+		p.model.Clone().Init(base, m.Seed)
+	}
 	return node.ScalarConfig{
-		Config: s, RunSeed: m.Seed, BaseDigest: digest(base), ConfigDigest: sha256.Sum256([]byte(s.String())),
+		Config: s, RunSeed: m.Seed, BaseDigest: Digest(base), ConfigDigest: sha256.Sum256([]byte(s.String())),
 		SaveEvery: uint64(m.Checkpoint.Every), EvaluateEvery: uint64(m.Evaluate.Every),
 	}, nil
 }
 
 func (p *Program) scalar() bool { return p.manifest.Method.Name == "scalar" }
-
-func digest(v []float32) [32]byte {
-	form := make([]byte, 0, 4*len(v))
-	for _, x := range v {
-		form = binary.LittleEndian.AppendUint32(form, math.Float32bits(x))
-	}
-	return sha256.Sum256(form)
-}
 
 // A Replica is the integer model of a node under the method scalar, which follows what the core says in [node.Batch.Apply]. It is safe
 // for concurrent use: what was told is brought in by whoever needs the weights next.

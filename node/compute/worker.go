@@ -3,6 +3,7 @@ package compute
 import (
 	"context"
 	"math"
+	"time"
 
 	"starling/gossip"
 	"starling/mixing"
@@ -45,7 +46,7 @@ func (p *Program) Worker() *Worker {
 	}
 }
 
-// evalRows is how many rows are evaluated at a time. It is part of the definition of a loss, whose sums are taken in this order.
+// evalRows is how many rows are evaluated at a time, of any model but a published one.
 const evalRows = 256
 
 // reserve makes room for a batch of so many rows.
@@ -155,9 +156,9 @@ func (w *Worker) rows(from, count int) (x []float32, y []int32) {
 // of a text is the logarithm of the perplexity. It ends early, with a result of no use, when ctx ends.
 func (w *Worker) Evaluate(ctx context.Context, params []float32) (accuracy, loss float64) {
 	test := w.program.test
-	right, labels, rows := 0, 0, test.Len()
-	for first := 0; first < rows && ctx.Err() == nil; first += evalRows {
-		sum, correct, counted := w.examine(params, first, min(evalRows, rows-first))
+	right, labels, rows, together := 0, 0, test.Len(), w.program.evalRows
+	for first := 0; first < rows && ctx.Err() == nil; first += together {
+		sum, correct, counted := w.examine(params, first, min(together, rows-first))
 		loss += sum
 		right += correct
 		labels += counted
@@ -165,11 +166,11 @@ func (w *Worker) Evaluate(ctx context.Context, params []float32) (accuracy, loss
 	return float64(right) / float64(labels), loss / float64(labels)
 }
 
-// examine evaluates params on n held-out rows, of which the first is a multiple of evalRows, and returns the sum of the losses of
+// examine evaluates params on n held-out rows, of which the first is a multiple of the rows that are evaluated at a time, and returns the sum of the losses of
 // the labels that count, how many are predicted right, and how many count.
 func (w *Worker) examine(params []float32, first, n int) (loss float64, right, counted int) {
 	if exams := w.program.exams; exams != nil {
-		loss, right = exams[first/evalRows](params)
+		loss, right = exams[first/w.program.evalRows](params)
 		return loss, right, n * w.program.labels
 	}
 	test := w.program.test
@@ -197,4 +198,18 @@ func (w *Worker) Encode(n *Node, v []float32) ([]byte, []gossip.TensorStat, erro
 		stats[i] = gossip.TensorStat{Mean: float32(s.Mean), Var: float32(s.Var)}
 	}
 	return b, stats, nil
+}
+
+// Pace measures how long a step of training takes: that of one row, times the rows of a batch.
+func (w *Worker) Pace(n *Node) time.Duration {
+	if n.Rows() == 0 {
+		return 0
+	}
+	x, y := w.batch(n, node.TrainJob{Steps: 1}, 0)
+	params, grad := make([]float32, w.program.Len()), make([]float32, w.program.Len())
+	w.program.model.Init(params, w.program.manifest.Seed)
+	rows := len(y) / w.program.labels
+	began := time.Now()
+	w.model.Gradient(grad, params, x[:len(x)/rows], y[:w.program.labels])
+	return time.Duration(rows) * time.Since(began)
 }

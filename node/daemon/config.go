@@ -35,6 +35,7 @@ type Config struct {
 
 	Shard  int    `yaml:"shard"` // part of the run's data; -1 is chosen by the node's key
 	Data   string `yaml:"data"`  // own data, "idx:DIR", "csv:FILE", "text:FILE" or "jsonl:FILE"; empty is the run's source
+	Model  string `yaml:"model"` // the model that the run starts from: the directory or GGUF file of a published one, or a file of weights
 	MDNS   bool   `yaml:"mdns"`
 	DHT    bool   `yaml:"dht"`
 	NAT    bool   `yaml:"nat"`    // port mapping, hole punching, relays
@@ -47,7 +48,8 @@ type Config struct {
 	caps   caps
 	listen []string
 
-	diskLimit int64 // tests: in place of Disk, which has a least value
+	diskLimit int64                   // tests: in place of Disk, which has a least value
+	tap       func(net.Conn) net.Conn // tests: see [swarm.Config]
 }
 
 // caps are the limits in numbers.
@@ -93,6 +95,7 @@ func (c *Config) Load(given func(name string) bool) error {
 	pick(&c.Disk, file.Disk, given("disk"))
 	pick(&c.Shard, file.Shard, given("shard"))
 	pick(&c.Data, file.Data, given("data"))
+	pick(&c.Model, file.Model, given("model"))
 	pick(&c.MDNS, file.MDNS, given("mdns"))
 	pick(&c.DHT, file.DHT, given("dht"))
 	pick(&c.NAT, file.NAT, given("nat"))

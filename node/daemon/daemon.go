@@ -103,7 +103,7 @@ func Open(text string, cfg Config) (_ *Daemon, err error) {
 		Key: d.key, Run: link.Run, UserAgent: "starling/" + Version(), Listen: cfg.listen, Bootstrap: others(link.Bootstrap, d.self),
 		MDNS: cfg.MDNS, DHT: cfg.DHT, NATPortMap: cfg.NAT, Relay: cfg.NAT, Topic: gossip.Topic(link.Run, 0),
 		Topics:    func(topic string) bool { return gossip.IsTopic(link.Run, topic) },
-		PeerEvent: d.peerEvent, Store: peerStore{d.store}, Upload: d.up, Download: d.down, Registry: reg, Logger: d.log,
+		PeerEvent: d.peerEvent, Store: peerStore{d.store}, Upload: d.up, Download: d.down, Registry: reg, Logger: d.log, Tap: cfg.tap,
 	})
 	if err != nil {
 		return nil, err
@@ -240,8 +240,11 @@ func (d *Daemon) prepare(ctx context.Context) error {
 	if m.Data.NamesFiles() && d.cfg.Data == "" && m.Creator != d.self {
 		return fmt.Errorf("this run trains on files (%s): say with --data which of this machine's files to use", m.Data.Source)
 	}
-	var err error
-	if d.program, err = compute.New(m, compute.Options{Source: d.cfg.Data, Parts: []int{d.shard()}}); err != nil {
+	o, err := d.options()
+	if err != nil {
+		return err
+	}
+	if d.program, err = compute.New(m, o); err != nil {
 		return err
 	}
 	if d.node, err = d.program.Node(d.nodeSeed(), d.shard()); err != nil {
@@ -250,6 +253,7 @@ func (d *Daemon) prepare(ctx context.Context) error {
 	if d.node.Rows() == 0 {
 		return fmt.Errorf("part %d of the run's data has no rows: choose another one with --shard", d.shard())
 	}
+	d.estimate()
 	d.limits = gossip.DefaultLimits()
 	d.store.SetKeep(m.Checkpoint.Keep)
 	d.blobs = blob.NewTiered(d.store, blob.TieredOptions{})

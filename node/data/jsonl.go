@@ -131,6 +131,7 @@ func documentOf(line []byte, by Tokenizer) (d document, err error) {
 	case forms != 1:
 		return d, fmt.Errorf(`has %d of the forms {"text": …}, {"prompt": …, "completion": …} and {"messages": […]}; a line is one of them`, forms)
 	case l.Text != nil:
+		d.add(by.Begin(), false)
 		d.add(by.Encode(*l.Text), true)
 		d.add([]int32{by.End()}, true)
 	case l.Messages != nil:
@@ -147,6 +148,7 @@ func documentOf(line []byte, by Tokenizer) (d document, err error) {
 	case l.Prompt == nil || l.Completion == nil:
 		return d, errors.New("has a prompt or a completion, but not both")
 	default:
+		d.add(by.Begin(), false)
 		d.add(by.Encode(*l.Prompt), false)
 		d.add(by.Encode(*l.Completion), true)
 		d.add([]int32{by.End()}, true)

@@ -28,7 +28,12 @@ func shown(set *Set) (rows, learnt []string) {
 		set.FillRange(x, y, i, 1)
 		var text, labels strings.Builder
 		for j := range x {
-			text.WriteRune(rune(x[j]))
+			token := rune(x[j])
+			if token < 0 {
+				text.WriteRune('|')
+				token = -1 - token
+			}
+			text.WriteRune(token)
 			if y[j] < 0 {
 				labels.WriteRune('·')
 			} else {
@@ -60,7 +65,7 @@ func TestOnlyWhatIsAnsweredIsLearnt(t *testing.T) {
 	}
 	rows, learnt := shown(train)
 	// The last token of a document is only a label. "abc0" and "12340" share a row, and the dialogue does not fit in with them.
-	if want := []string{"abc1234" + strings.Repeat("0", 17), "user: q\nassistant: a" + "0000"}; !slices.Equal(rows, want) {
+	if want := []string{"abc|1234" + strings.Repeat("0", 17), "user: q\nassistant: a" + "0000"}; !slices.Equal(rows, want) {
 		t.Errorf("rows are %q, want %q", rows, want)
 	}
 	if want := []string{"bc0·340" + strings.Repeat("·", 17), strings.Repeat("·", 18) + "a\n····"}; !slices.Equal(learnt, want) {
@@ -81,6 +86,7 @@ func TestEveryTokenIsLearntOnceHoweverDocumentsArePacked(t *testing.T) {
 		sizes := rapid.SliceOfN(rapid.IntRange(0, 90), 1, 200).Draw(t, "sizes")
 		var documents []document
 		next, want := int32(0), map[int32]int32{} // each token is another, and has the next one after it
+		first := map[int32]bool{}
 		for _, n := range sizes {
 			var d document
 			for range n {
@@ -88,6 +94,7 @@ func TestEveryTokenIsLearntOnceHoweverDocumentsArePacked(t *testing.T) {
 				next++
 			}
 			for i := 1; i < n; i++ {
+				first[d.tokens[i-1]] = (i-1)%length == 0 // or a piece of one
 				want[d.tokens[i-1]] = -1
 				if d.learn[i] {
 					want[d.tokens[i-1]] = d.tokens[i]
@@ -95,11 +102,19 @@ func TestEveryTokenIsLearntOnceHoweverDocumentsArePacked(t *testing.T) {
 			}
 			documents = append(documents, d)
 		}
-		s := pack(documents, length, -7)
+		const filler = 1 << 20
+		s := pack(documents, length, filler)
 		for i, token := range s.tokens {
+			begins := token < 0
+			if begins {
+				token = -1 - token
+			}
+			if begins != (first[token] && i%length > 0) {
+				t.Fatalf("token %d at %d of a row: %v that it begins a document", token, i%length, begins)
+			}
 			label, there := want[token]
 			switch {
-			case token == -7 && s.labels[i] == -1:
+			case token == filler && s.labels[i] == -1 && !begins:
 			case !there || label != s.labels[i]:
 				t.Fatalf("token %d has the label %d, want %d (%v)", token, s.labels[i], label, there)
 			}

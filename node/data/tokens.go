@@ -12,6 +12,8 @@ type Tokenizer interface {
 	Tokens() int
 	// Encode returns the tokens of a text. What looks like a special token in it is text.
 	Encode(text string) []int32
+	// Begin returns the tokens that go before a document, which are not learnt; often none.
+	Begin() []int32
 	// End returns the token that ends a document.
 	End() int32
 	// Dialogue returns the tokens of a dialogue in the form that the model knows, and which of them the model is to say: the words of
@@ -36,6 +38,9 @@ func (Bytes) Encode(text string) []int32 {
 	}
 	return tokens
 }
+
+// Begin implements [Tokenizer].
+func (Bytes) Begin() []int32 { return nil }
 
 // End implements [Tokenizer].
 func (Bytes) End() int32 { return 0 }
@@ -68,8 +73,8 @@ func (d *document) add(tokens []int32, learn bool) {
 // Tokens returns the source of a text or of a file of documents as rows of so many tokens of a tokenizer, and as many labels, each the
 // token after one, or −1 where there is nothing to learn. It reads and tokenizes all of it. A text becomes windows as
 // [Source.Windows] says. Documents are put side by side into rows, in the order of the file, each into the first row with room for it;
-// what is longer than a row is cut into pieces. Attention sees the documents before in the same row: they are separated by the token
-// that ends one, and nothing else.
+// what is longer than a row is cut into pieces. The feature of a token with which a document begins, elsewhere than at the begin of a
+// row, is −1 less the token, so that a model can tell documents apart.
 func (s *Source) Tokens(t Tokenizer, length int) (*Source, error) {
 	switch {
 	case s.tokens == nil:
@@ -152,6 +157,9 @@ func pack(documents []document, length int, filler int32) sequences {
 		at := (row+1)*length - room[row]
 		copy(s.tokens[at:], tokens)
 		copy(s.labels[at:], labels)
+		if room[row] < length {
+			s.tokens[at] = -1 - tokens[0]
+		}
 		room[row] -= len(tokens)
 	}
 	for _, d := range documents {

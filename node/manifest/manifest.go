@@ -20,8 +20,9 @@ type Manifest struct {
 	Seed    uint64 // root of all randomness that the nodes must share
 
 	Model string // "softmax", "mlp:64", "mlp:128,64", "svm", "gpt:layers=4"; see package model
-	// Init is "common" if every node starts from the same parameters, drawn from Seed, or "independent" if each
-	// draws its own.
+	// Init is "common" if every node starts from the same parameters, drawn from Seed, "independent" if each draws its own, or
+	// "weights:" and a SHA-256 in hexadecimal digits if all start from the weights of that digest, which each node has in a file of
+	// its own: see [WeightsInit].
 	Init string
 
 	Data      Data

@@ -12,6 +12,7 @@ import (
 	"starling/mixing"
 	"starling/node/data"
 	"starling/node/model"
+	"starling/node/model/llama"
 	"starling/node/optim"
 )
 
@@ -21,7 +22,7 @@ import (
 func shape(source, model string) (inputs, classes int) {
 	reader, _ := cutSpec(model)
 	switch kind, _ := cutSpec(source); {
-	case kind == "text", kind == "jsonl", kind == "babble", source == "own" && reader == "gpt":
+	case kind == "text", kind == "jsonl", kind == "babble", source == "own" && (reader == "gpt" || llama.Published(model)):
 		return 0, 256
 	case source == "mnist":
 		return 784, 10
@@ -42,6 +43,9 @@ type owners struct {
 func checkers() owners {
 	return owners{
 		model: func(spec string, inputs, classes int) error {
+			if llama.Published(spec) {
+				return checkPublished(spec, inputs)
+			}
 			_, err := model.Parse(spec, inputs, classes)
 			return err
 		},
@@ -58,6 +62,14 @@ func checkers() owners {
 			return err
 		},
 	}
+}
+
+func checkPublished(spec string, inputs int) error {
+	if inputs > 0 {
+		return errors.New("hf models read text, and this data is rows of features: use data from text:FILE or jsonl:FILE, or another model")
+	}
+	_, err := llama.ParseSpec(spec)
+	return err
 }
 
 func checkSource(spec string) error {

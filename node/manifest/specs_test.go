@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"starling/node/model/llama"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -60,6 +62,14 @@ func TestSourcesAndSplitsAreChecked(t *testing.T) {
 	}
 }
 
+func TestAPublishedModelStartsFromItsWeights(t *testing.T) {
+	m := Default()
+	m.Model, m.Data.Source = "hf:lora:r=4", "own"
+	if err := m.Validate(); err == nil || !strings.Contains(err.Error(), "init: ") || !strings.Contains(err.Error(), "starling model inspect") {
+		t.Errorf("without weights: %v", err)
+	}
+}
+
 func TestModelsAndSourcesMustFitEachOther(t *testing.T) {
 	for _, test := range []struct{ model, source, want string }{
 		{"gpt", "text:x", ""},
@@ -69,9 +79,16 @@ func TestModelsAndSourcesMustFitEachOther(t *testing.T) {
 		{"gpt", "csv:x", "reads text"},
 		{"softmax", "text:x", "wants rows of features"},
 		{"gpt:width=7", "text:x", "cannot be divided"},
+		{"hf:lora:r=4", "jsonl:x", ""},
+		{"hf", "own", ""},
+		{"hf", "mnist", "read text"},
+		{"hf:lora:r=x", "text:x", "r is"},
 	} {
 		m := Default()
 		m.Model, m.Data.Source = test.model, test.source
+		if llama.Published(test.model) {
+			m.Init = WeightsInit([32]byte{1})
+		}
 		err := m.Validate()
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), "model: ") || !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%s with %s: %v, want %q", test.model, test.source, err, test.want)

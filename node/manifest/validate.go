@@ -32,7 +32,7 @@ func (m Manifest) problems(by owners) Problems {
 		ps.add("version", "%s", versionProblem(int64(m.Version)))
 	}
 	checkName(&ps, m.Name)
-	checkWord(&ps, "init", m.Init, []string{"common", "independent"}, nil)
+	checkInit(&ps, m.Model, m.Init)
 	checkWord(&ps, "method.name", m.Method.Name, []string{"average", "outer", "scalar", "walk"}, nil)
 	checkWord(&ps, "admission", m.Admission, []string{"open"}, []string{"invite"})
 
@@ -257,7 +257,7 @@ func checkOuter(ps *Problems, m Manifest) {
 	if m.Method.Steps.Epoch {
 		ps.add("method.steps", "is epoch, and with method.name: outer rounds are of a number of local steps that all share; write a number")
 	}
-	if m.Init != "common" {
+	if m.Init == "independent" {
 		ps.add("init", "is %s, and with method.name: outer nodes add up what they have changed of one and the same model; write common", m.Init)
 	}
 }
@@ -293,7 +293,7 @@ func checkScalar(ps *Problems, m Manifest) {
 		}
 		return nil
 	})
-	if m.Init != "common" {
+	if m.Init == "independent" {
 		ps.add("init", "is %s, and with method.name: scalar records say how one and the same model changes; write common", m.Init)
 	}
 	if m.Cells.Count > 1 {
@@ -329,7 +329,7 @@ func checkWalk(ps *Problems, m Manifest) {
 		return err
 	})
 	checkRange(ps, "method.tokens", m.Method.Tokens, 0, srrw.MaxTokens)
-	if m.Init != "common" {
+	if m.Init == "independent" {
 		ps.add("init", "is %s, and with method.name: walk tokens that meet merge their models; write common", m.Init)
 	}
 	if m.Cells.Count > 1 {

@@ -143,7 +143,7 @@ func (g *gpt) weigh(s *gptSaved, b queries, fresh bool) {
 		row, seen := g.scores[i*b.keys:][:b.keys], b.from+i+1
 		at := (b.first+b.from+i)*g.heads + b.head
 		if fresh {
-			s.tops[at] = float32(scale * top(row[:seen]))
+			s.tops[at] = float32(scale * kernel.Max(row[:seen]))
 		}
 		kernel.Exps32(row, scale, s.tops[at])
 		clear(row[seen:])
@@ -241,19 +241,8 @@ func (g *gpt) logit(params []float32, y []int32, f func(from int, z []float32, l
 // powers replaces logits by their exponentials over that of the largest. It returns the sum of those, and how far the logit of
 // the label is from the largest.
 func (g *gpt) powers(logits []float32, label int32) (sum, right float64) {
-	most := top(logits)
+	most := kernel.Max(logits)
 	right = float64(logits[label]) - float64(most)
 	kernel.Exps32(logits, 1, most)
 	return kernel.Dot(logits, g.ones[:g.tokens]), right
-}
-
-// top returns the largest element that is a number, or minus infinity.
-func top(v []float32) float32 {
-	most := float32(math.Inf(-1))
-	for _, x := range v {
-		if x > most {
-			most = x
-		}
-	}
-	return most
 }

@@ -296,7 +296,7 @@ func TestGPTThatDivergedShows(t *testing.T) {
 func TestWhatIsNoTokenPanics(t *testing.T) {
 	m := parse(t, "gpt:layers=1,width=4,heads=1,context=1", 0, 7)
 	params := make([]float32, m.Layout().Len())
-	for _, x := range []float32{-1, 7, float32(math.NaN())} {
+	for _, x := range []float32{-8, 7, float32(math.NaN())} {
 		func() {
 			defer func() {
 				if recover() == nil {

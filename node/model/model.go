@@ -14,7 +14,8 @@ import "starling/mixing"
 //
 // Examples are rows of features x and labels y, as many of each as [Model.Row] says. Labels are below the number of classes.
 // A model of sequences has a label for every feature: a feature is a token, a whole number below the number of classes, and its
-// label the token that comes next, or a negative number where that is nothing to learn from: such a label does not count.
+// label the token that comes next, or a negative number where that is nothing to learn from: such a label does not count. Where
+// another document begins within a row, the feature is −1 less the token, see [Token].
 // Vectors of the wrong length are bugs of the caller and panic.
 type Model interface {
 	// Layout describes the parameters. It is the same for all clones.
@@ -43,6 +44,14 @@ type Preparer interface {
 	// Prepare returns a function that does for these rows what Evaluate does, with the same results. It is safe for concurrent
 	// use. x and y must stay as they are.
 	Prepare(x []float32, y []int32) func(params []float32) (loss float64, right int)
+}
+
+// Token returns the token that a feature of a sequence stands for, and whether a document begins with it.
+func Token(feature float32) (token float32, begins bool) {
+	if feature < 0 {
+		return -1 - feature, true
+	}
+	return feature, false
 }
 
 // Counted returns how many of the labels count: those that are not negative.

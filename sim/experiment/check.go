@@ -89,6 +89,7 @@ func (c *checker) all(e *Experiment, d *strictyaml.Decoded) {
 	c.count("nodes", e.Nodes, 1, maxNodes)
 	c.shared()
 	c.ground()
+	c.base()
 	c.network()
 	c.training()
 	c.measuring()
@@ -417,12 +418,16 @@ func (c *checker) stop() {
 	if s.Tokens > 0 {
 		c.ofText("stop.tokens", fmt.Sprint(s.Tokens))
 	}
-	bounded := s.Rounds != 0 || s.Time != 0 || s.Events != 0 || s.Tokens != 0
-	if c.timeless() && s.Time != 0 && s.Rounds == 0 && s.Events == 0 && s.Tokens == 0 {
+	if s.Received > 1<<50 {
+		c.add("stop.received", "is %s; want at most %s", s.Received, manifest.Size(1<<50))
+	}
+	bounded := s.Rounds != 0 || s.Time != 0 || s.Events != 0 || s.Tokens != 0 || s.Received != 0
+	if c.timeless() && s.Time != 0 && s.Rounds == 0 && s.Events == 0 && s.Tokens == 0 && s.Received == 0 {
 		c.add("stop.time", "is %s, which never comes: compute.step, compute.other and method.announce_every are 0, so that rounds take no time", manifest.DurationText(s.Time))
 	}
-	if !bounded && !c.d.Failed("stop.rounds") && !c.d.Failed("stop.time") && !c.d.Failed("stop.events") && !c.d.Failed("stop.tokens") {
-		c.add("stop", "wants rounds, time, events or, of text, tokens: goals may never be reached")
+	if !bounded && !c.d.Failed("stop.rounds") && !c.d.Failed("stop.time") && !c.d.Failed("stop.events") && !c.d.Failed("stop.tokens") &&
+		!c.d.Failed("stop.received") {
+		c.add("stop", "wants rounds, time, events, received or, of text, tokens: goals may never be reached")
 	}
 }
 

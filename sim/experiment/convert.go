@@ -19,6 +19,7 @@ func (e Experiment) Manifest() (manifest.Manifest, error) {
 	}
 	no(e.Reference.Name != None, "reference.name: %s", e.Reference.Name)
 	no(len(e.Adversaries) > 0, "adversaries")
+	no(e.Pretrain.Source != None, "pretrain.source: %s (train first, and name the outcome in init)", e.Pretrain.Source)
 	no(e.Overlay != Mesh, "overlay: %s", e.Overlay)
 	no(e.Evaluate.Every.Time != 0 || e.Evaluate.Every.Tokens != 0, "evaluate.every: %s", e.Evaluate.Every)
 	if len(cannot) > 0 {

@@ -61,11 +61,15 @@ type Experiment struct {
 	DataPath  string
 	Model     string // as in a manifest; see package model. Default "mlp:64"
 	Optimizer string // as in a manifest; see package optim. Default "sgd:lr=0.05,momentum=0.9"
-	// Init is "common" if every node starts from the same parameters, or "independent" if each draws its own. Default
-	// "common".
-	Init   string
-	Codec  string // how vectors are compressed on the wire; see package codec. Default "bf16"
-	Method Method
+	// Init is "common" if every node starts from the same parameters, "independent" if each draws its own, or "weights:" and the
+	// digest of a base model, as in a manifest, which then is in the file Weights. Default "common".
+	Init string
+	// Weights is the safetensors file of the base model that Init names. Default empty. It has no effect but that it is needed.
+	Weights string
+	// Pretrain makes a base model before the nodes begin, from which all start in place of parameters that are drawn.
+	Pretrain Pretrain
+	Codec    string // how vectors are compressed on the wire; see package codec. Default "bf16"
+	Method   Method
 	// Limits are those of a manifest, with its defaults: what travels inside an announcement, what is pulled, and how many
 	// peers a node keeps state for.
 	Limits     manifest.Limits
@@ -82,6 +86,18 @@ type Experiment struct {
 	// Thresholds are accuracies from 0 to 1, ascending, for which the result says when the mean over nodes got there, in
 	// rounds, time and bytes. Default none.
 	Thresholds []float64
+}
+
+// Pretrain is training on one machine before the run begins: what its nodes start from is the outcome. It draws its rows by
+// [Experiment.Seed], takes no virtual time, and sends nothing.
+type Pretrain struct {
+	// Source is what is trained on, as Data.Source, with the same number of features and classes. Default "none": nothing is.
+	Source string
+	Path   string // the file or directory of Source, if that names none, as DataPath. Default empty
+	Steps  int    // of the optimizer, 1 to 1,000,000. Default 1000
+	Batch  int    // examples a step, 1 to 65,536. Default 32
+	// Optimizer is as in a manifest. Default "adamw:lr=0.002,clip=1".
+	Optimizer string
 }
 
 // Cells divides the nodes into gossip groups that are drawn anew from epoch to epoch.
@@ -219,7 +235,7 @@ type Evaluate struct {
 	Rows int
 }
 
-// Stop says when the run is over: as soon as one of these is reached. One of Rounds, Time, Events and Tokens must be given,
+// Stop says when the run is over: as soon as one of these is reached. One of Rounds, Time, Events, Tokens and Received must be given,
 // since nothing else is sure to come.
 //
 // With exchange announce and copies, a round of the run is over when half of the nodes that are up have finished it; with push, a
@@ -237,6 +253,9 @@ type Stop struct {
 	// begins another round, and the run is over when the rounds under way have been mixed: what is evaluated then is the fruit of
 	// all that was trained.
 	Tokens uint64
+	// Received is how many bytes a node has received on average; 0, the default, is no limit. It is what runs of different methods can
+	// be compared at.
+	Received manifest.Size
 }
 
 // A Portion is a number of things, or a share of them. The zero value is not valid.
@@ -285,6 +304,7 @@ func Default() Experiment {
 			Steps: m.Method.Steps, Batch: m.Method.Batch, Degree: m.Method.Degree,
 			Outer: m.Method.Outer, Scalar: m.Method.Scalar, Walk: m.Method.Walk, Tokens: m.Method.Tokens, Wake: m.Method.Wake, Public: m.Method.Public, AnnounceEvery: 200 * time.Millisecond, RepairEvery: 10 * time.Second,
 		},
+		Pretrain:   Pretrain{Source: None, Steps: 1000, Batch: 32, Optimizer: "adamw:lr=0.002,clip=1"},
 		Limits:     m.Limits,
 		Checkpoint: Checkpoint{Every: m.Checkpoint.Every},
 		Reference:  Reference{Name: None, Clients: All()},

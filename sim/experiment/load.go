@@ -131,11 +131,16 @@ func labelOf(e *Experiment, chosen []choice) string {
 	return strings.Join(parts, ",")
 }
 
-// short returns the last word of a path if no other key has the same, else the path.
+// short returns the last word of a path if no other key has the same, else the path. What is before the run has its section's name,
+// and takes no word from what is in it.
 func short(path string) string {
+	const before = "pretrain."
+	if strings.HasPrefix(path, before) {
+		return path
+	}
 	name := path[strings.LastIndexByte(path, '.')+1:]
 	for _, key := range Keys() {
-		if key != path && key[strings.LastIndexByte(key, '.')+1:] == name {
+		if key != path && !strings.HasPrefix(key, before) && key[strings.LastIndexByte(key, '.')+1:] == name {
 			return path
 		}
 	}

@@ -105,7 +105,15 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"threshold that is no number", head + "thresholds: [0.9, good]\n", `x.yaml:3:19: thresholds: want a number, have the text "good"`},
 		{"goal without evaluation", head + "evaluate: {every: 0}\nthresholds: [0.9]\n", `x.yaml:4:13: thresholds: are given, but evaluate.every is 0, so that nothing is measured`},
 		{"no name", "stop: {rounds: 1}\n", `x.yaml: name: is missing`},
-		{"no end", "name: x\nstop: {accuracy: 0.9}\n", `x.yaml: stop: wants rounds, time, events or, of text, tokens: goals may never be reached`},
+		{"no end", "name: x\nstop: {accuracy: 0.9}\n", `x.yaml: stop: wants rounds, time, events, received or, of text, tokens: goals may never be reached`},
+		{"weights of no digest", head + "init: weights:12\n", `x.yaml:3:7: init: is "weights:12"; want weights: and the SHA-256 of the weights, 64 digits from 0 to 9 and a to f`},
+		{"weights in no file", head + "init: weights:" + strings.Repeat("0a", 32) + "\n", `x.yaml: weights: is empty, and init names a base model; say in which file it is`},
+		{"weights that init does not name", head + "weights: a.safetensors\n", `x.yaml:3:10: weights: is a file, but init is common; write init: weights: and the SHA-256 of the weights in the file`},
+		{"two base models", head + "init: independent\npretrain: {source: pegasos}\n", `x.yaml:3:7: init: is independent, but all nodes start from what pretrain.source gives; write common, or source: none`},
+		{"text before the run without a file", head + "model: gpt\ndata: {source: babble}\npretrain: {source: text}\n", `x.yaml:5:20: pretrain.source: text: wants a file, text:FILE or text:held=SHARE:FILE, or in pretrain.path, *`},
+		{"path before the run of nothing", head + "pretrain: {path: b}\n", `x.yaml:3:18: pretrain.path: is given, but pretrain.source is none; write text, csv or idx as the source`},
+		{"optimizer before the run", head + "pretrain: {source: pegasos, optimizer: adam}\n", `x.yaml:3:40: pretrain.optimizer: *`},
+		{"steps before the run", head + "pretrain: {source: pegasos, steps: 0}\n", `x.yaml:3:36: pretrain.steps: is 0; want 1 to 1000000`},
 		{"tokens of no text", head + "evaluate: {every: tokens:9}\n", `x.yaml:3:19: evaluate.every: is tokens:9, but only text has tokens, and model mlp:64 reads none; choose gpt`},
 		{"no tokens", head + "evaluate: {every: 'tokens:0'}\n", `x.yaml:3:19: evaluate.every: "tokens:0" wants a whole number above 0, such as tokens:65536`},
 		{"perplexity of no text", "name: x\nstop: {rounds: 1, perplexity: 5}\n", `x.yaml:2:31: stop.perplexity: is 5, but only text has tokens, and model mlp:64 reads none; choose gpt`},
@@ -206,7 +214,8 @@ func full() Experiment {
 		Churn:   Churn{"weibull:1,2", "slow"},
 		Compute: Compute{0, 1500 * time.Microsecond, 7, 0},
 		Data:    manifest.Data{Source: "csv:my data/räume #1.csv", Split: "shards:2", Shards: 17}, Model: "mlp:128,64", Optimizer: "adamw:lr=0.1",
-		Init: "independent", Codec: "fp32",
+		Init: "weights:" + strings.Repeat("0f", 32), Weights: "base.safetensors", Codec: "fp32",
+		Pretrain: Pretrain{Source: None, Steps: 7, Batch: 3, Optimizer: "sgd:lr=0.1"},
 		Method: Method{
 			Name: "average", Mix: "mean", Exchange: Announce, Steps: Steps{Epoch: true}, Batch: 3, Degree: 9,
 			Outer: "noloco", Scalar: "binom8", Walk: "srrw:alpha=3", Tokens: 7, Wake: Wake{Period: time.Second}, AnnounceEvery: time.Minute, RepairEvery: time.Hour,
@@ -219,7 +228,7 @@ func full() Experiment {
 		},
 		Evaluate:   Evaluate{Cadence{Time: 3 * time.Second}, Portion{Share: 0.1}, 1000},
 		Work:       Interval{time.Second, time.Minute},
-		Stop:       Stop{Rounds: 10, Time: time.Hour, Events: 1 << 40, Accuracy: 0.9, Worst: 0.8, Loss: 0.25},
+		Stop:       Stop{Rounds: 10, Time: time.Hour, Events: 1 << 40, Accuracy: 0.9, Worst: 0.8, Loss: 0.25, Received: 3 * manifest.KiB},
 		Thresholds: []float64{0.1, 1},
 	}
 }
@@ -230,7 +239,9 @@ func TestYAMLRoundTripKeepsEverySetting(t *testing.T) {
 	text := small
 	text.Model, text.Data.Source, text.DataPath, text.Evaluate.Every = "gpt:layers=1", "text", "a.txt", Cadence{Tokens: 1 << 16}
 	text.Reference.Name, text.Stop = AllReduce, Stop{Tokens: 1 << 20, Perplexity: 5.5}
-	for _, e := range []Experiment{small, text, full()} {
+	tuned := text
+	tuned.Pretrain = Pretrain{Source: "text", Path: "b.txt", Steps: 5, Batch: 2, Optimizer: "adamw:lr=0.1"}
+	for _, e := range []Experiment{small, text, tuned, full()} {
 		f := load(t, string(e.YAML()))
 		e.About = strings.TrimSpace(e.About)
 		if len(f.Points) != 1 {

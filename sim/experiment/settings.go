@@ -48,7 +48,13 @@ func settings(e *Experiment) []setting {
 		{"data.split", &e.Data.Split, "iid, dirichlet:A, shards:K or contiguous"},
 		{"data.shards", &e.Data.Shards, "parts that the data is split into; 0: one for each node"},
 		{"model", &e.Model, "softmax, mlp:WIDTHS, svm or gpt:SETTINGS"},
-		{"init", &e.Init, "common: every node starts from the same parameters; independent: each from its own"},
+		{"init", &e.Init, "common: every node starts from the same parameters; independent: each from its own; weights:SHA256: from those of a base model"},
+		{"weights", &e.Weights, "the safetensors file of the base model that init names"},
+		{"pretrain.source", &e.Pretrain.Source, "what a base model is trained on before the run, as data.source; none: there is none"},
+		{"pretrain.path", &e.Pretrain.Path, "the file or directory, if source is text, csv or idx and names none"},
+		{"pretrain.steps", &e.Pretrain.Steps, "of its training"},
+		{"pretrain.batch", &e.Pretrain.Batch, "examples a step"},
+		{"pretrain.optimizer", &e.Pretrain.Optimizer, "of its training"},
 		{"method.name", &e.Method.Name, "how the nodes train together"},
 		{"method.outer", &e.Method.Outer, "diloco, delayed-nesterov, naive-nesterov or noloco, and settings"},
 		{"method.scalar", &e.Method.Scalar, "structured, rademacher, binom8 or binom32, and settings"},
@@ -88,6 +94,7 @@ func settings(e *Experiment) []setting {
 		{"stop.loss", &e.Stop.Loss, "mean loss to get down to; 0: none"},
 		{"stop.perplexity", &e.Stop.Perplexity, "of text, to get down to; 0: none"},
 		{"stop.tokens", &e.Stop.Tokens, "of text, that all nodes together train on; 0: no limit"},
+		{"stop.received", &e.Stop.Received, "bytes that a node receives on average; 0B: no limit"},
 		{"thresholds", &e.Thresholds, "accuracies whose time is reported, ascending"},
 	}
 }
@@ -167,11 +174,14 @@ func (e *Experiment) ineffective(path string) bool {
 		}
 		return false
 	}
+	if e.Pretrain.Source == None && in("pretrain") {
+		return true
+	}
 	if e.Reference.Name != None {
 		return in("overlay", "cells", "method.mix", "method.outer", "method.scalar", "method.walk", "method.tokens", "method.exchange", "method.degree", "method.wake", "method.public", "method.announce_every",
-			"method.repair_every", "init", "limits", "checkpoint", "network.jitter", "network.loss", "network.nat", "network.partitions",
+			"method.repair_every", "limits", "checkpoint", "network.jitter", "network.loss", "network.nat", "network.partitions",
 			"churn.sessions", "adversaries", "work") ||
-			e.Reference.Name == FedAvg && in("network.bandwidth") || e.Reference.Name == AllReduce && (in("reference.clients") || in("method.steps") && !e.counted())
+			in("init") && e.Init == "independent" || e.Reference.Name == FedAvg && in("network.bandwidth") || e.Reference.Name == AllReduce && (in("reference.clients") || in("method.steps") && !e.counted())
 	}
 	switch {
 	case in("reference.clients"):
@@ -215,9 +225,13 @@ func (e Experiment) effective() Experiment {
 			assign(s.to, from[i].to)
 		}
 	}
+	is.Weights = "" // where the file is makes no difference: init says what is in it
 	// One text is the same data however it is named.
 	if whole, err := is.Data.WithPath(is.DataPath); err == nil {
 		is.Data, is.DataPath = whole, ""
+	}
+	if whole, err := (manifest.Data{Source: is.Pretrain.Source}).WithPath(is.Pretrain.Path); err == nil {
+		is.Pretrain.Source, is.Pretrain.Path = whole.Source, ""
 	}
 	return is
 }

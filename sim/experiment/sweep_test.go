@@ -60,6 +60,7 @@ func TestListsAreAlternatives(t *testing.T) {
 				"mix=age,overlay=ring,reference.name=none", "mix=age,overlay=star,reference.name=none",
 			},
 		},
+		{"what is before the run", "pretrain: {source: pegasos, steps: [1, 2]}\nmethod: {steps: [3]}\n", []string{"pretrain.steps=1,steps=3", "pretrain.steps=2,steps=3"}},
 		{"what is said twice", "nodes: [3, 3, 4]\n", []string{"nodes=3", "nodes=4"}},
 		{"what an override says", "nodes: 3\n", []string{"nodes=3"}},
 	}

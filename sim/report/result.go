@@ -121,6 +121,14 @@ type Replicas struct {
 	Model     string `json:"model"`     // and of its weights, float32 and little-endian
 }
 
+// A Start is the base model that all nodes started from, and what it was worth.
+type Start struct {
+	Model      string `json:"model"` // SHA-256 of its weights, float32 and little-endian
+	Accuracy   Real   `json:"accuracy"`
+	Loss       Real   `json:"loss"`
+	Perplexity Real   `json:"perplexity"` // null but of text
+}
+
 // Churn counts comings and goings.
 type Churn struct {
 	Joins      uint64 `json:"joins"`   // sessions that began, but for those at the start
@@ -170,6 +178,7 @@ type Result struct {
 	Tokens            uint64    `json:"tokens"`             // of these samples, if they are text
 	Work              *Work     `json:"work,omitempty"`     // null for a reference
 	Replicas          *Replicas `json:"replicas,omitempty"` // null but with the method scalar
+	Start             *Start    `json:"start,omitempty"`    // null if parameters were drawn
 	ConsensusDistance Real      `json:"consensus_distance"`
 	Targets           []Target  `json:"targets"`
 	Adversaries       []Group   `json:"adversaries"`

@@ -113,6 +113,9 @@ func cards(run Run) []card {
 			amount.format(float64(r.Tokens)) + " tokens trained on"}}}, out...)
 	}
 	out = append(out, spreadCard("Loss at the end", plain, r.Loss))
+	if s := r.Start; s != nil {
+		out = append(out, startCard(s))
+	}
 	if n := len(r.Targets); n > 0 {
 		out = append(out, targetCard(r.Targets))
 	}
@@ -169,6 +172,14 @@ func spreadCard(name string, q quantity, s Spread) card {
 		return q.format(float64(r))
 	}
 	return card{name, write(s.Mean), []string{"worst node " + write(s.Worst), "best node " + write(s.Best), "standard deviation " + digitsOr(s.Std)}}
+}
+
+// startCard is what the base model was worth before the run.
+func startCard(s *Start) card {
+	if s.Perplexity.Finite() {
+		return card{"Perplexity at the start", digitsOr(s.Perplexity), []string{"loss " + digitsOr(s.Loss), "base model " + brief(s.Model)}}
+	}
+	return card{"Loss at the start", digitsOr(s.Loss), []string{"accuracy " + fraction.format(float64(s.Accuracy)), "base model " + brief(s.Model)}}
 }
 
 // brief is the beginning of a hash.

@@ -1,14 +1,18 @@
 package trial
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
 
 	"starling/gossip"
+	"starling/mixing"
 	"starling/mixing/topology"
 	"starling/node"
 	"starling/node/compute"
+	"starling/node/manifest"
+	"starling/node/model/safetensors"
 	"starling/sim"
 	"starling/sim/adversary"
 	"starling/sim/churn"
@@ -29,8 +33,9 @@ type Setup struct {
 	Program    *compute.Program
 }
 
-// Build makes an experiment ready, for so many workers. The error says which setting is wrong.
-func Build(e experiment.Experiment, workers int) (*Setup, error) {
+// Build makes an experiment ready, for so many workers: it reads the data and trains the base model, if there is to be one, until ctx
+// ends. The error says which setting is wrong.
+func Build(ctx context.Context, e experiment.Experiment, workers int) (*Setup, error) {
 	if e.Method.Name == "scalar" || e.Method.Name == "walk" {
 		e.Method.Exchange = experiment.Announce // the setting has no effect, and is not to have any below
 	}
@@ -52,7 +57,8 @@ func Build(e experiment.Experiment, workers int) (*Setup, error) {
 			Push:      node.PushConfig{Every: instant(e.Method.Wake.Period), Deviation: instant(e.Method.Wake.Deviation)},
 		},
 	}
-	for _, part := range []func() error{s.overlay, s.network, s.churn, s.adversaries, s.task} {
+	task := func() error { return s.task(ctx) }
+	for _, part := range []func() error{s.overlay, s.network, s.churn, s.adversaries, task} {
 		if err := part(); err != nil {
 			return nil, fmt.Errorf("experiment %s: %w", e.Name, err)
 		}
@@ -142,19 +148,25 @@ func (s *Setup) adversaries() error {
 	return err
 }
 
-func (s *Setup) task() error {
+func (s *Setup) task(ctx context.Context) error {
 	e := &s.Experiment
 	m := e.Shared()
 	if m.Data.Shards = e.Data.Shards; m.Data.Shards == 0 {
 		m.Data.Shards = e.Nodes
 	}
-	switch m.Data.Source {
-	case "pegasos", "babble":
-		m.Data.Source = fmt.Sprintf("%s:seed=%d", m.Data.Source, e.DataSeed)
+	seeded(&m, e)
+	base, err := pretrained(ctx, *e)
+	if err != nil {
+		return err
+	}
+	weights := func(l *mixing.Layout) ([]float32, error) { return safetensors.ReadFile(e.Weights, l) }
+	if base != nil {
+		m.Init = manifest.WeightsInit(compute.Digest(base))
+		weights = func(*mixing.Layout) ([]float32, error) { return base, nil }
 	}
 	// Grey levels as floats take four times the memory and are faster to evaluate: worth it where much is evaluated.
 	unpack := strings.HasPrefix(m.Data.Source, "mnist")
-	p, err := compute.New(m, compute.Options{DataSeed: &e.DataSeed, Rows: e.Evaluate.Rows, Unpack: unpack})
+	p, err := compute.New(m, compute.Options{DataSeed: &e.DataSeed, Rows: e.Evaluate.Rows, Unpack: unpack, Weights: weights})
 	if err != nil {
 		return err
 	}

@@ -103,6 +103,8 @@ func (f *reference) limits(r *runner, until node.Instant) {
 		r.stopped = "its time was over"
 	case r.Stop.Events > 0 && uint64(f.messages) >= r.Stop.Events:
 		r.stopped = fmt.Sprintf("%d events were over", r.Stop.Events)
+	case r.Stop.Received > 0 && float64(f.perNode(f.bytes)) >= float64(r.Stop.Received):
+		r.stopped = fmt.Sprintf("a node had received %s on average", r.Stop.Received)
 	case r.Stop.Tokens > 0 && f.samples*r.perSample >= r.Stop.Tokens:
 		r.stopped = fmt.Sprintf("the nodes had trained on %d tokens", r.Stop.Tokens)
 	}
@@ -117,6 +119,9 @@ func (f *reference) share(r *runner, until node.Instant) float64 {
 	if stop := r.Stop.Events; stop > 0 {
 		share = max(share, float64(f.messages)/float64(stop))
 	}
+	if stop := r.Stop.Received; stop > 0 {
+		share = max(share, float64(f.perNode(f.bytes))/float64(stop))
+	}
 	if stop := r.Stop.Tokens; stop > 0 {
 		share = max(share, float64(f.samples*r.perSample)/float64(stop))
 	}
@@ -126,7 +131,7 @@ func (f *reference) share(r *runner, until node.Instant) float64 {
 // timeless reports whether nothing but time can end the run, and none has passed.
 func (f *reference) timeless(r *runner) bool {
 	s := r.Stop
-	return r.stopped == "" && f.now == 0 && s.Rounds == 0 && s.Events == 0 && s.Tokens == 0
+	return r.stopped == "" && f.now == 0 && s.Rounds == 0 && s.Events == 0 && s.Tokens == 0 && s.Received == 0
 }
 
 // report puts together what is known at the end.

@@ -61,7 +61,7 @@ func (r *runner) result(s *Setup) report.Result {
 	res := report.Result{
 		Name: e.Name, Version: r.options.Version, Method: method(*e), Seed: e.Seed, DataSeed: e.DataSeed, Nodes: e.Nodes, Stopped: r.stopped,
 		File: r.options.File, Settings: r.options.Settings, SettingsHash: r.options.Hash, Baseline: e.Baseline, ConsensusDistance: report.Real(math.NaN()),
-		Perplexity: report.Real(math.NaN()), BytesSentPerNode: report.Real(math.NaN()),
+		Start: r.start, Perplexity: report.Real(math.NaN()), BytesSentPerNode: report.Real(math.NaN()),
 	}
 	if n := len(r.series); n > 0 {
 		last := &r.series[n-1]

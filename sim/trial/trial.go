@@ -43,11 +43,12 @@ func Run(ctx context.Context, e experiment.Experiment, o Options) (report.Run, e
 	if r.options.Workers == 0 {
 		r.options.Workers = runtime.GOMAXPROCS(0)
 	}
-	s, err := Build(e, r.options.Workers)
+	s, err := Build(ctx, e, r.options.Workers)
 	if err != nil {
 		return report.Run{}, err
 	}
 	r.perSample = uint64(s.Program.Tokens())
+	r.begin(ctx, s.Program)
 	switch e.Reference.Name {
 	case experiment.FedAvg:
 		return r.fedavg(ctx, s)
@@ -78,7 +79,8 @@ type runner struct {
 
 	measure measure
 	series  report.Series
-	stopped string // why the run is over, in words
+	start   *report.Start // what the base model is worth; nil if there is none
+	stopped string        // why the run is over, in words
 
 	perSample uint64 // tokens of an example, 0 if it is no text
 	resting   bool   // enough was trained, and the rounds under way are being ended
@@ -193,6 +195,9 @@ func (r *runner) over(w *sim.World) bool {
 	if max := r.Stop.Events; max > 0 && w.Stats().Events >= max {
 		r.stopped = fmt.Sprintf("%d events were over", max)
 	}
+	if max := r.Stop.Received; max > 0 && r.stopped == "" && w.Received() >= uint64(max)*uint64(w.Nodes()) {
+		r.stopped = fmt.Sprintf("a node had received %s on average", max)
+	}
 	r.trained(w)
 	if n := w.Finished(); n != r.finished && r.period() == 0 {
 		r.finished = n
@@ -286,6 +291,9 @@ func (r *runner) show(w *sim.World, until node.Instant) {
 	}
 	if n := r.Stop.Events; n > 0 {
 		share = max(share, float64(w.Stats().Events)/float64(n))
+	}
+	if n := r.Stop.Received; n > 0 {
+		share = max(share, float64(w.Received())/float64(w.Nodes())/float64(n))
 	}
 	if n := r.Stop.Tokens; n > 0 {
 		share = max(share, float64(w.Samples()*r.perSample)/float64(n))

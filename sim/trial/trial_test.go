@@ -286,7 +286,7 @@ func TestAllReduceIsOneNodeWithAllBatches(t *testing.T) {
 	if again.TraceHash != got.TraceHash {
 		t.Error("three workers give another model")
 	}
-	s, err := Build(e, 1)
+	s, err := Build(t.Context(), e, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -428,7 +428,7 @@ func TestInterruptedRunsEndSoon(t *testing.T) {
 }
 
 func TestNarrationSaysWhatHappened(t *testing.T) {
-	s, err := Build(world(t, "mesh"), 1)
+	s, err := Build(t.Context(), world(t, "mesh"), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -456,7 +456,7 @@ func TestNarrationTellsOfRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Build(f.Points[0].Experiment, 1)
+	s, err := Build(t.Context(), f.Points[0].Experiment, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -505,7 +505,7 @@ func TestTheReferenceIsTheWeightedMeanOfWhatClientsTrained(t *testing.T) {
 	e.Reference.Clients = experiment.All()
 	got := run(t, e, Options{}).Result
 
-	s, err := Build(e, 1)
+	s, err := Build(t.Context(), e, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

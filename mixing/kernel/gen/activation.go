@@ -10,7 +10,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Places in softTable, the constants of Exp32 and GELU. The series of Exp32 begins at series, its highest term first; its last
+// Places in softTable, the constants of Exp32, GELU and SiLU. The series of Exp32 begins at series, its highest term first; its last
 // two terms are one.
 const (
 	lowest = iota
@@ -24,6 +24,7 @@ const (
 	slope
 	linear
 	bias
+	minusOne
 	series
 	one = series + 7
 )
@@ -32,7 +33,7 @@ var softTable = []uint32{
 	math.Float32bits(-87), math.Float32bits(87), math.Float32bits(math.Log2E), math.Float32bits(12582912),
 	math.Float32bits(0.693359375), math.Float32bits(-2.12194440e-4),
 	math.Float32bits(-0.07135481282553506), math.Float32bits(-1.5957691216057308), math.Float32bits(0.2140644384766052),
-	math.Float32bits(1.5957691216057308), 127 << 23,
+	math.Float32bits(1.5957691216057308), 127 << 23, math.Float32bits(-1),
 	math.Float32bits(1.0 / 5040), math.Float32bits(1.0 / 720), math.Float32bits(1.0 / 120), math.Float32bits(1.0 / 24), math.Float32bits(1.0 / 6),
 	math.Float32bits(1.0 / 2), math.Float32bits(1), math.Float32bits(1),
 }
@@ -94,7 +95,7 @@ func (s set) exp32(x, n, p reg.VecPhysical) {
 	VMULPS(n, p, p)
 }
 
-// activations writes Exps32, Mul and GELU.
+// activations writes Exps32, Mul, GELU and SiLU.
 func (s set) activations() {
 	per := s.floats()
 	few := fmt.Sprintf(" for n elements, a multiple of %d and above 0.", per)
@@ -147,6 +148,27 @@ func (s set) activations() {
 		s.with(VMULPS, VMULPS_BCST, slope, square, square)
 		s.with(VADDPS, VADDPS_BCST, linear, square, square)
 		VMULPS(square, x, x)
+		VADDPS(n, x, x)
+		VMOVUPS(x, at(xp, i))
+	})
+	s.end()
+
+	s.begin("silu", "(y, x *float32, n int)", "silu"+s.name+" is SiLU"+few)
+	s.pointers("y", yp, "x", xp)
+	s.constants()
+	s.each(per, func(u, i int) {
+		v := s.regs[12]
+		x, n, e := s.regs[3*u], s.regs[3*u+1], s.regs[13]
+		VMOVUPS(at(xp, i), v)
+		s.with(VMULPS, VMULPS_BCST, minusOne, v, x)
+		s.exp32(x, n, e)
+		s.with(VADDPS, VADDPS_BCST, one, e, e)
+		s.constant(one, x)
+		VDIVPS(e, x, n) // the sigmoid
+		VSUBPS(n, x, x)
+		VMULPS(n, v, v) // the result
+		VMOVUPS(v, at(yp, i))
+		VMULPS(v, x, x)
 		VADDPS(n, x, x)
 		VMOVUPS(x, at(xp, i))
 	})

@@ -168,3 +168,29 @@ func (s set) copyPanel() {
 	JNE(operand.LabelRef("loop"))
 	s.end()
 }
+
+// widen makes floats of rows of 32 bytes; the factors of the columns stay in registers.
+func (s set) widen() {
+	s.begin("widen", "(dst *float32, src *int8, scales *float32, k int)", "widen"+s.name+" is widen for k rows, k above 0.")
+	dst, src, scales, k := reg.RDI, reg.RSI, reg.R8, reg.R9
+	Load(Param("dst"), dst)
+	Load(Param("src"), src)
+	Load(Param("scales"), scales)
+	Load(Param("k"), k)
+	vecs := 128 / s.bytes
+	for v := range vecs {
+		VMOVUPS(mem(scales, v*s.bytes), s.regs[vecs+v])
+	}
+	Label("loop")
+	for v := range vecs {
+		VPMOVSXBD(mem(src, v*s.floats()), s.regs[v])
+		VCVTDQ2PS(s.regs[v], s.regs[v])
+		VMULPS(s.regs[vecs+v], s.regs[v], s.regs[v])
+		VMOVUPS(s.regs[v], mem(dst, v*s.bytes))
+	}
+	ADDQ(operand.U32(128), dst)
+	ADDQ(operand.U8(32), src)
+	DECQ(k)
+	JNE(operand.LabelRef("loop"))
+	s.end()
+}

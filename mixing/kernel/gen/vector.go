@@ -183,3 +183,31 @@ func (s set) grey() {
 	})
 	s.end()
 }
+
+// largest keeps the largest elements so far of four vectors. Of a NaN and a number the second operand, the first here, is taken.
+func (s set) largest() {
+	per := s.floats()
+	s.begin("largest", "(x *float32, n int, lanes *[16]float32)",
+		fmt.Sprintf("largest%s sets the first %d lanes to elements among which is the largest, for n elements, a multiple of %[2]d and above 0.", s.name, per))
+	s.pointers("x", reg.RSI)
+	Load(Param("lanes"), reg.RDX)
+	for u := range 4 {
+		s.word(0xff800000, s.regs[4+u], s.low(4+u))
+	}
+	s.each(per, func(u, i int) {
+		VMOVUPS(at(reg.RSI, i), s.regs[u])
+		VMAXPS(s.regs[4+u], s.regs[u], s.regs[4+u])
+	})
+	for u := 1; u < 4; u++ {
+		VMAXPS(s.regs[4], s.regs[4+u], s.regs[4])
+	}
+	VMOVUPS(s.regs[4], mem(reg.RDX, 0))
+	s.end()
+}
+
+// low is the lowest quarter or half of a register of the first 16.
+func (s set) low(i int) reg.VecPhysical {
+	return []reg.VecPhysical{
+		reg.X0, reg.X1, reg.X2, reg.X3, reg.X4, reg.X5, reg.X6, reg.X7, reg.X8, reg.X9, reg.X10, reg.X11, reg.X12, reg.X13, reg.X14, reg.X15,
+	}[i]
+}

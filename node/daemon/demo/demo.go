@@ -34,7 +34,9 @@ type Config struct {
 	Home     string   // directory; node i lives in Home/node-i
 	Program  string   // the starling binary
 	Args     []string // further arguments of `starling join`, for every node
-	Sites    []Site   // where the nodes are, one for each; none: all of them on loopback
+	// Own are those of single nodes, such as which data each has; nil: none.
+	Own   func(node int) []string
+	Sites []Site // where the nodes are, one for each; none: all of them on loopback
 }
 
 // A Site is a place that a node runs in and is reached at. A site that is not this machine's own network, but a namespace,
@@ -202,7 +204,11 @@ func (s *Swarm) Launch(i int) error {
 	}
 	defer log.Close() // the process has its own handle
 	args := []string{"join", s.link.String(), "--home", n.Home, "--listen", n.listen, "--shard", fmt.Sprint(n.Index), "--local"}
-	cmd := exec.Command(s.cfg.Program, append(args, s.cfg.Args...)...)
+	args = append(args, s.cfg.Args...)
+	if s.cfg.Own != nil {
+		args = append(args, s.cfg.Own(i)...)
+	}
+	cmd := exec.Command(s.cfg.Program, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	dieWithParent(cmd)
 	if err := n.at().Start(cmd); err != nil {

@@ -21,7 +21,9 @@ type Trial struct {
 	Timeout  time.Duration // give up after this
 	Home     string        // directory; node i lives in Home/node-i
 	Program  string        // the starling binary
-	Out      io.Writer     // told a line now and then
+	// Own are further arguments of single nodes, such as which data each has; nil: none.
+	Own func(node int) []string
+	Out io.Writer // told a line now and then
 }
 
 // ErrNotDone is what [Trial.Run] returns when time was up before every node had done its rounds.
@@ -127,7 +129,7 @@ func (t *Trial) Run(ctx context.Context) (_ Result, err error) {
 	}
 	began := time.Now()
 	r.swarm, err = demo.Start(demo.Config{
-		Nodes: len(t.Links), Manifest: t.Manifest, Home: t.Home, Program: t.Program, Args: args, Sites: r.net.Sites(),
+		Nodes: len(t.Links), Manifest: t.Manifest, Home: t.Home, Program: t.Program, Args: args, Own: t.Own, Sites: r.net.Sites(),
 	})
 	if err != nil {
 		return r.result, err

