@@ -119,6 +119,9 @@ func (w *walk) fromReceiver(c *Core, from PeerID, h *gossip.Hand) {
 		}
 		g.at = min(c.now+w.rates.silence(), g.until)
 	case gossip.StepBusy:
+		if g.accepted { // it could not be pulled: drivers do not keep for ever what was encoded
+			v.own.model.Size, v.own.state.Size = 0, 0
+		}
 		w.refused(c, v)
 	case gossip.StepBehind:
 		if v.own.life == remnant { // it has nothing that the token has not

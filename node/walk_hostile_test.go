@@ -176,3 +176,38 @@ func FuzzRetell(f *testing.F) {
 		}
 	})
 }
+
+func TestSettingsOfWalksThatMakeNoSenseAreRefused(t *testing.T) {
+	for name, edit := range map[string]func(c *Config){
+		"alpha":   func(c *Config) { c.Walk.Alpha = 21 },
+		"tokens":  func(c *Config) { c.Walk.Tokens = maxTokens + 1 },
+		"weight":  func(c *Config) { c.Walk.Weight = -1 },
+		"limit":   func(c *Config) { c.Walk.Limit = maxHistory + 1 },
+		"budget":  func(c *Config) { c.Walk.Budget = -1 },
+		"degree":  func(c *Config) { c.Walk.Degree = maxDegree },
+		"beats":   func(c *Config) { c.Walk.BeatEvery = -1 },
+		"saving":  func(c *Config) { c.Walk.SaveEvery = 0 },
+		"cells":   func(c *Config) { c.Cells = 2 },
+		"records": func(c *Config) { c.Walk.Log = []Record{{Key: WalkKey + "00000009", Value: []byte{1}}} },
+		"cut off": func(c *Config) { c.Walk.Log = []Record{{Key: WalkKey + "00000001", Value: []byte{1}}} },
+	} {
+		cfg := testConfig(peer("A"))
+		cfg.Method = "walk"
+		cfg.Walk = WalkConfig{Config: srrw.Default(), Tokens: 3, SaveEvery: 1}
+		if _, err := New(cfg, State{Params: 1, Opt: 2}); err != nil {
+			t.Fatal(err)
+		}
+		edit(&cfg)
+		if _, err := New(cfg, State{Params: 1, Opt: 2}); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	cfg := testConfig(peer("A"))
+	cfg.Method = "walk"
+	cfg.Walk = WalkConfig{Config: srrw.Default(), Tokens: 3, SaveEvery: 1}
+	for _, opaque := range []string{"\x02", "\x01", "\x01\x00\x00\x00\x00\x00\x00\x07"} {
+		if _, err := New(cfg, State{Params: 1, Opt: 2, Opaque: []byte(opaque)}); err == nil {
+			t.Errorf("a checkpoint of %q is taken", opaque)
+		}
+	}
+}
