@@ -194,7 +194,7 @@ func (w *walk) renew(c *Core, v *tokenView, cp *tokenCopy) {
 
 // look creates the tokens that should be there and of which nobody has heard, if this node is home to them.
 func (w *walk) look(c *Core) {
-	w.lookAt = c.now + w.cfg.LostAfter/4
+	w.lookAt = c.now + max(w.cfg.LostAfter/4, Second/4)
 	if c.mode != running {
 		return
 	}
