@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -138,5 +139,30 @@ func TestColumnsThatAreNotThere(t *testing.T) {
 			}()
 			f()
 		}()
+	}
+}
+
+// BenchmarkPacked is what a layer of a language model does with frozen weights, both ways, floats and bytes.
+func BenchmarkPacked(b *testing.B) {
+	const n, k = 1536, 576
+	rng := rand.New(rand.NewPCG(47, 48))
+	w := random(rng, n*k)
+	for _, m := range []int{1, 64, 256} {
+		x, y := random(rng, m*k), random(rng, m*n)
+		for _, bytes := range []bool{false, true} {
+			p := NewPacked(n, k, bytes)
+			p.FillNT(0, n, w, k)
+			for name, f := range map[string]func(){
+				"there": func() { MulPacked(false, m, x, k, p, y, n) },
+				"back":  func() { MulPackedT(false, m, y, n, p, x, k) },
+			} {
+				b.Run(fmt.Sprintf("%s/%d/bytes=%v", name, m, bytes), func(b *testing.B) {
+					for b.Loop() {
+						f()
+					}
+					b.ReportMetric(2*float64(m)*n*k*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				})
+			}
+		}
 	}
 }

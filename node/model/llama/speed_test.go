@@ -121,9 +121,16 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
+// smolModel has the weights of STARLING_SMOLLM2 if that is set, and others otherwise.
 func smolModel(b *testing.B, o Options) (m *Model, params, grad []float32) {
 	b.Helper()
-	base, err := Load(smol(), random{smol()}, o)
+	var source Source = random{smol()}
+	if os.Getenv("STARLING_SMOLLM2") != "" {
+		c := smolLM2(b)
+		defer c.Close()
+		source = c
+	}
+	base, err := Load(smol(), source, o)
 	if err != nil {
 		b.Fatal(err)
 	}
