@@ -36,7 +36,8 @@ type WalkConfig struct {
 	// Degree is how many neighbours a node looks for among the members that it is connected to; it has at most twice as many. 0 is 32.
 	Degree int
 
-	// BeatEvery is how often neighbours hear from each other; default 5 s. NewsEvery is how often all hear of a token; default 5 s.
+	// BeatEvery is how often neighbours hear from each other; default 5 s. NewsEvery is how often all hear of a token, if there are no more
+	// than eight, and less often in proportion if there are; default 5 s.
 	BeatEvery, NewsEvery Instant
 
 	// CreateAfter is how long a node listens for tokens before it creates those that it is home to; default 5 s.

@@ -90,7 +90,7 @@ func (w *walk) refused(c *Core, v *tokenView) {
 	w.endGiving(c, v)
 	cp.tries++
 	if cp.life == remnant {
-		cp.waitUntil = c.now + w.cfg.NewsEvery // by then there is news of where the token is
+		cp.waitUntil = c.now + w.newsEvery() // by then there is news of where the token is
 		return
 	}
 	cp.failed = append(cp.failed, g.tag)

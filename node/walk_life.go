@@ -20,7 +20,7 @@ func (w *walk) news(c *Core, msg *gossip.Message, t *gossip.Token) {
 	before, last := v.hop, v.heard
 	same := v.fence == t.Fence
 	if !w.known(c, v, p, t.Moves) {
-		if p.fence.Less(v.fence) && v.news != nil && m.up && c.now >= v.retold+w.cfg.NewsEvery {
+		if p.fence.Less(v.fence) && v.news != nil && m.up && c.now >= v.retold+w.newsEvery() {
 			v.retold = c.now // who holds a copy that is void has to hear of it
 			c.send(m.id, &gossip.Repair{}, []*gossip.Message{v.news})
 		}
@@ -76,7 +76,7 @@ func (w *walk) advanceRemnant(c *Core, v *tokenView) {
 		w.forgetShadow(c, v)
 	case to == nil:
 		cp.tries++
-		cp.waitUntil = c.now + w.cfg.NewsEvery
+		cp.waitUntil = c.now + w.newsEvery()
 	case cp.model.Size == 0:
 		w.encodeToken(c, v)
 	default:
@@ -112,12 +112,20 @@ func (w *walk) newsAt(v *tokenView) Instant {
 	if cp := v.own; cp == nil || cp.life != live || cp.stage == stageSave {
 		return 0
 	}
-	return v.told + 2*w.cfg.NewsEvery
+	return v.told + 2*w.newsEvery()
 }
+
+// newsEvery is how often there is to be news of a token. With many tokens it is less often: what a node hears of all does not grow.
+func (w *walk) newsEvery() Instant {
+	return w.cfg.NewsEvery * Instant(max(1, (len(w.views)+newsOfTokens-1)/newsOfTokens))
+}
+
+// newsOfTokens is of how many tokens there is news in an interval, at the most.
+const newsOfTokens = 8
 
 // lostAfter is how long a token must not be heard of.
 func (w *walk) lostAfter() Instant {
-	return max(w.cfg.LostAfter, lostHops*w.rates.hop, 4*w.cfg.NewsEvery)
+	return max(w.cfg.LostAfter, lostHops*w.rates.hop, 4*w.newsEvery())
 }
 
 // lostHops is after how many times the time of a hop a token counts as lost (spec 02, section 2.11).

@@ -265,7 +265,7 @@ func (w *walk) encodeToken(c *Core, v *tokenView) {
 		if cp.opt != 0 {
 			cp.state = state.Pieces[0]
 		}
-		if cp.life == live && c.now-v.told >= w.cfg.NewsEvery {
+		if cp.life == live && c.now-v.told >= w.newsEvery() {
 			w.announce(c, v)
 		}
 	}

@@ -301,7 +301,7 @@ func (d *Daemon) restore(ctx context.Context) error {
 		return err
 	}
 	if m.Method.Name == "walk" {
-		return errors.New("method.name is walk, which this build only simulates: see starling sim run srrw-mnist")
+		return errors.New("method.name is walk, which this build only simulates: see starling sim sweep srrw-mnist")
 	}
 	cfg := node.Config{
 		Run: d.link.Run, Method: m.Method.Name, Outer: outer, Scalar: scalar,
