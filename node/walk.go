@@ -35,6 +35,7 @@ type walk struct {
 
 	near    neighbours
 	rates   rates
+	began   Instant
 	visits  uint64 // of tokens, here
 	loss    float64
 	idle    bool // the node is paused
@@ -97,7 +98,7 @@ func (w *walk) delta(*Core, *member, uint64, *gossip.Delta) {}
 func (w *walk) asked(*Core, PeerID, *gossip.Request)        {}
 
 func (w *walk) start(c *Core) {
-	w.lookAt = c.now + w.cfg.CreateAfter
+	w.began, w.lookAt = c.now, c.now+w.cfg.CreateAfter
 	w.near.beatAt = c.now + 1 + Instant(c.cfg.Rand.Int64N(int64(w.cfg.BeatEvery)))
 	w.best.at = c.now
 	if w.best.age == 0 { // not all at once

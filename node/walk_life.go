@@ -211,6 +211,10 @@ func (w *walk) look(c *Core) {
 		if v.own != nil || v.coming != nil || v.heard != 0 && c.now < v.heard+w.goneAfter() || !w.home(c, k) {
 			continue
 		}
+		if due := w.createAt(c, k); v.heard == 0 && c.now < due {
+			w.lookAt = min(w.lookAt, due)
+			continue
+		}
 		cp := &tokenCopy{token: k, params: w.vecs.hold(w.best.params), age: w.best.age}
 		if w.cfg.Carry {
 			cp.opt = w.vecs.hold(w.opt)
@@ -228,6 +232,23 @@ func (w *walk) look(c *Core) {
 // what nodes have observed of the time of a hop may differ much.
 const homeFactor = 32
 
+// createAt is when this node, home to a token as far as it can see, creates it. Of a run of which each sees a small part many are that: the
+// nearer the home the sooner, so that most of the others hear of it before it is their turn.
+func (w *walk) createAt(c *Core, token uint32) Instant {
+	distance := float64(w.tokenTag(token)^w.tag) / (1 << 64)
+	return w.began + w.cfg.CreateAfter + Instant(distance*float64(w.connected(c))*float64(w.cfg.CreateAfter)/2)
+}
+
+// connected counts the members to which this node is connected.
+func (w *walk) connected(c *Core) (n int) {
+	for _, m := range c.roster.all {
+		if m.up && !m.gone {
+			n++
+		}
+	}
+	return n
+}
+
 // goneAfter is how long a token must not be heard of before nobody seems to have anything of it.
 func (w *walk) goneAfter() Instant {
 	if w.rates.hop == 0 { // this node has no idea how long the others wait
@@ -241,12 +262,7 @@ func (w *walk) tokens(c *Core) uint32 {
 	if w.cfg.Tokens != 0 {
 		return w.cfg.Tokens
 	}
-	n := 1
-	for _, m := range c.roster.all {
-		if m.up && !m.gone {
-			n++
-		}
-	}
+	n := 1 + w.connected(c)
 	return uint32(min(max(1, (n+membersOfToken/2)/membersOfToken), manyTokens))
 }
 

@@ -92,6 +92,9 @@ func (w *walk) endSave(c *Core, job JobID) {
 			cp.durable = cp.saving
 			if cp.life == live && cp.stage == stageSave {
 				cp.stage = stageWait
+				if cp.fence.Generation == 1 && w.connected(c) > 0 {
+					cp.waitUntil = c.now + w.cfg.CreateAfter // others may have created it, too, and one of these counts
+				}
 				w.announce(c, v)
 			}
 		}
