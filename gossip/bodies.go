@@ -51,6 +51,14 @@ func toWire(b Body) any {
 		return &wireChallenge{Tag: b.Tag, Seq: b.Seq}
 	case *Basis:
 		return basisToWire(b)
+	case *Token:
+		return tokenToWire(b)
+	case *Offer:
+		return offerToWire(b)
+	case *Hand:
+		return handToWire(b)
+	case *Beat:
+		return &wireBeat{Degree: b.Degree, Weight: b.Weight, Reply: b.Reply}
 	}
 	return &wireLeave{}
 }
@@ -122,6 +130,14 @@ func fromWire(e *envelope, lim Limits, v Verifier) (Body, Verdict) {
 		return challengeFromWire(raw)
 	case KindBasis:
 		return basisFromWire(raw, lim)
+	case KindToken:
+		return tokenFromWire(raw)
+	case KindOffer:
+		return offerFromWire(raw)
+	case KindHand:
+		return handFromWire(raw, lim)
+	case KindBeat:
+		return beatFromWire(raw)
 	}
 	return nil, Verdict{Reject, ReasonUnknownKind}
 }

@@ -109,12 +109,7 @@ func deltaToWire(d *Delta) *wireDelta {
 		Codec: d.Codec, Len: d.Len, Pieces: []wirePiece{},
 	}
 	for i := range d.Pieces {
-		p := &d.Pieces[i]
-		wp := wirePiece{Size: p.Size, Inline: filled(p.Inline), Blob: []byte{}}
-		if p.Inline == nil {
-			wp.Blob = p.Blob[:]
-		}
-		w.Pieces = append(w.Pieces, wp)
+		w.Pieces = append(w.Pieces, pieceToWire(&d.Pieces[i]))
 	}
 	return w
 }
@@ -142,15 +137,10 @@ func deltaFromWire(raw []byte, lim Limits) (Body, Verdict) {
 	if len(w.To) > 0 {
 		d.To = w.To
 	}
-	for _, wp := range w.Pieces {
-		p := Piece{Size: wp.Size}
-		switch {
-		case !payloadForm(wp.Size, wp.Inline, wp.Blob):
+	for i := range w.Pieces {
+		p, ok := pieceFromWire(&w.Pieces[i])
+		if !ok {
 			return nil, malformed
-		case len(wp.Inline) > 0:
-			p.Inline = wp.Inline
-		default:
-			copy(p.Blob[:], wp.Blob)
 		}
 		d.Pieces = append(d.Pieces, p)
 	}

@@ -42,8 +42,8 @@ type Message struct {
 	Raw []byte
 }
 
-// A Body is one of *Update, *Delta, *Records, *Proof, *Ballot, *Leave (broadcast), *Digest, *Repair, *Request, *Known, *Fetch, *Snapshot,
-// *Certificate, *Challenge, *Basis, *Standing (direct).
+// A Body is one of *Update, *Delta, *Records, *Proof, *Ballot, *Token, *Offer, *Leave (broadcast), *Digest, *Repair, *Request, *Known, *Fetch,
+// *Snapshot, *Certificate, *Challenge, *Basis, *Standing, *Hand, *Beat (direct).
 type Body interface{ kind() Kind }
 
 // Kind tells the bodies apart on the wire.
@@ -68,6 +68,11 @@ const (
 	KindChallenge   Kind = 14
 	KindBasis       Kind = 15
 	KindStanding    Kind = 16
+
+	KindToken Kind = 17
+	KindOffer Kind = 18
+	KindHand  Kind = 19
+	KindBeat  Kind = 20
 )
 
 // An Update announces what a node's round produced: a vector, small ones inline, larger ones as a blob to be pulled.

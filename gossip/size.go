@@ -24,6 +24,14 @@ func SealedSize(m *Message, inline bool, forward ...int) int {
 		body = certificateSize(b)
 	case *Standing:
 		body = standingSize(b)
+	case *Token:
+		body, signature = tokenSize(b), 2+64
+	case *Offer:
+		body, signature = offerSize(b), 2+64
+	case *Hand:
+		body = handSize(b)
+	case *Beat:
+		body = beatSize(b)
 	case *Known:
 		body = knownSize(b)
 	case *Fetch:

@@ -29,6 +29,7 @@ type Limits struct {
 	MaxFetch       int // ranges of records in a fetch
 	MaxGenerations int // pool generations in a snapshot
 	MaxSums        int // accumulators of each
+	MaxHistory     int // bytes of a token's history
 }
 
 // DefaultLimits returns the limits of every run: a broadcast is small enough for gossipsub, a digest can name a roster of
@@ -36,7 +37,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		MaxMessage: 64 << 10, MaxDirect: 256 << 10, MaxStats: 1024, MaxPeers: 64, MaxKnown: 4097, MaxRepair: 64, MaxPieces: 256,
-		MaxRecords: 4096, MaxRanges: 64 << 10, MaxFetch: 256, MaxGenerations: 256, MaxSums: 1 << 16,
+		MaxRecords: 4096, MaxRanges: 64 << 10, MaxFetch: 256, MaxGenerations: 256, MaxSums: 1 << 16, MaxHistory: 192 << 10,
 	}
 }
 
@@ -172,7 +173,7 @@ func (e *envelope) signedBytes() []byte {
 // broadcast reports whether messages of a kind are signed and passed on.
 func (k Kind) broadcast() bool {
 	switch k {
-	case KindUpdate, KindDelta, KindLeave, KindRecords, KindProof, KindBallot:
+	case KindUpdate, KindDelta, KindLeave, KindRecords, KindProof, KindBallot, KindToken, KindOffer:
 		return true
 	}
 	return false
@@ -181,7 +182,7 @@ func (k Kind) broadcast() bool {
 // direct reports whether messages of a kind go to one peer, unsigned.
 func (k Kind) direct() bool {
 	switch k {
-	case KindDigest, KindRepair, KindRequest, KindKnown, KindFetch, KindSnapshot, KindCertificate, KindChallenge, KindBasis, KindStanding:
+	case KindDigest, KindRepair, KindRequest, KindKnown, KindFetch, KindSnapshot, KindCertificate, KindChallenge, KindBasis, KindStanding, KindHand, KindBeat:
 		return true
 	}
 	return false

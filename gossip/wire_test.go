@@ -53,6 +53,7 @@ func examples(t testing.TB) map[string]*Message {
 	}
 	maps.Copy(m, recordExamples(t, run, s))
 	maps.Copy(m, ballotExamples(t, run, s))
+	maps.Copy(m, tokenExamples(run, s))
 	m["repair"] = &Message{Run: run, Author: s.ID(), Body: &Repair{Messages: [][]byte{seal(t, m["leave"], s)}}}
 	return m
 }

@@ -210,6 +210,7 @@ type TrainJob struct {
 	Age    uint64 // local steps that went into Params, here or elsewhere
 	Steps  uint64 // 0 is one pass over the node's data, whose last batch may be smaller
 	Shift  VecRef // added to every gradient before the optimizer sees it; 0 is none
+	Aged   bool   // the learning rate follows Age instead of Step: the model walks from node to node
 	Out    VecRef // new parameters
 	OutOpt VecRef // new optimizer state
 }
@@ -384,6 +385,12 @@ const (
 	StatUnanswered  StatKind = "challenge unanswered"  // Peer: whose; Value: its number
 	StatUnable      StatKind = "record not checkable"  // Peer: whose; Value: its number; Text: why this node cannot
 	StatCrowded     StatKind = "more peers than meant" // Peer: whose records are not taken: the run is for fewer
+
+	StatCreated StatKind = "token created" // Value: its number, as below; Round: its hops
+	StatTaken   StatKind = "token taken"   // Peer: from whom; Value: bytes of the hand-over; Round: its hops
+	StatMerged  StatKind = "tokens merged" // Value: the number of the other one, or its own, if that was of another life; Round: its hops
+	StatFenced  StatKind = "token void"    // it goes on elsewhere
+	StatRevived StatKind = "token revived" // nobody has heard of it for long
 )
 
 // A Method is a way of training together. The Core calls it with everything that concerns learning; it answers by asking
@@ -414,12 +421,14 @@ type Method interface {
 	status() MethodStatus
 }
 
-// A sharer is a Method under which nodes share records instead of vectors. What is said of Check and of Step holds for it, too.
+// A sharer is a Method that has messages of its own: records, or tokens. What is said of Check and of Step holds for it, too.
 type sharer interface {
-	// checkShared judges records, proofs and ballots, which spread to all; checkDirect what one peer tells this node about them.
+	// checkShared judges records, proofs and ballots, and news of tokens, which spread to all, and offers; checkDirect what one peer tells
+	// this node.
 	checkShared(m *gossip.Message) gossip.Verdict
 	checkDirect(body gossip.Body) gossip.Verdict
-	// received is called with every message of these kinds that comes, and with the node's own records and ballots if others have them.
+	// received is called with every message of these kinds that comes, and with the node's own records, ballots and offers if others have
+	// them.
 	received(c *Core, from PeerID, msg *gossip.Message)
 	// met is called when a peer comes up.
 	met(c *Core, id PeerID)

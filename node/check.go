@@ -26,6 +26,10 @@ func (c *Core) Check(m *gossip.Message) gossip.Verdict {
 		if c.shares != nil {
 			return c.shares.checkShared(m)
 		}
+	case *gossip.Offer: // whatever its number: it is shown again by who it was made to
+		if c.shares != nil {
+			return c.shares.checkShared(m)
+		}
 	}
 	if m.Author == c.cfg.Self && m.Seq <= c.ownSeq.Load() {
 		return ignore(gossip.ReasonReplayed)
@@ -55,11 +59,18 @@ func (c *Core) Check(m *gossip.Message) gossip.Verdict {
 			return v
 		}
 	case *gossip.Leave:
-	case *gossip.Known, *gossip.Fetch, *gossip.Snapshot, *gossip.Certificate, *gossip.Challenge, *gossip.Basis, *gossip.Standing:
+	case *gossip.Token:
+		if c.shares == nil {
+			return reject(gossip.ReasonUnknownKind)
+		}
+		if v := c.shares.checkShared(m); v.Decision != gossip.Accept {
+			return v
+		}
+	case *gossip.Known, *gossip.Fetch, *gossip.Snapshot, *gossip.Certificate, *gossip.Challenge, *gossip.Basis, *gossip.Standing, *gossip.Hand, *gossip.Beat:
 		if c.shares != nil {
 			return c.shares.checkDirect(body)
 		}
-		return reject(gossip.ReasonUnknownKind) // no other method has records
+		return reject(gossip.ReasonUnknownKind) // no other method has records or tokens
 	default:
 		return reject(gossip.ReasonUnknownKind)
 	}

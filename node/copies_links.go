@@ -1,7 +1,6 @@
 package node
 
 import (
-	"encoding/binary"
 	"slices"
 
 	"starling/gossip"
@@ -141,12 +140,7 @@ func (k *copies) tend(c *Core) {
 }
 
 // rank orders the peers by how much a node would like to have them as neighbours.
-func (k *copies) rank(p PeerID) uint64 {
-	h := binary.LittleEndian.Uint64(k.self[:]) ^ binary.LittleEndian.Uint64(p[:])
-	h = (h ^ binary.LittleEndian.Uint64(k.run.Run[:])) * 0x9e3779b97f4a7c15
-	h = (h ^ h>>29) * 0xbf58476d1ce4e5b9
-	return h ^ h>>32
-}
+func (k *copies) rank(p PeerID) uint64 { return rankLink(k.run.Run, k.self, p) }
 
 // room is how many more links this node looks for.
 func (k *copies) room() int { return max(0, k.cfg.Degree-len(k.links)) }

@@ -17,13 +17,15 @@ const SeqKey = "seq"
 // Config is what a Core is built from. All nodes of a run agree on everything above the line.
 type Config struct {
 	Run     gossip.RunID
-	Method  string        // "average", "outer" or "scalar"
+	Method  string        // "average", "outer", "scalar" or "walk"
 	Average AverageConfig // for the method average
 	Outer   OuterConfig   // for the method outer
 	Scalar  ScalarConfig  // for the method scalar
+	Walk    WalkConfig    // for the method walk
 
 	Codec      string // canonical name of the run's codec; updates in another one are rejected
 	Len        int    // length of the run's vectors in floats
+	OptLen     int    // length of the optimizer's state in floats
 	Tensors    int    // tensors in the layout
 	MaxPayload uint64 // largest encoded vector, in bytes
 	Feedback   bool   // the codec loses the same whatever the seed: what it loses is worth keeping
@@ -91,7 +93,7 @@ type Core struct {
 	now    Instant
 	seq    uint64
 	method Method
-	shares sharer // method, if it has nodes share records; else nil
+	shares sharer // method, if it has messages of its own; else nil
 
 	roster roster
 	ownSeq atomic.Uint64 // seq, for Check
@@ -177,8 +179,14 @@ func New(cfg Config, from State) (*Core, error) {
 			return nil, fmt.Errorf("method scalar: %w", err)
 		}
 		c.method, c.shares = m, m
+	case cfg.Method == "walk":
+		m, err := newWalk(&c.cfg, from)
+		if err != nil {
+			return nil, fmt.Errorf("method walk: %w", err)
+		}
+		c.method, c.shares = m, m
 	default:
-		return nil, fmt.Errorf("node config: unknown method %q; this build has average, outer and scalar", cfg.Method)
+		return nil, fmt.Errorf("node config: unknown method %q; this build has average, outer, scalar and walk", cfg.Method)
 	}
 	return c, nil
 }
@@ -266,7 +274,7 @@ func (c *Core) received(from PeerID, msg *gossip.Message) {
 	if msg.Author == c.cfg.Self {
 		c.meetSelf(msg)
 		switch msg.Body.(type) {
-		case *gossip.Records, *gossip.Ballot:
+		case *gossip.Records, *gossip.Ballot, *gossip.Offer:
 			if c.shares != nil {
 				c.shares.received(c, from, msg)
 			}
@@ -309,7 +317,7 @@ func (c *Core) received(from PeerID, msg *gossip.Message) {
 	case *gossip.Request:
 		c.method.asked(c, from, body)
 	case *gossip.Records, *gossip.Proof, *gossip.Known, *gossip.Fetch, *gossip.Snapshot, *gossip.Ballot, *gossip.Certificate, *gossip.Challenge,
-		*gossip.Basis, *gossip.Standing:
+		*gossip.Basis, *gossip.Standing, *gossip.Token, *gossip.Offer, *gossip.Hand, *gossip.Beat:
 		if c.shares != nil {
 			c.shares.received(c, from, msg)
 		}

@@ -12,7 +12,8 @@
 // # How a node works
 //
 // A [Method] decides what is learned; this build has average, which mixes models, outer, which agrees on what
-// rounds of local steps have changed, and scalar, whose nodes share a set of one-byte slopes. The Core around it keeps
+// rounds of local steps have changed, scalar, whose nodes share a set of one-byte slopes, and walk, under which a
+// model goes from node to node. The Core around it keeps
 // the roster of authors with the newest message of each, guards against replay, numbers and persists its own messages,
 // and repairs what gossip lost by exchanging digests with one random peer at a time; scalar has exchanges of its own,
 // and can have nodes measure some of each other's records again.

@@ -40,7 +40,7 @@ func (c *Core) sendDigest(to PeerID, reply bool) {
 		}
 	}
 	if c.roster.own != nil {
-		own := gossip.Mark{Author: c.cfg.Self, Seq: c.seq}
+		own := gossip.Mark{Author: c.cfg.Self, Seq: c.roster.own.Seq}
 		i, _ := slices.BinarySearchFunc(d.Known, own, func(a, b gossip.Mark) int { return comparePeers(a.Author, b.Author) })
 		d.Known = slices.Insert(d.Known, i, own)
 	}

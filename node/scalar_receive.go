@@ -26,6 +26,8 @@ func (s *scalarMethod) checkShared(m *gossip.Message) gossip.Verdict {
 		}
 	case *gossip.Ballot:
 		return s.checkBallot(b)
+	default:
+		return reject(gossip.ReasonUnknownKind)
 	}
 	return accepted
 }
@@ -59,6 +61,9 @@ func (s *scalarMethod) checkDirect(body gossip.Body) gossip.Verdict {
 				return reject(gossip.ReasonLength)
 			}
 		}
+	case *gossip.Fetch:
+	default:
+		return reject(gossip.ReasonUnknownKind)
 	}
 	return accepted
 }

@@ -29,6 +29,7 @@ type MethodStatus struct {
 	InFlight      int    // vectors being fetched or waiting to be mixed in
 	PushSumWeight float64
 	Scalar        *ScalarStatus // of the method scalar; else nil
+	Walk          *WalkStatus   // of the method walk; else nil
 }
 
 // MemberStatus is what the node knows of another member.
@@ -76,6 +77,29 @@ func (c *Core) Status() Status {
 		s.Members = append(s.Members, ms)
 	}
 	return s
+}
+
+// Shown returns the parameters that a checkpoint of this moment would hold, and how far they are: local steps, or with the method walk hops
+// of the token. It takes less than [Core.State], and must not be called concurrently with Step.
+func (c *Core) Shown() (params VecRef, age uint64) {
+	if w, ok := c.method.(*walk); ok {
+		return w.best.params, w.best.hop
+	}
+	s := c.method.state()
+	return s.Params, s.Age
+}
+
+// ShownToken returns what this node has of a token of the method walk, and how many hops that has gone; params is 0 if it has nothing. It
+// must not be called concurrently with Step.
+func (c *Core) ShownToken(token uint32) (params VecRef, hops uint64) {
+	w, ok := c.method.(*walk)
+	if !ok {
+		return 0, 0
+	}
+	if v := w.find(token); v != nil && v.own != nil {
+		return v.own.params, v.own.hop
+	}
+	return 0, 0
 }
 
 func refusals[N uint32 | uint64](n [refusalReasons]N) map[string]uint64 {

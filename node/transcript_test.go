@@ -61,6 +61,7 @@ type script struct {
 	blobs          int                // made
 
 	scalar scalarScript
+	walk   walkScript
 }
 
 func newScript(t *testing.T) *script { return &script{t: t, jobs: make(map[string]JobID)} }
@@ -115,6 +116,9 @@ func (s *script) command(cmd string) string {
 		}
 		if args["scalar"] != "" {
 			return s.scalarNode(args, num)
+		}
+		if args["walk"] != "" {
+			return s.walkNode(args, num)
 		}
 		cfg := testConfig(peer(cmp.Or(args["self"], "A")))
 		cfg.Average.Mix = "mean"
@@ -237,6 +241,9 @@ func (s *script) command(cmd string) string {
 		}
 		return b.String()
 	}
+	if s.walk.store != nil {
+		return s.walkCommand(cmd, words[0], names, args, num)
+	}
 	if s.scalar.replica != nil {
 		return s.scalarCommand(cmd, words[0], names, args, num)
 	}
@@ -289,6 +296,7 @@ func (s *script) step(ev Event) string {
 		s.jobs["save"] = j.Job
 	}
 	s.scalar.keep(s, b)
+	s.walk.keep(s, b)
 	if s.outer {
 		return s.goOn(b)
 	}
@@ -307,6 +315,10 @@ func describe(b *Batch) string {
 			line("persist %s", loggedText(r))
 			continue
 		}
+		if strings.HasPrefix(r.Key, WalkKey) {
+			line("persist %s", walkRecordText(r))
+			continue
+		}
 		line("persist %s=%x", r.Key, r.Value)
 	}
 	for _, m := range b.Publish {
@@ -320,17 +332,27 @@ func describe(b *Batch) string {
 			line("publish #%d leave", m.Seq)
 		case *gossip.Records, *gossip.Proof:
 			line("publish #%d %s", m.Seq, scalarText(m.Body))
+		case *gossip.Token:
+			line("publish #%d %s", m.Seq, walkText(m.Body))
 		}
 	}
 	for _, e := range b.Send {
 		switch d := e.Msg.Body.(type) {
 		case *gossip.Known, *gossip.Fetch, *gossip.Snapshot, *gossip.Challenge, *gossip.Basis:
 			line("send %s %s", name(e.To), scalarText(d))
+		case *gossip.Hand, *gossip.Beat:
+			line("send %s %s", name(e.To), walkText(d))
 		case *gossip.Digest:
 			line("send %s digest %s reply=%v", name(e.To), marks(d.Known), d.Reply)
 		case *gossip.Request:
 			line("ask %s for %s since #%d", name(e.To), parts[d.Part], d.Since)
 		case *gossip.Repair:
+			if _, ok := e.Forward[len(e.Forward)-1].Body.(*gossip.Offer); ok {
+				for _, m := range e.Forward {
+					line("send %s %s#%d %s", name(e.To), name(m.Author), m.Seq, walkText(m.Body))
+				}
+				continue
+			}
 			if delta, ok := e.Forward[0].Body.(*gossip.Delta); ok {
 				line("send %s %s", name(e.To), deltaText(e.Forward, delta))
 				continue

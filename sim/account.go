@@ -20,12 +20,13 @@ const (
 	BlobTraffic
 	RecordTraffic   // records, and proofs against their authors, sent and forwarded
 	SnapshotTraffic // sums of records
+	TokenTraffic    // news, offers, steps of hand-overs and beats of the method walk; the models are blobs
 	traffics
 )
 
 // String returns the name of the kind.
 func (t Traffic) String() string {
-	return [...]string{"update", "push", "control", "digest", "repair", "request", "blob", "record", "snapshot"}[t]
+	return [...]string{"update", "push", "control", "digest", "repair", "request", "blob", "record", "snapshot", "token"}[t]
 }
 
 // losable reports whether a message of the kind can get lost on the way. The others are repeated by the streams that carry them.

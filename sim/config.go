@@ -82,6 +82,7 @@ func (c *Config) validate() error {
 	bad(c.Dial < 0 || c.CellSize < 0 || c.CellSize == 1, "dial is %d and the size of cells %d", c.Dial, c.CellSize)
 	bad(!c.pushes() && c.Graph == nil && c.links() > maxLinks,
 		"%d nodes, all connected to all, are too many links: choose a graph such as regular:8, or cells", c.Nodes)
+	bad(c.walks() && c.Adversaries != nil, "no adversary is made for the method walk")
 	if c.Adversaries != nil {
 		errs = append(errs, c.Adversaries.Fits(c.scalars()))
 	}
@@ -98,6 +99,9 @@ const (
 func (c *Config) pushes() bool {
 	return c.Node.Method == "average" && c.Node.Average.Exchange == node.Push
 }
+
+// walks reports whether models walk from node to node.
+func (c *Config) walks() bool { return c.Node.Method == "walk" }
 
 // scalars reports whether nodes send records, and have integer models.
 func (c *Config) scalars() bool { return c.Node.Method == "scalar" }

@@ -84,7 +84,7 @@ func (j *job) run(w Worker) {
 
 // jobs carries out the jobs of a batch.
 func (w *World) jobs(h *host, ev node.Event, b *node.Batch) {
-	if _, goesOn := ev.(node.Trained); len(b.Train) > 0 && !goesOn && (!w.cfg.pushes() || h.attack != nil) {
+	if _, goesOn := ev.(node.Trained); len(b.Train) > 0 && !goesOn && !w.cfg.walks() && (!w.cfg.pushes() || h.attack != nil) {
 		h.begins(b.Train[0].Params)
 	}
 	for i := range b.Fetch {

@@ -45,6 +45,8 @@ func broadcastTraffic(m *gossip.Message) Traffic {
 	switch m.Body.(type) {
 	case *gossip.Records, *gossip.Proof:
 		return RecordTraffic
+	case *gossip.Token:
+		return TokenTraffic
 	}
 	return UpdateTraffic
 }

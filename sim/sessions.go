@@ -72,11 +72,16 @@ func (w *World) newCore(h *host, from node.State) (*node.Core, error) {
 	cfg := w.cfg.Node
 	cfg.Self, cfg.Seq = h.id, h.seq
 	cfg.Len, cfg.Tensors, cfg.Codec, cfg.MaxPayload = task.Len(), task.Tensors(), task.Codec(), task.MaxPayload()
-	cfg.Feedback = task.Feedback()
+	cfg.Feedback, cfg.OptLen = task.Feedback(), task.OptLen()
 	// Every life draws from a stream of its own: what a crash has cut off is not drawn again.
 	cfg.Paused = w.resting
 	for _, key := range slices.Sorted(maps.Keys(h.log)) {
-		cfg.Scalar.Log = append(cfg.Scalar.Log, node.Record{Key: key, Value: h.log[key]})
+		r := node.Record{Key: key, Value: h.log[key]}
+		if strings.HasPrefix(key, node.WalkKey) {
+			cfg.Walk.Log = append(cfg.Walk.Log, r)
+		} else {
+			cfg.Scalar.Log = append(cfg.Scalar.Log, r)
+		}
 	}
 	cfg.Rand = rand.New(chance.Stream(w.cfg.Seed, chance.Core, h.index|int(h.life)<<20))
 	return node.New(cfg, from)
@@ -253,12 +258,12 @@ func (w *World) step(h *host, ev node.Event) {
 	}
 }
 
-// persist keeps what survives a crash: the number of the newest message, and the log of the method scalar.
+// persist keeps what survives a crash: the number of the newest message, and what the methods scalar and walk write down.
 func (h *host) persist(r *node.Record) {
 	switch {
 	case r.Key == node.SeqKey:
 		h.seq = binary.BigEndian.Uint64(r.Value)
-	case !strings.HasPrefix(r.Key, node.ScalarKey):
+	case !strings.HasPrefix(r.Key, node.ScalarKey) && !strings.HasPrefix(r.Key, node.WalkKey):
 	case len(r.Value) == 0:
 		delete(h.log, r.Key)
 	default:

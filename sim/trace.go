@@ -92,6 +92,14 @@ func (t *trace) message(m *gossip.Message) {
 		t.put(b.First)
 		t.put(uint64(b.Epoch)<<32 | uint64(len(b.Bytes)))
 		t.buf = append(t.buf, b.Bytes...)
+	case *gossip.Token:
+		t.put(uint64(b.Token)<<32 | uint64(b.Fence.Generation))
+		t.put(b.Hop)
+		t.put(b.Age<<32 | uint64(math.Float32bits(b.Loss)))
+	case *gossip.Offer:
+		t.put(uint64(b.Token)<<32 | uint64(b.Fence.Generation))
+		t.put(b.Hop)
+		t.buf = append(t.buf, b.History[:]...)
 	case *gossip.Proof:
 		if author, first, ok := b.Against(); ok {
 			t.buf = append(t.buf, author[:8]...)

@@ -189,6 +189,10 @@ func (w *World) mail(h *host, e *node.Envelope, said uint64) {
 		if s, ok := msg.Body.(*gossip.Snapshot); ok && s.Whole {
 			p.traffic = SnapshotTraffic
 		}
+		switch msg.Body.(type) {
+		case *gossip.Hand, *gossip.Beat:
+			p.traffic = TokenTraffic
+		}
 		p.msg = msg
 		p.bytes = int64(gossip.SealedSize(msg, false)) + directFrame
 		w.send(p)
@@ -209,6 +213,9 @@ func (w *World) mail(h *host, e *node.Envelope, said uint64) {
 			break
 		}
 		p.more, sizes = append(p.more, m), append(sizes, n)
+		if _, ok := m.Body.(*gossip.Offer); ok {
+			p.traffic = TokenTraffic
+		}
 		if m.Author == h.id && m.Seq > said {
 			p.traffic = spreadTraffic(m, p.traffic)
 		}

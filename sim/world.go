@@ -75,7 +75,7 @@ type host struct {
 	base   *compute.Vector // what the local steps of the round began from: the newest mixed model
 	round  uint64          // the newest that it has trained
 	seq    uint64          // survives a crash, as saved does
-	// log is what the method scalar has persisted, by key; it survives a crash, too.
+	// log is what the methods scalar and walk have persisted, by key; it survives a crash, too.
 	log     map[string][]byte
 	replica *compute.Replica // the integer model of the method scalar; nil with another, and while the node is down
 	weights []float32        // of the replica, for who looks at them
@@ -352,7 +352,8 @@ func (w *World) Params(n int) []float32 {
 		return nil
 	}
 	if h.replica == nil {
-		return h.arena.Vec(h.core.State().Params)
+		shown, _ := h.core.Shown()
+		return h.arena.Vec(shown)
 	}
 	if h.weights == nil {
 		h.weights = make([]float32, w.length)
@@ -361,10 +362,47 @@ func (w *World) Params(n int) []float32 {
 	return h.weights
 }
 
+// token returns the newest model of a token that anybody has, nil if nobody has any.
+func (w *World) token(number uint32) []float32 {
+	var newest []float32
+	var most uint64
+	for n := range w.hosts {
+		h := &w.hosts[n]
+		if h.core == nil || !h.online {
+			continue
+		}
+		if params, hops := h.core.ShownToken(number); params != 0 && (newest == nil || hops > most) {
+			newest, most = h.arena.Vec(params), hops
+		}
+	}
+	return newest
+}
+
+// tokens is how many models walk, or have walked.
+func (w *World) tokens() (n uint32) {
+	if n = w.cfg.Node.Walk.Tokens; n == 0 {
+		for i := range w.hosts {
+			if h := &w.hosts[i]; h.core != nil {
+				for _, t := range h.core.Status().Walk.Tokens {
+					n = max(n, t.Token+1)
+				}
+			}
+		}
+	}
+	return max(n, 1)
+}
+
 // Model returns the model that a node is judged by. With the exchange announce it is that with which its round began, which is what
 // the daemon evaluates: fresh from mixing, without the drift of local steps. With the exchange push, and of a node that rests, it is
-// what the node holds. It is nil while the node is down, and valid until the world goes on.
+// what the node holds. With the method walk, under which a node without a token shows an old copy for long, it is that of a token: of
+// number n if there are so many, and else the tokens take turns. It is nil while the node is down, and valid until the world goes on.
 func (w *World) Model(n int) []float32 {
+	if w.cfg.walks() && w.hosts[n].core != nil {
+		if v := w.token(uint32(n) % w.tokens()); v != nil {
+			return v
+		}
+		return w.Params(n)
+	}
 	if h := &w.hosts[n]; h.core != nil && h.base != nil && !w.cfg.pushes() && !(w.resting && w.rests(h)) {
 		return h.base.Data()
 	}

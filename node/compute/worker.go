@@ -86,6 +86,9 @@ func (w *Worker) Train(ctx context.Context, n *Node, job node.TrainJob, params, 
 			kernel.Add(shift, w.grad)
 		}
 		at := optim.Context{Step: job.Step + i, Age: job.Age + i, LR: w.program.optimizer.Rate(job.Step + i)}
+		if job.Aged {
+			at.Step, at.LR = job.Age+i, w.program.optimizer.Rate(job.Age+i)
+		}
 		if err := w.program.optimizer.Step(out, w.grad, outOpt, at); err != nil {
 			t.Loss = math.NaN()
 			return t

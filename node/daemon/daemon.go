@@ -302,6 +302,9 @@ func (d *Daemon) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if m.Method.Name == "walk" {
+		return errors.New("method.name is walk, which this build only simulates: see starling sim sweep srrw-mnist")
+	}
 	cfg := node.Config{
 		Run: d.link.Run, Method: m.Method.Name, Outer: outer, Scalar: scalar,
 		Average: node.AverageConfig{

@@ -47,7 +47,7 @@ type wireMethod struct {
 	Steps, Batch, Degree int32 // Steps 0 is one pass over the node's data
 	Wake                 wireWake
 	Public               wirePublic
-	Settings             string // of the method: outer or scalar
+	Settings             string // of the method: outer, scalar or, as tokens*walk, walk
 }
 
 type wireWake struct {
@@ -183,7 +183,7 @@ func (w wireManifest) manifest() Manifest {
 			Steps: Steps{Count: int(w.Method.Steps), Epoch: w.Method.Steps == 0}, Batch: int(w.Method.Batch), Degree: int(w.Method.Degree),
 			Wake:   Wake{Period: time.Duration(w.Method.Wake.Period), Deviation: time.Duration(w.Method.Wake.Deviation)},
 			Public: Public{Correct: w.Method.Public.Correct, Gamma: w.Method.Public.Gamma, Beta: w.Method.Public.Beta},
-			Outer:  w.Method.Settings, Scalar: Default().Method.Scalar,
+			Outer:  w.Method.Settings, Scalar: Default().Method.Scalar, Walk: Default().Method.Walk,
 		},
 		Cells:     Cells{Count: int(w.Cells.Count), Epoch: time.Duration(w.Cells.Epoch)},
 		Optimizer: w.Optimizer, Codec: w.Codec,
@@ -197,8 +197,14 @@ func (w wireManifest) manifest() Manifest {
 		m.Method.Check, _ = strconv.ParseFloat(share, 64)
 		m.Method.Outer, w.Method.Settings = text, text
 	}
-	if m.Method.Name == "scalar" && m.Method.Outer != Default().Method.Outer {
+	switch {
+	case m.Method.Outer == Default().Method.Outer:
+	case m.Method.Name == "scalar":
 		m.Method.Outer, m.Method.Scalar = Default().Method.Outer, w.Method.Settings
+	case m.Method.Name == "walk":
+		tokens, walk, _ := strings.Cut(w.Method.Settings, "*")
+		m.Method.Outer, m.Method.Walk = Default().Method.Outer, walk
+		m.Method.Tokens, _ = strconv.Atoi(tokens) // what is wrong has other bytes when it is encoded again
 	}
 	if w.Created != 0 {
 		m.Created = time.Unix(w.Created, 0).UTC()
@@ -209,12 +215,15 @@ func (w wireManifest) manifest() Manifest {
 // checkMark stands between the settings of a method and [Method.Check].
 const checkMark = " check="
 
-// settings returns what Outer, Scalar and Check say together: no valid manifest has both of the former, and those of before there were the
-// latter keep their bytes.
+// settings returns what Outer, Scalar, Check, Walk and Tokens say together: a valid manifest has those of one method, and manifests of before
+// there were others than Outer keep their bytes.
 func (m Method) settings() string {
-	text := m.Outer
-	if m.Scalar != Default().Method.Scalar {
+	d, text := Default().Method, m.Outer
+	switch {
+	case m.Scalar != d.Scalar:
 		text = m.Scalar
+	case m.Walk != d.Walk || m.Tokens != d.Tokens:
+		text = strconv.Itoa(m.Tokens) + "*" + m.Walk
 	}
 	if m.Check != 0 {
 		text += checkMark + strconv.FormatFloat(m.Check, 'g', -1, 64)

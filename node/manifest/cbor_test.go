@@ -40,7 +40,7 @@ func TestBytesOfTheFormatAreDocumented(t *testing.T) {
 }
 
 func TestDecodeReturnsWhatWasEncoded(t *testing.T) {
-	for name, want := range map[string]Manifest{"default": Default(), "full": full(), "outer": outerRun(), "scalar": scalarRun(), "checked": checkedRun(), "copies": copiesRun()} {
+	for name, want := range map[string]Manifest{"default": Default(), "full": full(), "outer": outerRun(), "scalar": scalarRun(), "checked": checkedRun(), "walk": walkRun(), "copies": copiesRun()} {
 		have, err := Decode(want.Encode())
 		if err != nil || have != want {
 			t.Errorf("%s: %v\n%s", name, err, cmp.Diff(want, have))

@@ -63,7 +63,7 @@ func (d Data) NamesFiles() bool {
 
 // Method says how the nodes train together.
 type Method struct {
-	Name string // "average", "outer" or "scalar"
+	Name string // "average", "outer", "scalar" or "walk"
 	Mix  string // average: a rule of package mixing, "variance-corrected", or "push-sum"
 	// Exchange is how models get about: [Announce], [Push] or [Copies].
 	Exchange string
@@ -89,6 +89,11 @@ type Method struct {
 	// Examples are then drawn from all of the data for each record, by its place, so that everybody can repeat it: the data must be such
 	// that every node has it, and Split "iid". A check costs a node what a record of its own does, and one pass over the weights.
 	Check float64
+	// Walk is how the tokens of the method walk choose where they go, see package mixing/srrw, and Tokens how many there are: 0 is one for
+	// every 16 nodes. They must be those of [Default] with another method, and with walk Mix, Exchange, Outer and Scalar must be. A round is
+	// a visit of a token then, and Degree how many neighbours a node looks for.
+	Walk   string
+	Tokens int
 }
 
 // Public sets the exchange by public copies.
@@ -198,7 +203,7 @@ func Default() Manifest {
 		Method: Method{
 			Name: "average", Mix: "variance-corrected", Exchange: Announce,
 			Steps: Steps{Count: 50}, Batch: 32, Degree: 8, Wake: Wake{Period: time.Second}, Public: Public{Correct: NoCorrection},
-			Outer: "diloco", Scalar: "structured",
+			Outer: "diloco", Scalar: "structured", Walk: "srrw",
 		},
 		Cells:      Cells{Count: 1, Epoch: 10 * time.Minute},
 		Optimizer:  "sgd:lr=0.05,momentum=0.9",

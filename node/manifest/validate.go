@@ -15,6 +15,7 @@ import (
 	"starling/mixing/outer"
 	"starling/mixing/scalar"
 	"starling/mixing/spelling"
+	"starling/mixing/srrw"
 	"starling/node/manifest/strictyaml"
 	"starling/node/optim"
 )
@@ -32,7 +33,7 @@ func (m Manifest) problems(by owners) Problems {
 	}
 	checkName(&ps, m.Name)
 	checkInit(&ps, m.Model, m.Init)
-	checkWord(&ps, "method.name", m.Method.Name, []string{"average", "outer", "scalar"}, []string{"walk"})
+	checkWord(&ps, "method.name", m.Method.Name, []string{"average", "outer", "scalar", "walk"}, nil)
 	checkWord(&ps, "admission", m.Admission, []string{"open"}, []string{"invite"})
 
 	checkText(&ps, "model", m.Model, func(s string) error {
@@ -73,6 +74,7 @@ func (m Manifest) problems(by owners) Problems {
 	checkPublic(&ps, m)
 	checkOuter(&ps, m)
 	checkScalar(&ps, m)
+	checkWalk(&ps, m)
 	checkCells(&ps, m)
 	checkCreated(&ps, m.Created)
 	if c, err := codec.Parse(m.Codec); err == nil {
@@ -172,7 +174,7 @@ func checkExchange(ps *Problems, m Method) {
 
 // noEffect says because of what the settings of another exchange have no effect, and what to do.
 func noEffect(m Method, choose string) string {
-	if m.Name == "outer" || m.Name == "scalar" {
+	if m.Name != "average" {
 		return "method.name: " + m.Name + "; leave it out"
 	}
 	return "method.exchange: " + m.Exchange + "; leave it out, or choose " + choose
@@ -181,7 +183,7 @@ func noEffect(m Method, choose string) string {
 // checkPublic looks at what is said of the exchange copies, and at what it asks of the rest.
 func checkPublic(ps *Problems, m Manifest) {
 	p, unused := m.Method.Public, Default().Method.Public
-	if m.Method.Exchange != Copies || m.Method.Name == "outer" || m.Method.Name == "scalar" {
+	if m.Method.Exchange != Copies || m.Method.Name == "outer" || m.Method.Name == "scalar" || m.Method.Name == "walk" {
 		because := noEffect(m.Method, Copies)
 		no := func(is bool, key string, value any) {
 			if is {
@@ -310,6 +312,45 @@ func checkChecks(ps *Problems, m Manifest) {
 		ps.add("method.check", "is %v, and with mode=closed records are not added up one by one; leave it out, or write mode=open", m.Method.Check)
 	}
 }
+
+// checkWalk looks at the settings of the method walk, and at what has no effect with it.
+func checkWalk(ps *Problems, m Manifest) {
+	d := Default().Method
+	if m.Method.Name != "walk" {
+		for _, x := range []struct{ field, have, standard string }{
+			{"method.walk", m.Method.Walk, d.Walk}, {"method.tokens", strconv.Itoa(m.Method.Tokens), strconv.Itoa(d.Tokens)},
+		} {
+			if x.have != x.standard {
+				ps.add(x.field, "is %s, and has no effect with method.name: %s; leave it out, or choose walk", quote(x.have), m.Method.Name)
+			}
+		}
+		return
+	}
+	for _, x := range []struct{ field, have, standard string }{
+		{"method.mix", m.Method.Mix, d.Mix}, {"method.exchange", m.Method.Exchange, d.Exchange},
+	} {
+		if x.have != x.standard {
+			ps.add(x.field, "is %s, and has no effect with method.name: walk; leave it out", quote(x.have))
+		}
+	}
+	checkText(ps, "method.walk", m.Method.Walk, func(text string) error {
+		w, err := srrw.Parse(text)
+		if err == nil && w.Limit > maxWalkLimit {
+			return fmt.Errorf("limit=%d: a token has to fit its history into a message; write limit=%d or less", w.Limit, maxWalkLimit)
+		}
+		return err
+	})
+	checkRange(ps, "method.tokens", m.Method.Tokens, 0, srrw.MaxTokens)
+	if m.Init == "independent" {
+		ps.add("init", "is %s, and with method.name: walk tokens that meet merge their models; write common", m.Init)
+	}
+	if m.Cells.Count > 1 {
+		ps.add("cells.count", "is %d, but tokens have to come to all nodes, which cells keep apart; write count: 1", m.Cells.Count)
+	}
+}
+
+// maxWalkLimit is how many peers the history of a token may name.
+const maxWalkLimit = 4096
 
 func checkCells(ps *Problems, m Manifest) {
 	c := m.Cells

@@ -38,7 +38,7 @@ func full() Manifest {
 		Data: Data{Source: "csv:my data/räume #1: \"a\".csv", Split: "shards:2", Shards: 17},
 		Method: Method{
 			Name: "average", Mix: "age", Exchange: Push, Steps: Steps{Epoch: true}, Batch: 33, Degree: 9,
-			Wake: Wake{Period: 90 * time.Second, Deviation: 250 * time.Millisecond}, Outer: "diloco", Scalar: "structured", Public: Public{Correct: NoCorrection},
+			Wake: Wake{Period: 90 * time.Second, Deviation: 250 * time.Millisecond}, Outer: "diloco", Scalar: "structured", Walk: "srrw", Public: Public{Correct: NoCorrection},
 		},
 		Cells:     Cells{Count: 300, Epoch: 36 * time.Hour},
 		Optimizer: "sgd:lr=0.05", Codec: "fp32",
@@ -73,6 +73,13 @@ func checkedRun() Manifest {
 	return m
 }
 
+// walkRun likewise.
+func walkRun() Manifest {
+	m := Default()
+	m.Method.Name, m.Method.Walk, m.Method.Tokens = "walk", "srrw:alpha=10", 3
+	return m
+}
+
 // copiesRun is a manifest with what only another exchange than that of full has.
 func copiesRun() Manifest {
 	m := Default()
@@ -82,7 +89,7 @@ func copiesRun() Manifest {
 }
 
 func TestYAMLRoundTripKeepsEverySetting(t *testing.T) {
-	for name, m := range map[string]Manifest{"default": Default(), "full": full(), "outer": outerRun(), "scalar": scalarRun(), "checked": checkedRun(), "copies": copiesRun()} {
+	for name, m := range map[string]Manifest{"default": Default(), "full": full(), "outer": outerRun(), "scalar": scalarRun(), "checked": checkedRun(), "walk": walkRun(), "copies": copiesRun()} {
 		t.Run(name, func(t *testing.T) {
 			have, err := ParseYAML(m.YAML(), name+".yaml")
 			if err != nil {
@@ -100,6 +107,7 @@ func TestFullDiffersFromDefaultEverywhere(t *testing.T) {
 	a, b := full(), Default()
 	a.Method.Outer, a.Method.Public, a.Method.Scalar = outerRun().Method.Outer, copiesRun().Method.Public, scalarRun().Method.Scalar
 	a.Method.Check = checkedRun().Method.Check
+	a.Method.Walk, a.Method.Tokens = walkRun().Method.Walk, walkRun().Method.Tokens
 	all := settings(&b)
 	for i, s := range settings(&a) {
 		// These have one value in this version.
@@ -182,7 +190,12 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"more neighbours than peers", head + "method: {degree: 9}\nlimits: {peers: 8}\n", `run.yaml:3:18: method.degree: is 9, more than limits.peers, which is 8`},
 		{"blob below inline", head + "limits: {inline: 2KiB, blob: 1KiB}\n", `run.yaml:3:30: limits.blob: is 1KiB, less than limits.inline, which is 2KiB`},
 		{"inline above an announcement", head + "limits: {inline: 64KiB}\n", `run.yaml:3:18: limits.inline: is 64KiB; want 0B to 48KiB`},
-		{"method of a later build", head + "method: {name: walk}\n", `run.yaml:3:16: method.name: "walk" is not in this build yet; use average or outer or scalar`},
+		{"walks of another method", head + "method: {walk: 'srrw:alpha=9', tokens: 2}\n", "run.yaml:3:16: method.walk: is \"srrw:alpha=9\", and has no effect with method.name: average; leave it out, or choose walk\nrun.yaml:3:40: method.tokens: is \"2\", and has no effect with method.name: average; leave it out, or choose walk"},
+		{"what tokens do not do", head + "method: {name: walk, mix: mean, tokens: 257}\n", "run.yaml:3:27: method.mix: is \"mean\", and has no effect with method.name: walk; leave it out\nrun.yaml:3:41: method.tokens: is 257; want 0 to 256"},
+		{"walks that are none", head + "method: {name: walk, walk: 'srrw:alpha=21'}\n", `run.yaml:3:28: method.walk: srrw: alpha is 21, must be from 0 to 20`},
+		{"histories that do not fit", head + "method: {name: walk, walk: 'srrw:limit=5000'}\n", `run.yaml:3:28: method.walk: limit=5000: a token has to fit its history into a message; write limit=4096 or less`},
+		{"tokens of models that differ", head + "init: independent\nmethod: {name: walk}\n", `run.yaml:3:7: init: is independent, and with method.name: walk tokens that meet merge their models; write common`},
+		{"tokens in cells", head + "method: {name: walk}\ncells: {count: 2}\n", `run.yaml:4:16: cells.count: is 2, but tokens have to come to all nodes, which cells keep apart; write count: 1`},
 		{"scalar settings of another method", head + "method: {scalar: rademacher}\n", `run.yaml:3:18: method.scalar: is "rademacher", and has no effect with method.name: average; leave it out, or choose scalar`},
 		{"vectors of the method scalar", head + "method: {name: scalar, mix: mean, outer: noloco, degree: 2}\ncodec: int4\n", "run.yaml:3:29: method.mix: is \"mean\", and has no effect with method.name: scalar; leave it out\nrun.yaml:3:42: method.outer: is \"noloco\", and has no effect with method.name: scalar; leave it out, or choose outer\nrun.yaml:3:58: method.degree: is \"2\", and has no effect with method.name: scalar; leave it out\nrun.yaml:4:8: codec: is \"int4\", and has no effect with method.name: scalar; leave it out"},
 		{"scalar with copies", head + "method: {name: scalar, public: {gamma: 0.5}}\n", `run.yaml:3:40: method.public.gamma: is 0.5, and has no effect with method.name: scalar; leave it out`},

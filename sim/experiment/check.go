@@ -176,16 +176,20 @@ func (e Experiment) Shared() manifest.Manifest {
 	m.Method = manifest.Method{
 		Name: e.Method.Name, Mix: e.Method.Mix, Exchange: e.Method.Exchange, Steps: e.Method.Steps, Batch: e.Method.Batch,
 		Degree: e.Method.Degree, Wake: standard.Wake, Public: e.effective().Method.Public, Outer: e.Method.Outer, Scalar: e.Method.Scalar, Check: e.Method.Check,
+		Walk: e.Method.Walk, Tokens: e.Method.Tokens,
 	}
 	// A sweep over methods has settings that are without effect at some of its points.
-	if e.Reference.Name != None && e.Method.Name == "scalar" {
+	if e.Reference.Name != None && (e.Method.Name == "scalar" || e.Method.Name == "walk") {
 		m.Method.Name = standard.Name // a reference trains by gradients
 	}
-	if m.Method.Name == "outer" || m.Method.Name == "scalar" {
+	if m.Method.Name != "average" {
 		m.Method.Mix, m.Method.Exchange = standard.Mix, standard.Exchange
 	}
 	if m.Method.Name != "outer" {
 		m.Method.Outer = standard.Outer
+	}
+	if m.Method.Name != "walk" {
+		m.Method.Walk, m.Method.Tokens = standard.Walk, standard.Tokens
 	}
 	if m.Method.Name != "scalar" {
 		m.Method.Scalar, m.Method.Check = standard.Scalar, standard.Check
@@ -219,6 +223,9 @@ func (c *checker) ground() {
 		if e.Overlay != Mesh && e.Overlay != "complete" {
 			c.add("cells.size", "is %d, but overlay is %s; cells are of no fixed size and want overlay: mesh or complete", e.Cells.Size, e.Overlay)
 		}
+	}
+	if e.Cells.Size > 0 && e.Method.Name == "walk" && e.Reference.Name == None {
+		c.add("cells.size", "is %d, but tokens have to come to all nodes, which cells keep apart; write size: 0", e.Cells.Size)
 	}
 	if e.Cells.Size > 0 && e.Method.Name == "scalar" && e.Reference.Name == None {
 		c.add("cells.size", "is %d, but records have to come to all nodes, which cells keep apart; write size: 0", e.Cells.Size)
@@ -317,6 +324,9 @@ func (c *checker) adversaries() {
 		return
 	}
 	records := c.e.Method.Name == "scalar" && c.e.Reference.Name == None
+	if len(specs) > 0 && c.e.Method.Name == "walk" && c.e.Reference.Name == None {
+		c.add("adversaries", "change what all nodes hear, and with method.name: walk a model goes from one to the next; leave them out")
+	}
 	before := len(c.d.Problems)
 	var check Check
 	if c.by.Adversaries != nil {
@@ -381,8 +391,8 @@ func (c *checker) measuring() {
 // timeless reports whether a node can go through rounds without end while no time passes.
 func (c *checker) timeless() bool {
 	m, d := c.e.Method, c.e.Compute
-	if m.Name == "scalar" {
-		return c.e.Reference.Name == None && d.Step == 0
+	if m.Name == "scalar" || m.Name == "walk" {
+		return c.e.Reference.Name == None && d.Step == 0 && (m.Name == "scalar" || d.Epoch == 0 || !m.Steps.Epoch)
 	}
 	return c.e.Reference.Name == None && m.Exchange != Push && m.AnnounceEvery == 0 && d.Other == 0 && d.Step == 0 && (d.Epoch == 0 || !m.Steps.Epoch)
 }

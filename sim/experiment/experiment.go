@@ -156,13 +156,16 @@ type Compute struct {
 
 // Method says how the nodes train together. Keys that a manifest has mean what they mean there.
 type Method struct {
-	Name string // "average", which is the default, "outer" or "scalar"
+	Name string // "average", which is the default, "outer", "scalar" or "walk"
 	// Outer is the outer optimizer, as in a manifest. Default "diloco". Only with outer.
 	Outer string
 	// Scalar sets the method scalar, as in a manifest. Default "structured". Only with scalar.
 	Scalar string
 	// Check is the part of others' records that a node measures again, as in a manifest. Default 0. Only with scalar.
 	Check float64
+	// Walk and Tokens set the method walk, as in a manifest. Default "srrw" and 0, which is one token for every 16 nodes. Only with walk.
+	Walk   string
+	Tokens int
 	// Mix is a rule of package mixing, or "push-sum". Default "variance-corrected".
 	Mix string
 	// Exchange is how models get about: "announce", the default, "push", the plain model of the gossip learning
@@ -301,7 +304,7 @@ func Default() Experiment {
 		Method: Method{
 			Name: m.Method.Name, Mix: m.Method.Mix, Exchange: Announce,
 			Steps: m.Method.Steps, Batch: m.Method.Batch, Degree: m.Method.Degree,
-			Outer: m.Method.Outer, Scalar: m.Method.Scalar, Wake: m.Method.Wake, Public: m.Method.Public, AnnounceEvery: 200 * time.Millisecond, RepairEvery: 10 * time.Second,
+			Outer: m.Method.Outer, Scalar: m.Method.Scalar, Walk: m.Method.Walk, Tokens: m.Method.Tokens, Wake: m.Method.Wake, Public: m.Method.Public, AnnounceEvery: 200 * time.Millisecond, RepairEvery: 10 * time.Second,
 		},
 		Pretrain:   Pretrain{Source: None, Steps: 1000, Batch: 32, Optimizer: "adamw:lr=0.002,clip=1"},
 		Limits:     m.Limits,

@@ -59,6 +59,8 @@ func settings(e *Experiment) []setting {
 		{"method.outer", &e.Method.Outer, "diloco, delayed-nesterov, naive-nesterov or noloco, and settings"},
 		{"method.scalar", &e.Method.Scalar, "structured, rademacher, binom8 or binom32, and settings"},
 		{"method.check", &e.Method.Check, "with scalar: part of others' records that a node measures again, 0 to 1"},
+		{"method.walk", &e.Method.Walk, "srrw, and settings such as srrw:alpha=10"},
+		{"method.tokens", &e.Method.Tokens, "models that walk; 0: one for every 16 nodes"},
 		{"method.mix", &e.Method.Mix, "a mixing rule such as mean or variance-corrected, or push-sum"},
 		{"method.exchange", &e.Method.Exchange, "announce: publish, and pull from others; push: send to one neighbour; copies: send neighbours what has changed"},
 		{"method.steps", &e.Method.Steps, "local steps a round, or epoch: one pass over the node's data"},
@@ -177,7 +179,7 @@ func (e *Experiment) ineffective(path string) bool {
 		return true
 	}
 	if e.Reference.Name != None {
-		return in("overlay", "cells", "method.mix", "method.outer", "method.scalar", "method.check", "method.exchange", "method.degree", "method.wake", "method.public", "method.announce_every",
+		return in("overlay", "cells", "method.mix", "method.outer", "method.scalar", "method.check", "method.walk", "method.tokens", "method.exchange", "method.degree", "method.wake", "method.public", "method.announce_every",
 			"method.repair_every", "limits", "checkpoint", "network.jitter", "network.loss", "network.nat", "network.partitions",
 			"churn.sessions", "adversaries", "work") ||
 			in("init") && e.Init == "independent" || e.Reference.Name == FedAvg && in("network.bandwidth") || e.Reference.Name == AllReduce && (in("reference.clients") || in("method.steps") && !e.counted())
@@ -191,6 +193,10 @@ func (e *Experiment) ineffective(path string) bool {
 		return e.Method.Name != "outer"
 	case in("method.scalar", "method.check"):
 		return e.Method.Name != "scalar"
+	case in("method.walk", "method.tokens"):
+		return e.Method.Name != "walk"
+	case e.Method.Name == "walk" && in("method.mix", "method.exchange", "method.wake", "method.public", "method.announce_every", "limits.inline"):
+		return true
 	case e.Method.Name == "scalar" && in("compute.epoch", "method.mix", "method.exchange", "method.steps", "method.degree", "method.wake", "method.public",
 		"method.announce_every", "optimizer", "codec", "limits.inline", "limits.blob"):
 		return true

@@ -36,7 +36,7 @@ type Setup struct {
 // Build makes an experiment ready, for so many workers: it reads the data and trains the base model, if there is to be one, until ctx
 // ends. The error says which setting is wrong.
 func Build(ctx context.Context, e experiment.Experiment, workers int) (*Setup, error) {
-	if e.Method.Name == "scalar" {
+	if e.Method.Name == "scalar" || e.Method.Name == "walk" {
 		e.Method.Exchange = experiment.Announce // the setting has no effect, and is not to have any below
 	}
 	s := &Setup{Experiment: e}
@@ -178,6 +178,10 @@ func (s *Setup) task(ctx context.Context) error {
 	if s.Config.Node.Scalar, err = p.Scalar(); err != nil {
 		return err
 	}
+	if s.Config.Node.Walk, err = p.Walk(); err != nil {
+		return err
+	}
+	s.Config.Node.Walk.EvaluateEvery = 0
 	s.Config.Node.Outer.EvaluateEvery, s.Config.Node.Scalar.EvaluateEvery = 0, 0 // evaluations are the experiment's
 	s.Config.Task, err = sim.Program(p, e.Nodes, e.Seed, s.Roster)
 	return err

@@ -107,6 +107,14 @@ func (t teller) message(m *gossip.Message) string {
 		return fmt.Sprintf("question of %s about record %d", who, b.Seq)
 	case *gossip.Basis:
 		return fmt.Sprintf("what %s says record %d was measured on", who, b.Seq)
+	case *gossip.Token:
+		return fmt.Sprintf("news %d of %s of token %d (generation %d, hop %d, age %d)", m.Seq, who, b.Token, b.Fence.Generation, b.Hop, b.Age)
+	case *gossip.Offer:
+		return fmt.Sprintf("offer %d of %s of token %d to %s (generation %d, hop %d, age %d)", m.Seq, who, b.Token, t.name(b.To), b.Fence.Generation, b.Hop, b.Age)
+	case *gossip.Hand:
+		return fmt.Sprintf("word of %s on offer %d of token %d: %s", who, b.Offer, b.Token, b.Step)
+	case *gossip.Beat:
+		return fmt.Sprintf("beat of %s (degree %d)", who, b.Degree)
 	}
 	return fmt.Sprintf("repair of %s", who)
 }

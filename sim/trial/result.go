@@ -94,6 +94,9 @@ func method(e experiment.Experiment) string {
 		family, _, _ := strings.Cut(e.Method.Scalar, ":")
 		return e.Method.Name + ", " + family
 	}
+	if e.Method.Name == "walk" {
+		return e.Method.Name + ", " + e.Method.Walk
+	}
 	return fmt.Sprintf("%s, %s, %s", e.Method.Name, e.Method.Mix, e.Method.Exchange)
 }
 

@@ -101,6 +101,18 @@ method: {name: scalar, scalar: "structured:pool=256,epoch=32,rotate=2,lr=0.002,p
 evaluate: {every: 2s, nodes: 2}
 stop: {time: 12s}
 `,
+		"walk": head + rest + `
+overlay: regular:6
+model: mlp:12
+optimizer: sgd:lr=0.05,momentum=0.9
+network: {latency: "lognormal:median=40ms,sigma=0.5", loss: "0.05", bandwidth: "constant:up=2Mbit,down=8Mbit"}
+churn: {sessions: "exponential:online=30s,offline=4s,crash=0.5"}
+compute: {step: 10ms, other: 5ms}
+codec: int8
+method: {name: walk, walk: "srrw:alpha=10,floor=true", tokens: 3, steps: 10}
+checkpoint: {every: 3}
+stop: {time: 40s}
+`,
 		"allreduce": `
 name: trace
 nodes: 6
@@ -223,7 +235,7 @@ func TestShippedExperimentsRunAndConserve(t *testing.T) {
 					sets = append(sets, "method.steps=100", "method.batch=1", "compute.step=10ms")
 				case "cells-10000":
 					sets = append(sets, "nodes=[12, 36]", "cells.size=12", "cells.epoch=4s", "stop.rounds=0")
-				case "churn", "partition", "scalar-partition", "demo-8": // at first, few nodes or none are there to count rounds
+				case "churn", "partition", "scalar-partition", "demo-8", "srrw-churn", "srrw-mnist", "srrw-many-tokens": // at first, few nodes or none are there to count rounds
 					sets = append(sets, "stop.rounds=0")
 				}
 			} else if name == "thin-4" {
