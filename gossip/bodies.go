@@ -47,6 +47,10 @@ func toWire(b Body) any {
 		return certificateToWire(b)
 	case *Standing:
 		return standingToWire(b)
+	case *Challenge:
+		return &wireChallenge{Tag: b.Tag, Seq: b.Seq}
+	case *Basis:
+		return basisToWire(b)
 	}
 	return &wireLeave{}
 }
@@ -114,6 +118,10 @@ func fromWire(e *envelope, lim Limits, v Verifier) (Body, Verdict) {
 		return c, verdict
 	case KindStanding:
 		return standingFromWire(raw)
+	case KindChallenge:
+		return challengeFromWire(raw)
+	case KindBasis:
+		return basisFromWire(raw, lim)
 	}
 	return nil, Verdict{Reject, ReasonUnknownKind}
 }

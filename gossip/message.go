@@ -43,7 +43,7 @@ type Message struct {
 }
 
 // A Body is one of *Update, *Delta, *Records, *Proof, *Ballot, *Leave (broadcast), *Digest, *Repair, *Request, *Known, *Fetch, *Snapshot,
-// *Certificate, *Standing (direct).
+// *Certificate, *Challenge, *Basis, *Standing (direct).
 type Body interface{ kind() Kind }
 
 // Kind tells the bodies apart on the wire.
@@ -65,6 +65,8 @@ const (
 
 	KindBallot      Kind = 12
 	KindCertificate Kind = 13
+	KindChallenge   Kind = 14
+	KindBasis       Kind = 15
 	KindStanding    Kind = 16
 )
 

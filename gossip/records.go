@@ -16,6 +16,7 @@ type Records struct {
 	First    uint64   // number of the first one in the author's log
 	Base     uint64   // how many records the author had applied, its own included; for metrics only
 	Previous [32]byte // Digest of the batch that ends at First; zeros if First is 0
+	Sets     [16]byte // what the records were measured on, see [Commit]; zeros in a run in which nobody looks
 	Bytes    []byte   // a record each; 0x80 is none
 }
 
@@ -45,7 +46,12 @@ func (r *Records) End() uint64 { return r.First + uint64(len(r.Bytes)) }
 // Base.
 func (r *Records) Digest(author PeerID) [32]byte {
 	h := sha256.New()
-	h.Write([]byte("starling records 1\x00"))
+	if r.Sets == [16]byte{} {
+		h.Write([]byte("starling records 1\x00"))
+	} else {
+		h.Write([]byte("starling records 2\x00"))
+		h.Write(r.Sets[:])
+	}
 	h.Write(r.Previous[:])
 	h.Write(author[:])
 	h.Write(binary.BigEndian.AppendUint32(nil, r.Epoch))
@@ -57,8 +63,9 @@ func (r *Records) Digest(author PeerID) [32]byte {
 // Equivocation reports whether two batches of one author in one run cannot both be of one log, and from which record on: the first one
 // whose epoch or byte they disagree about, or, if they disagree about what came before, the first record of the later batch. That
 // is so if both begin with the same record and name different previous batches, or if one begins where the other ends and names
-// another previous one. Two ballots prove that somebody votes twice, and the records are void that did not count before. The order of a
-// and b does not matter. Signatures are not looked at.
+// another previous one. Two batches of the same records that commit to different sets conflict from their first record on. Two ballots
+// prove that somebody votes twice, and the records are void that did not count before. The order of a and b does not matter. Signatures
+// are not looked at.
 func Equivocation(a, b *Message) (first uint64, ok bool) {
 	if x, isBallot := a.Body.(*Ballot); isBallot && a.Author == b.Author && a.Run == b.Run {
 		if y, isAlso := b.Body.(*Ballot); isAlso {
@@ -91,7 +98,7 @@ func Equivocation(a, b *Message) (first uint64, ok bool) {
 			return y.First + uint64(i), true
 		}
 	}
-	return 0, false
+	return y.First, ahead == 0 && len(x.Bytes) == len(y.Bytes) && x.Sets != y.Sets
 }
 
 type wireRecords struct {
@@ -103,22 +110,51 @@ type wireRecords struct {
 	Bytes    []byte
 }
 
-func recordsToWire(r *Records) *wireRecords {
+// wireCommitted is the form of records that commit to what they were measured on.
+type wireCommitted struct {
+	_        struct{} `cbor:",toarray"`
+	Epoch    uint32
+	First    uint64
+	Base     uint64
+	Previous [32]byte
+	Bytes    []byte
+	Sets     [16]byte
+}
+
+// committed is the first byte of that form: an array of six.
+const committed = 0x86
+
+func recordsToWire(r *Records) any {
+	if r.Sets != [16]byte{} {
+		return &wireCommitted{Epoch: r.Epoch, First: r.First, Base: r.Base, Previous: r.Previous, Bytes: filled(r.Bytes), Sets: r.Sets}
+	}
 	return &wireRecords{Epoch: r.Epoch, First: r.First, Base: r.Base, Previous: r.Previous, Bytes: filled(r.Bytes)}
 }
 
 func recordsFromWire(raw []byte, lim Limits) (Body, Verdict) {
-	var w wireRecords
+	var w wireCommitted
+	ok := false
+	if len(raw) > 0 && raw[0] == committed {
+		ok = decodeBody(raw, &w) && w.Sets != [16]byte{}
+	} else {
+		var short wireRecords
+		ok = decodeBody(raw, &short)
+		w = wireCommitted{Epoch: short.Epoch, First: short.First, Base: short.Base, Previous: short.Previous, Bytes: short.Bytes}
+	}
 	switch {
-	case !decodeBody(raw, &w),
+	case !ok,
 		len(w.Bytes) == 0, len(w.Bytes) > lim.MaxRecords, bytes.IndexByte(w.Bytes, noRecord) >= 0,
 		w.First > math.MaxUint64-uint64(len(w.Bytes)),
 		(w.First == 0) != (w.Previous == [32]byte{}):
 		return nil, Verdict{Reject, ReasonMalformed}
 	}
-	return &Records{Epoch: w.Epoch, First: w.First, Base: w.Base, Previous: w.Previous, Bytes: w.Bytes}, Verdict{}
+	return &Records{Epoch: w.Epoch, First: w.First, Base: w.Base, Previous: w.Previous, Bytes: w.Bytes, Sets: w.Sets}, Verdict{}
 }
 
 func recordsSize(r *Records) int {
-	return 1 + number(uint64(r.Epoch)) + number(r.First) + number(r.Base) + bytes32 + head(len(r.Bytes)) + len(r.Bytes)
+	sets := 0
+	if r.Sets != [16]byte{} {
+		sets = 1 + len(r.Sets)
+	}
+	return sets + 1 + number(uint64(r.Epoch)) + number(r.First) + number(r.Base) + bytes32 + head(len(r.Bytes)) + len(r.Bytes)
 }

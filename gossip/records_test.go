@@ -20,7 +20,13 @@ func recordExamples(t testing.TB, run RunID, s Signer) map[string]*Message {
 	direct := func(b Body) *Message { return &Message{Run: run, Author: s.ID(), Body: b} }
 	packed := PackSums([]int64{0, -13204, 63744, 1})
 	return map[string]*Message{
-		"records":       batch(&Records{Epoch: 1, First: 3, Base: 40, Previous: first.Digest(s.ID()), Bytes: []byte{0x01, 0xff}}),
+		"records":         batch(&Records{Epoch: 1, First: 3, Base: 40, Previous: first.Digest(s.ID()), Bytes: []byte{0x01, 0xff}}),
+		"records-checked": batch(&Records{Epoch: 1, First: 3, Base: 40, Previous: first.Digest(s.ID()), Bytes: []byte{0x01, 0xff}, Sets: sets(2)}),
+		"challenge":       direct(&Challenge{Tag: 0x1122334455667788, Seq: 4}),
+		"basis": direct(&Basis{
+			Tag: 0x1122334455667788, Seq: 4, First: 3, Sets: [][8]byte{{1}, {2}}, Places: []Place{{0x1122334455667788, 4}, {0x8899aabbccddeeff, 500}},
+		}),
+		"basis-gone":    direct(&Basis{Tag: 0x1122334455667788, Seq: 4}),
 		"known-digest":  direct(&Known{Form: FormDigest, VectorDigest: id(5), BansDigest: id(6), Count: 1000}),
 		"known-vector":  direct(&Known{Form: FormVector, Places: []Place{{0x1122334455667788, 3}, {0x8899aabbccddeeff, 500}}}),
 		"known-ranges":  direct(&Known{Form: FormRanges, Reply: true, Ranges: []byte{1, 2, 3}}),
@@ -36,6 +42,14 @@ func recordExamples(t testing.TB, run RunID, s Signer) map[string]*Message {
 		"snapshot-digest": direct(&Snapshot{Config: id(7), Base: id(8), Digest: id(9), VectorDigest: id(5), BansDigest: id(6)}),
 		"proof":           {Run: run, Author: s.ID(), Seq: 12, Body: proofOf(t, run, first, &Records{Bytes: []byte{0x4e, 0x6d}})},
 	}
+}
+
+// sets is the commitment to sets that are named by numbers from 1 on.
+func sets(n byte) (c [16]byte) {
+	for i := range n {
+		c = Commit(c, [8]byte{i + 1})
+	}
+	return c
 }
 
 // proofOf shows two batches that signer 2 has signed.
@@ -69,6 +83,7 @@ func drawRecords(t *rapid.T, most int) *Records {
 	if r.First > 0 {
 		r.Previous = [32]byte(id(rapid.ByteRange(1, 255).Draw(t, "previous")))
 	}
+	r.Sets = sets(rapid.ByteMax(3).Draw(t, "sets"))
 	return r
 }
 
@@ -154,7 +169,7 @@ func TestTagsAndChainsAreThoseOfTheDocument(t *testing.T) {
 	}
 	for name, edit := range map[string]func(r *Records){
 		"epoch": func(r *Records) { r.Epoch++ }, "first": func(r *Records) { r.First++ }, "previous": func(r *Records) { r.Previous[0]++ },
-		"bytes": func(r *Records) { r.Bytes = r.Bytes[:1] },
+		"bytes": func(r *Records) { r.Bytes = r.Bytes[:1] }, "sets": func(r *Records) { r.Sets = sets(1) },
 	} {
 		other := *r
 		edit(&other)
@@ -236,6 +251,8 @@ func TestEquivocationIsFoundWhereItBegins(t *testing.T) {
 		{"next", Records{Epoch: 2, First: 8, Previous: a.Digest(author), Bytes: []byte{9}}, 0, false},
 		{"next, of another past", Records{Epoch: 2, First: 8, Previous: id(3), Bytes: []byte{9}}, 8, true},
 		{"far ahead", Records{Epoch: 2, First: 9, Previous: id(3), Bytes: []byte{9}}, 0, false},
+		{"the same, measured on others", Records{Epoch: 1, First: 4, Previous: id(1), Bytes: a.Bytes, Sets: sets(1)}, 4, true},
+		{"fewer of the same, measured on others", Records{Epoch: 1, First: 4, Previous: id(1), Bytes: a.Bytes[:2], Sets: sets(1)}, 0, false},
 		{"the last there can be", Records{Epoch: 2, First: math.MaxUint64, Previous: id(3), Bytes: []byte{9}}, 0, false},
 	} {
 		x, y := &Message{Author: author, Body: a}, &Message{Author: author, Body: &c.b}

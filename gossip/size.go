@@ -30,6 +30,10 @@ func SealedSize(m *Message, inline bool, forward ...int) int {
 		body = fetchSize(b)
 	case *Snapshot:
 		body = snapshotSize(b)
+	case *Challenge:
+		body = challengeSize(b)
+	case *Basis:
+		body = basisSize(b)
 	case *Digest:
 		body = 1 + head(len(b.Known)) + marksSize(b.Known) + 1
 	case *Repair:

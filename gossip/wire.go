@@ -181,7 +181,7 @@ func (k Kind) broadcast() bool {
 // direct reports whether messages of a kind go to one peer, unsigned.
 func (k Kind) direct() bool {
 	switch k {
-	case KindDigest, KindRepair, KindRequest, KindKnown, KindFetch, KindSnapshot, KindCertificate, KindStanding:
+	case KindDigest, KindRepair, KindRequest, KindKnown, KindFetch, KindSnapshot, KindCertificate, KindChallenge, KindBasis, KindStanding:
 		return true
 	}
 	return false

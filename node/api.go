@@ -84,6 +84,13 @@ type (
 		Samples uint64  // examples seen
 	}
 
+	// Checked ends a CheckJob.
+	Checked struct {
+		Job   JobID
+		Slope float64
+		Cut   bool // the slope is none: the node is shutting down
+	}
+
 	// Evaluated ends an EvaluateJob.
 	Evaluated struct {
 		Job      JobID
@@ -115,6 +122,7 @@ func (Trained) event()   {}
 func (Encoded) event()   {}
 func (Mixed) event()     {}
 func (Probed) event()    {}
+func (Checked) event()   {}
 func (Evaluated) event() {}
 func (Saved) event()     {}
 func (Epoch) event()     {}
@@ -156,6 +164,7 @@ type Batch struct {
 	Encode   []EncodeJob       // 3.
 	Apply    []scalar.Change   // 3. method scalar: what the node's integer model is told before the jobs below; see ProbeJob
 	Probe    []ProbeJob        // 3.
+	Check    []CheckJob        // 3.
 	Evaluate []EvaluateJob     // 3.
 	Save     []SaveJob         // 3. a checkpoint; large, so it is a job
 	Release  []VecRef          // 4. no later job names these
@@ -264,6 +273,19 @@ type ProbeJob struct {
 	Place scalar.Place // of the record that comes of it: Generation and K say which direction
 	Step  uint64       // number of the minibatch: the position in the node's data
 	Eps   float64      // how far to go to each side, as [scalar.Model.Perturb] takes it
+
+	// Drawn says that the examples are drawn from all of the run's data, by Tag, the name of the log that the record is in, and the record's
+	// number, so that everybody can repeat the job. Step says nothing then.
+	Drawn bool
+	Tag   uint64
+}
+
+// A CheckJob asks for a slope as a ProbeJob does, of the model that Sums make of the weights that the run starts from, beside the node's
+// own.
+type CheckJob struct {
+	Job   JobID
+	Probe ProbeJob // whose Job says nothing
+	Sums  []scalar.Sums
 }
 
 // An EvaluateJob asks for accuracy and loss on the held-out data. With the method scalar it is the integer model that is
@@ -292,6 +314,10 @@ type State struct {
 	Numbers []uint64
 	Vectors []NamedVector
 	Opaque  []byte
+
+	// Sums, with the method scalar, are those of the records in Opaque: the weights that belong into a checkpoint are what they make of
+	// the run's base. Who goes on from a state does not read them.
+	Sums []scalar.Sums
 }
 
 // A NamedVector is a vector of a checkpoint.
@@ -353,6 +379,10 @@ const (
 	StatCaughtUp    StatKind = "snapshot taken"        // Peer: from whom; Value: records in it; Text: who else has the same sums
 	StatUnconfirmed StatKind = "snapshot not taken"    // Peer: from whom; Text: why
 	StatClosed      StatKind = "epoch closed"          // Value: its number; Text: how many votes close it
+	StatChecked     StatKind = "record checked"        // Peer: whose; Value: its number; it is what this node has measured, too
+	StatWrong       StatKind = "record is wrong"       // Peer: whose; Value: its number; this node has measured another one; Text: both
+	StatUnanswered  StatKind = "challenge unanswered"  // Peer: whose; Value: its number
+	StatUnable      StatKind = "record not checkable"  // Peer: whose; Value: its number; Text: why this node cannot
 	StatCrowded     StatKind = "more peers than meant" // Peer: whose records are not taken: the run is for fewer
 )
 

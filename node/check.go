@@ -55,7 +55,7 @@ func (c *Core) Check(m *gossip.Message) gossip.Verdict {
 			return v
 		}
 	case *gossip.Leave:
-	case *gossip.Known, *gossip.Fetch, *gossip.Snapshot, *gossip.Certificate, *gossip.Standing:
+	case *gossip.Known, *gossip.Fetch, *gossip.Snapshot, *gossip.Certificate, *gossip.Challenge, *gossip.Basis, *gossip.Standing:
 		if c.shares != nil {
 			return c.shares.checkDirect(body)
 		}

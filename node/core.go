@@ -252,6 +252,7 @@ func (c *Core) resetBatch() {
 	b.Encode = b.Encode[:0]
 	b.Apply = b.Apply[:0]
 	b.Probe = b.Probe[:0]
+	b.Check = b.Check[:0]
 	b.Evaluate = b.Evaluate[:0]
 	b.Save = b.Save[:0]
 	b.Release = b.Release[:0]
@@ -307,7 +308,8 @@ func (c *Core) received(from PeerID, msg *gossip.Message) {
 		c.method.delta(c, m, msg.Seq, body)
 	case *gossip.Request:
 		c.method.asked(c, from, body)
-	case *gossip.Records, *gossip.Proof, *gossip.Known, *gossip.Fetch, *gossip.Snapshot, *gossip.Ballot, *gossip.Certificate, *gossip.Standing:
+	case *gossip.Records, *gossip.Proof, *gossip.Known, *gossip.Fetch, *gossip.Snapshot, *gossip.Ballot, *gossip.Certificate, *gossip.Challenge,
+		*gossip.Basis, *gossip.Standing:
 		if c.shares != nil {
 			c.shares.received(c, from, msg)
 		}

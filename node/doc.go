@@ -14,7 +14,8 @@
 // A [Method] decides what is learned; this build has average, which mixes models, outer, which agrees on what
 // rounds of local steps have changed, and scalar, whose nodes share a set of one-byte slopes. The Core around it keeps
 // the roster of authors with the newest message of each, guards against replay, numbers and persists its own messages,
-// and repairs what gossip lost by exchanging digests with one random peer at a time; scalar has exchanges of its own.
+// and repairs what gossip lost by exchanging digests with one random peer at a time; scalar has exchanges of its own,
+// and can have nodes measure some of each other's records again.
 // Nobody waits for a round of somebody else: a node mixes what has arrived when its own local steps are done.
 //
 // It may be imported by the daemon, the simulator and the commands. It imports package mixing, the mathematics beside

@@ -94,22 +94,10 @@ const rememberedNorms = 64
 // far off into every other node.
 func usual(norms *outer.Norms, norm float64) bool { return norms.Clip(norm) == 1 }
 
-// maxTold is how many members are told something one by one at the most.
-const maxTold = 64
-
-// tell says to all members what publish would. If the node is connected to all active ones it sends a message to each, which is what
-// gossip begins with, too; but gossip goes on, and delivers each message some six times. Who comes later learns by a digest.
+// tell says to all members what publish would. Who comes later learns by a digest.
 func (o *outerMethod) tell(c *Core, d *gossip.Delta) uint64 {
-	var to []PeerID
-	for _, m := range c.roster.sorted() {
-		switch {
-		case m.up:
-			to = append(to, m.id)
-		case o.active(c, m):
-			return c.publish(d)
-		}
-	}
-	if len(to) == 0 || len(to) > maxTold || c.cfg.Cells > 1 {
+	to := c.oneByOne(o.active)
+	if len(to) == 0 {
 		return c.publish(d)
 	}
 	msg := c.broadcast(d)

@@ -11,7 +11,7 @@ import (
 // of its next record decides, sends the records in batches, and adds up those of all. The driver keeps the vectors, as one integer
 // model; this keeps the set of records and their sums, which are integers: nodes that have heard the same records have the same model.
 //
-// Records come by gossip. What gossip loses comes with exchanges between random peers, as the sealed batches; what nobody keeps any more, and
+// Records come by gossip or, where there are few nodes, from their authors one by one. What is lost on the way comes with exchanges between random peers, as the sealed batches; what nobody keeps any more, and
 // all of it for a node that comes late, as a snapshot of the sums, which two others have to confirm. A snapshot travels in a message:
 // one that would take more than 256 KiB is not sent, and records are fetched instead.
 //
@@ -45,6 +45,8 @@ type scalarMethod struct {
 	accused  []accusation
 	exchange exchange
 	join     joining
+	checks   checks
+	settling settling
 
 	upkeep
 }
@@ -61,7 +63,10 @@ const (
 	scalarClosing
 )
 
-var scalarPhases = [...]string{"joining", "training", "paused", "waiting for the epoch to close", "waiting", "spent", "leaving"}
+// PhaseTraining is what the status of a node of the method scalar says that measures slopes.
+const PhaseTraining = "training"
+
+var scalarPhases = [...]string{"joining", PhaseTraining, "paused", "waiting for the epoch to close", "waiting", "spent", "leaving"}
 
 var _ Method = (*scalarMethod)(nil)
 
@@ -69,6 +74,11 @@ var _ Method = (*scalarMethod)(nil)
 const joinWait = 3 * Second
 
 func newScalar(run *Config, from State) (*scalarMethod, error) {
+	return openScalar(run, from, trusting{})
+}
+
+// openScalar is newScalar for who wants the signatures of the batches in the checkpoint looked at again.
+func openScalar(run *Config, from State, v gossip.Verifier) (*scalarMethod, error) {
 	run.Scalar.setDefaults(run)
 	cfg := run.Scalar
 	if err := cfg.validate(run); err != nil {
@@ -78,12 +88,13 @@ func newScalar(run *Config, from State) (*scalarMethod, error) {
 	s := &scalarMethod{
 		cfg: cfg, run: run, tag: tag, base: State{Params: from.Params, Opt: from.Opt},
 		step: from.Step, round: from.Round, kept: newKept(tag, cfg.Keep), proofs: make(map[uint64]*gossip.Proof),
+		checks: checks{on: cfg.CheckShare > 0},
 		upkeep: upkeep{saveEvery: cfg.SaveEvery, evaluateEvery: cfg.EvaluateEvery},
 	}
 	if cfg.Closed {
 		s.closer = &closer{asked: make(map[PeerID]int)}
 	}
-	if err := s.restore(from.Opaque); err != nil {
+	if err := s.restore(from.Opaque, v); err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
 	batches, err := s.takeVotes(cfg.Log)
@@ -133,6 +144,8 @@ func (s *scalarMethod) done(c *Core, ev Event) {
 		if s.probe.Job != 0 && ev.Job == s.probe.Job {
 			s.probed(c, ev)
 		}
+	case Checked:
+		s.checked(c, ev)
 	case Evaluated:
 		s.seen(c, ev)
 	case Saved:
@@ -140,6 +153,7 @@ func (s *scalarMethod) done(c *Core, ev Event) {
 			s.endSave(c)
 		}
 	}
+	s.consider(c)
 	s.rearm(c)
 }
 
@@ -169,6 +183,7 @@ func (s *scalarMethod) goOn(c *Core) {
 	}
 	s.phase = scalarProbing
 	s.probe = ProbeJob{Job: c.newJob(), Place: place, Step: s.step, Eps: s.cfg.Eps}
+	s.declare()
 	s.tell(c)
 	c.out.Probe = append(c.out.Probe, s.probe)
 }
@@ -204,6 +219,8 @@ func (s *scalarMethod) wake(c *Core) {
 	}
 	due(&s.joinedBy)
 	s.accuse(c)
+	s.remind(c)
+	s.consider(c)
 	s.askAgain(c)
 	if due(&s.join.until) {
 		s.joinLate(c)
@@ -228,7 +245,7 @@ func (s *scalarMethod) rearm(c *Core) {
 		return
 	}
 	at := s.exchange.at
-	times := [...]Instant{s.own.sealAt, s.saveAt, s.retryAt, s.exchange.gapAt, s.joinedBy, s.join.until}
+	times := [...]Instant{s.own.sealAt, s.saveAt, s.retryAt, s.exchange.gapAt, s.joinedBy, s.join.until, s.checks.due()}
 	for _, t := range times {
 		if t != 0 && t < at {
 			at = t

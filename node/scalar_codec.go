@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/binary"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -16,17 +17,21 @@ func (s *scalarMethod) encodeSealed(to []byte) []byte {
 	for _, tag := range s.kept.order {
 		if tag != s.tag {
 			for _, m := range s.kept.of(tag) {
-				to = appendBatch(to, m)
+				to = s.appendBatch(to, m)
 			}
 		}
 	}
 	to = binary.AppendUvarint(to, uint64(len(s.proofs)))
 	for _, tag := range slices.Sorted(maps.Keys(s.proofs)) {
-		to = appendShown(appendShown(to, s.proofs[tag].A), s.proofs[tag].B)
+		to = s.appendShown(s.appendShown(to, s.proofs[tag].A), s.proofs[tag].B)
+	}
+	if s.checks.on {
+		to = s.checks.trail.encode(to)
 	}
 	return to
 }
 
+// decodeSealed reads them back. The signatures were verified when the messages came; a verifier that is not [trusting] looks again.
 func (s *scalarMethod) decodeSealed(d *decoder) {
 	for n := d.number(); n > 0 && !d.bad; n-- {
 		if m := d.batch(s.run.Run); m != nil {
@@ -39,17 +44,24 @@ func (s *scalarMethod) decodeSealed(d *decoder) {
 			s.proofs[gossip.Tag(s.run.Run, a.Author)] = &gossip.Proof{A: a, B: b}
 		}
 	}
+	if s.checks.on && !d.bad {
+		s.checks.trail.decode(d)
+	}
 }
 
 // appendBatch appends the sealed form of a batch; or, of one that was never sealed as in a simulation, 0 and what it says.
-func appendBatch(to []byte, m *gossip.Message) []byte {
+func (s *scalarMethod) appendBatch(to []byte, m *gossip.Message) []byte {
 	to = binary.AppendUvarint(to, uint64(len(m.Raw)))
 	if len(m.Raw) > 0 {
 		return append(to, m.Raw...)
 	}
 	b := recordsOf(m)
 	to = appendNumbers(append(to, m.Author[:]...), m.Seq, uint64(b.Epoch), b.First, b.Base)
-	to = binary.AppendUvarint(append(to, b.Previous[:]...), uint64(len(b.Bytes)))
+	to = append(to, b.Previous[:]...)
+	if s.checks.on {
+		to = append(to, b.Sets[:]...)
+	}
+	to = binary.AppendUvarint(to, uint64(len(b.Bytes)))
 	return append(to, b.Bytes...)
 }
 
@@ -57,10 +69,10 @@ func appendBatch(to []byte, m *gossip.Message) []byte {
 const unsealedBallot = 1
 
 // appendShown appends a message of a proof.
-func appendShown(to []byte, m *gossip.Message) []byte {
+func (s *scalarMethod) appendShown(to []byte, m *gossip.Message) []byte {
 	b, ok := m.Body.(*gossip.Ballot)
 	if !ok || len(m.Raw) > 0 {
-		return appendBatch(to, m)
+		return s.appendBatch(to, m)
 	}
 	to = append(binary.AppendUvarint(to, unsealedBallot), m.Author[:]...)
 	to = appendNumbers(to, m.Seq, uint64(b.Step), uint64(b.Epoch), uint64(b.Round), b.Own, uint64(b.Lock))
@@ -103,9 +115,13 @@ func (d *decoder) batch(run gossip.RunID) *gossip.Message {
 
 func (d *decoder) message(run gossip.RunID, welcome func(gossip.Body) bool) *gossip.Message {
 	if n := d.number(); n > 0 {
-		m, v := gossip.Open(slices.Clone(d.bytes(n)), gossip.DefaultLimits(), trusting{})
-		if v.Decision != gossip.Accept {
-			d.bad = true
+		raw := slices.Clone(d.bytes(n))
+		if d.bad {
+			return nil
+		}
+		m, verdict := gossip.Open(raw, gossip.DefaultLimits(), d.verifier)
+		if verdict.Decision != gossip.Accept {
+			d.bad, d.why = true, fmt.Errorf("a sealed batch of records that is kept does not open: %s", verdict.Reason)
 			return nil
 		}
 		if !welcome(m.Body) {
@@ -119,6 +135,9 @@ func (d *decoder) message(run gossip.RunID, welcome func(gossip.Body) bool) *gos
 	m.Seq = d.number()
 	b := &gossip.Records{Epoch: uint32(d.number()), First: d.number(), Base: d.number()}
 	copy(b.Previous[:], d.bytes(uint64(len(b.Previous))))
+	if d.checked {
+		copy(b.Sets[:], d.bytes(uint64(len(b.Sets))))
+	}
 	b.Bytes = slices.Clone(d.bytes(d.number()))
 	m.Body = b
 	if d.bad {
@@ -131,6 +150,10 @@ func (d *decoder) message(run gossip.RunID, welcome func(gossip.Body) bool) *gos
 type decoder struct {
 	rest []byte
 	bad  bool
+	why  error // if more is known than that
+
+	verifier gossip.Verifier // of sealed messages
+	checked  bool            // batches commit to the sets that their records were measured on
 }
 
 func (d *decoder) bytes(n uint64) []byte {

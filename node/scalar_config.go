@@ -16,9 +16,14 @@ type ScalarConfig struct {
 	BaseDigest   [32]byte // of the model that the records change
 	ConfigDigest [32]byte // of the text of Config
 
+	// CheckShare is the part of others' records that is measured again, 0 to 1. If it is not 0, examples are drawn for each record from all of
+	// the run's data, and batches commit to what their records were measured on: see type checks.
+	CheckShare float64
+
 	// ---- what may differ from node to node ----
 
-	// Batch is how many records are sent together; default [gossip.DefaultBatch]. What there is after BatchEvery, default 1 s, is sent then.
+	// Batch is how many records are sent together; default [gossip.DefaultBatch]. What there is after BatchEvery, default 1 s, is sent then;
+	// where more than 64 nodes add records, it waits longer in proportion, so that all together send no more than 64 batches in that time.
 	Batch      int
 	BatchEvery Instant
 
@@ -64,6 +69,8 @@ func (s *ScalarConfig) validate(run *Config) error {
 		}
 	}
 	most := gossip.DefaultLimits().MaxRecords
+	bad(!(s.CheckShare >= 0 && s.CheckShare <= 1), "check %v: must be 0 to 1", s.CheckShare)
+	bad(s.CheckShare > 0 && s.Closed, "check %v: with mode=closed records are not added up one by one", s.CheckShare)
 	bad(s.Batch < 1 || s.Batch > most, "batches of %d records: must be 1 to %d", s.Batch, most)
 	bad(s.Keep < 0, "%d batches to keep: must be positive", s.Keep)
 	bad(s.BatchEvery < 0, "a batch every %d ns: must be positive", s.BatchEvery)

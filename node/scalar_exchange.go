@@ -16,6 +16,7 @@ type exchange struct {
 	vectors  map[PeerID]scalar.Vector // what peers have said since the last one that they have: what they may want a digest of
 	offered  map[PeerID]bool          // who was told since then that there is a snapshot
 	given    map[PeerID]bool          // who was given one
+	theirs   scalar.Vector            // what the last peer said it has that told this node
 	missing  uint64                   // records that another node had and this one did not, when that was last heard
 	snapshot bool                     // records that others undo are known here by their sum alone
 }
@@ -189,6 +190,7 @@ func (s *scalarMethod) toldDigest(c *Core, from PeerID, k *gossip.Known) {
 	}
 	switch own := v.Count(); {
 	case k.VectorDigest == v.Digest():
+		s.settling.told(from, v)
 		s.exchange.missing = 0
 		if !s.join.busy() {
 			s.joinedBy = 0
@@ -210,6 +212,8 @@ func (s *scalarMethod) toldVector(c *Core, from PeerID, theirs scalar.Vector, re
 		s.exchange.vectors = make(map[PeerID]scalar.Vector)
 	}
 	s.exchange.vectors[from] = theirs
+	s.exchange.theirs = theirs
+	s.settling.told(from, theirs)
 	s.claimed(c, theirs.Next(s.tag))
 	own := upTo(s.shared(), theirs)
 	s.give(c, from, theirs.Missing(own), true)

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -16,14 +17,17 @@ import (
 // bounded.
 func TestHostileMessagesDoNotStopAScalarNode(t *testing.T) {
 	for seed := range uint64(20) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { hostile(t, rand.New(rand.NewPCG(seed, 77)), "") })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			hostile(t, rand.New(rand.NewPCG(seed, 77)), fmt.Sprint(" check=", float64(seed%2)/2))
+		})
 		t.Run(fmt.Sprint(seed, " closed"), func(t *testing.T) { hostile(t, rand.New(rand.NewPCG(seed, 78)), ",mode=closed,combine=median") })
 	}
 }
 
-func hostile(t *testing.T, r *rand.Rand, mode string) {
+// hostile takes what is added to the settings.
+func hostile(t *testing.T, r *rand.Rand, more string) {
 	s := newScript(t)
-	s.command("node scalar=structured:pool=8,epoch=16,records=1024,peers=8" + mode)
+	s.command("node scalar=structured:pool=8,epoch=16,records=1024,peers=8" + more)
 	s.step(Tick{})
 	for _, p := range []string{"B", "C", "D"} {
 		s.step(PeerUp{peer(p)})
@@ -38,6 +42,9 @@ func hostile(t *testing.T, r *rand.Rand, mode string) {
 				probes++
 			}
 		}
+		if r.IntN(4) == 0 && s.jobs["check"] != 0 {
+			s.command(fmt.Sprintf("checked slope=%g", r.NormFloat64()))
+		}
 		from := string(rune('A' + r.IntN(20)))
 		at++
 		msg := &gossip.Message{Run: gossip.RunID{1}, Author: peer(from), Seq: at, Body: hostileBody(r, s)}
@@ -49,11 +56,14 @@ func hostile(t *testing.T, r *rand.Rand, mode string) {
 		}
 	}
 	m := s.core.method.(*scalarMethod)
-	if least := map[bool]int{true: 50, false: 16}[mode == ""]; probes < least {
+	if least := map[bool]int{true: 16, false: 50}[m.cfg.Closed]; probes < least {
 		t.Errorf("%d records in %v s: phase %s, join %+v, own %+v", probes, s.now.Seconds(), scalarPhases[m.phase], m.join, m.own)
 	}
 	if len(m.kept.logs) > 8 || m.kept.total > 8*maxKeptOfAuthor {
 		t.Errorf("%d logs and %d batches are kept", len(m.kept.logs), m.kept.total)
+	}
+	if k := &m.checks; len(k.asked)+len(k.waiting) > maxAsked || len(k.conducts) > 8 || len(k.trail.entries) > maxTrailRecords {
+		t.Errorf("%d questions, %d suspects and %d conducts", len(k.asked), len(k.waiting), len(k.conducts))
 	}
 	if v := s.command("scalar-status"); v == "" {
 		t.Error("no status")
@@ -109,6 +119,7 @@ func hostileBody(r *rand.Rand, s *script) gossip.Body {
 		slices.SortFunc(out, func(a, b gossip.Place) int { return cmp.Compare(a.Tag, b.Tag) })
 		return slices.CompactFunc(out, func(a, b gossip.Place) bool { return a.Tag == b.Tag })
 	}
+	m := s.core.method.(*scalarMethod)
 	records := func() *gossip.Records {
 		b := &gossip.Records{First: uint64(r.IntN(40)), Bytes: make([]byte, 1+r.IntN(5))}
 		b.Epoch = uint32(b.First / 16)
@@ -118,17 +129,22 @@ func hostileBody(r *rand.Rand, s *script) gossip.Body {
 		if b.First > 0 {
 			b.Previous[0] = byte(1 + r.IntN(2))
 		}
+		if m.checks.on {
+			s.scalar.commit(string(rune('A'+r.IntN(20))), b, "")
+		}
 		return b
 	}
-	m := s.core.method.(*scalarMethod)
-	kinds := 8
-	if m.closer != nil {
-		kinds = 12
+	kinds := []int{0, 1, 2, 3, 4, 5, 6, 7}
+	if m.checks.on {
+		kinds = append(kinds, 8, 9, 10)
 	}
-	switch r.IntN(kinds) {
-	case 8, 9:
+	if m.closer != nil {
+		kinds = append(kinds, 11, 12, 13, 14)
+	}
+	switch kinds[r.IntN(len(kinds))] {
+	case 11, 12:
 		return hostileBallot(r, m)
-	case 10:
+	case 13:
 		k := m.closer
 		b := hostileBallot(r, m)
 		cert := &gossip.Certificate{Closing: b.Closing}
@@ -141,7 +157,7 @@ func hostileBody(r *rand.Rand, s *script) gossip.Body {
 			}})
 		}
 		return cert
-	case 11:
+	case 14:
 		st := &gossip.Standing{Epoch: uint32(number()), Reply: r.IntN(2) == 0, Leaves: []uint64{tag()}}
 		if r.IntN(2) == 0 {
 			st.Epoch = m.replica.Closed()
@@ -179,6 +195,25 @@ func hostileBody(r *rand.Rand, s *script) gossip.Body {
 		fallthrough
 	case 5:
 		return m.digest(scalar.Vector{{Peer: tag(), Next: number()}}, [32]byte{byte(r.IntN(3))})
+	case 8:
+		return &gossip.Challenge{Tag: tag(), Seq: min(number(), math.MaxUint64-1)}
+	case 9, 10:
+		if len(s.scalar.bases) == 0 {
+			break
+		}
+		names := slices.Sorted(maps.Keys(s.scalar.bases))
+		b := s.scalar.bases[names[r.IntN(len(names))]]
+		if b.Accuses = r.IntN(2) == 0; r.IntN(3) == 0 {
+			b.Tag = tag()
+		}
+		if len(m.checks.asked) > 0 && r.IntN(2) == 0 {
+			q := m.checks.asked[r.IntN(len(m.checks.asked))]
+			b.Tag = q.tag
+			if b.Seq == q.seq || r.IntN(3) == 0 {
+				b = gossip.Basis{Tag: q.tag, Seq: q.seq}
+			}
+		}
+		return &b
 	case 6:
 		author := peer(string(rune('B' + r.IntN(19))))
 		return &gossip.Proof{

@@ -143,7 +143,7 @@ func (s *scalarMethod) republish(c *Core) {
 }
 
 // The form of a persisted batch: the number of its message (8 bytes, big-endian; 0 if it is open), epoch (4), first (8), base (8), previous
-// (32) and the records.
+// (32), in a run in which records are checked the commitment to their sets (16), and the records.
 const loggedHead = 8 + 4 + 8 + 8 + 32
 
 func (s *scalarMethod) persist(c *Core, msg *gossip.Message) {
@@ -153,7 +153,11 @@ func (s *scalarMethod) persist(c *Core, msg *gossip.Message) {
 	v = binary.BigEndian.AppendUint32(v, b.Epoch)
 	v = binary.BigEndian.AppendUint64(v, b.First)
 	v = binary.BigEndian.AppendUint64(v, b.Base)
-	v = append(append(v, b.Previous[:]...), b.Bytes...)
+	v = append(v, b.Previous[:]...)
+	if s.cfg.CheckShare > 0 {
+		v = append(v, b.Sets[:]...)
+	}
+	v = append(v, b.Bytes...)
 	c.out.values = v
 	c.out.Persist = append(c.out.Persist, Record{Key: loggedKey(b.First), Value: v[from:]})
 }
@@ -163,14 +167,19 @@ func loggedKey(first uint64) string { return fmt.Sprintf("%s%016x", ScalarKey, f
 // replay goes on with the own log as it was persisted.
 func (s *scalarMethod) replay(log []Record) error {
 	for i, r := range log {
-		if !strings.HasPrefix(r.Key, ScalarKey) || len(r.Value) <= loggedHead {
+		head := loggedHead
+		if s.cfg.CheckShare > 0 {
+			head += len(gossip.Records{}.Sets)
+		}
+		if !strings.HasPrefix(r.Key, ScalarKey) || len(r.Value) <= head {
 			return fmt.Errorf("record %s: not a batch of records", r.Key)
 		}
 		v := r.Value
 		b := &gossip.Records{
 			Epoch: binary.BigEndian.Uint32(v[8:]), First: binary.BigEndian.Uint64(v[12:]), Base: binary.BigEndian.Uint64(v[20:]),
-			Previous: [32]byte(v[28:]), Bytes: slices.Clone(v[loggedHead:]),
+			Previous: [32]byte(v[28:]), Bytes: slices.Clone(v[head:]),
 		}
+		copy(b.Sets[:], v[loggedHead:head])
 		switch res, err := s.replica.Insert(s.runOf(s.tag, b)); {
 		case err != nil:
 			return err

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"math"
+
 	"starling/gossip"
 	"starling/mixing/scalar"
 )
@@ -18,19 +20,30 @@ func (s *scalarMethod) probed(c *Core, ev Probed) {
 	if !ok || place != job.Place || s.behind(c) {
 		return // the log has changed under it
 	}
-	if undo, rest := s.diverges(c, ev.Slope, s.round); undo {
-		if rest {
-			s.phase, s.retryAt = scalarDiverged, c.now+retryTrain
-		}
-		return
+	s.checks.rested = true
+	undo, rest := s.diverges(c, ev.Slope, s.round)
+	if rest {
+		s.phase, s.retryAt = scalarDiverged, c.now+retryTrain
+	}
+	if !undo {
+		s.loss = ev.Loss
+		c.observe(Stat{Kind: StatTrained, Round: s.round, Value: ev.Loss})
+	}
+	if b, ok := s.rounded(c, place, ev); ok {
+		s.produce(c, place, b)
+	}
+}
+
+// rounded is the record that a slope makes. If others may measure it again there is one whatever the slope, and nothing to choose.
+func (s *scalarMethod) rounded(c *Core, place scalar.Place, ev Probed) (byte, bool) {
+	if s.checks.on {
+		return s.cfg.Byte(ev.Slope, s.tag, place.Seq, place.Epoch), ev.Samples > 0
+	}
+	if math.IsNaN(ev.Slope) || math.IsInf(ev.Slope, 0) {
+		return 0, false
 	}
 	b, ok := scalar.Encode(ev.Slope, s.cfg.GUnit(), c.cfg.Rand.Float64())
-	if !ok {
-		return
-	}
-	s.loss = ev.Loss
-	c.observe(Stat{Kind: StatTrained, Round: s.round, Value: ev.Loss})
-	s.produce(c, place, scalar.Clip(b, byte(s.cfg.Clips.At(place.Epoch))))
+	return scalar.Clip(b, byte(s.cfg.Clips.At(place.Epoch))), ok
 }
 
 // produce adds a record to the own log. It is durable before anything that this step asks for can depend on it.
@@ -41,9 +54,10 @@ func (s *scalarMethod) produce(c *Core, place scalar.Place, b byte) {
 	}
 	if o.open == nil {
 		o.open = &gossip.Records{Epoch: place.Epoch, First: place.Seq, Previous: o.previous}
-		o.sealAt = c.now + s.cfg.BatchEvery
+		o.sealAt = c.now + s.patience(c)
 	}
 	o.open.Bytes = append(o.open.Bytes, b)
+	s.declared(o.open, place.Seq)
 	if _, err := s.replica.Insert(scalar.Run{Peer: s.tag, First: place.Seq, Epoch: place.Epoch, Bytes: []byte{b}}); err != nil {
 		panic("node: internal error: own record: " + err.Error()) // nothing is ever folded here
 	}
@@ -54,6 +68,48 @@ func (s *scalarMethod) produce(c *Core, place scalar.Place, b byte) {
 		return
 	}
 	s.persist(c, &gossip.Message{Body: o.open})
+}
+
+const (
+	// A node with fewer connections than this could have more, and has them to all that can be reached. One with more may not know of
+	// those that it is not connected to, before it has heard of them.
+	fewConnections = 24
+	// introduced is how many batches of a life such a node publishes in any case: from them all learn that it is there.
+	introduced = 2
+)
+
+// spread sends a sealed batch to all. Who does not get it misses it in an exchange.
+func (s *scalarMethod) spread(c *Core, msg *gossip.Message) {
+	to := c.oneByOne(s.active)
+	if len(to) == 0 || len(to) >= fewConnections && c.sent.published < introduced {
+		c.out.Publish = append(c.out.Publish, msg)
+		return
+	}
+	for _, id := range to {
+		c.send(id, &gossip.Repair{}, []*gossip.Message{msg})
+	}
+}
+
+// active reports whether a member adds records, as far as can be told.
+func (s *scalarMethod) active(c *Core, m *member) bool {
+	return !m.gone && m.heardAt != 0 && c.now-m.heardAt <= activeFor
+}
+
+// activeFor is how long a member is thought to be at work that is not connected, and of which nothing more is heard.
+const activeFor = 60 * Second
+
+// promptAuthors is how many authors send their batches as often as [ScalarConfig.BatchEvery] says. More of them wait longer, in proportion: what
+// a node receives beside the records themselves, which is some 370 bytes for each copy of a batch, does not grow with the number of nodes.
+const promptAuthors = 64
+
+// patience is how long a batch may wait for more records. In a crowd it is another time for each batch, so that not all are sent at once.
+func (s *scalarMethod) patience(c *Core) Instant {
+	authors := len(s.kept.logs)
+	if authors <= promptAuthors {
+		return s.cfg.BatchEvery
+	}
+	mean := int64(s.cfg.BatchEvery) / promptAuthors * int64(authors)
+	return Instant(mean/2 + c.cfg.Rand.Int64N(mean+1))
 }
 
 // seal closes the open batch and sends it. From then on it stays as it is, also if the node dies before it is sent.
@@ -67,15 +123,16 @@ func (s *scalarMethod) seal(c *Core) {
 	msg := &gossip.Message{Run: c.cfg.Run, Author: c.cfg.Self, Seq: c.number(), Body: o.open}
 	s.persist(c, msg)
 	s.closed(msg)
-	c.out.Publish = append(c.out.Publish, msg)
+	s.spread(c, msg)
 	c.sent.published++
 	s.round++
 	c.observe(Stat{Kind: StatPublished, Round: s.round, Value: float64(len(msg.Body.(*gossip.Records).Bytes))})
 	if s.round%s.saveEvery != 0 && (s.evaluateEvery == 0 || s.round%s.evaluateEvery != 0) {
 		return
 	}
+	s.compact(c)
 	s.upkeep.round(c, s.state())
-	if len(c.out.Evaluate) > 0 {
+	if len(c.out.Evaluate) > 0 && (s.probe.Job == 0 || !s.checks.on) { // what is measured is to be what was declared
 		s.tell(c)
 	}
 }

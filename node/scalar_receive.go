@@ -14,7 +14,7 @@ import (
 func (s *scalarMethod) checkShared(m *gossip.Message) gossip.Verdict {
 	switch b := m.Body.(type) {
 	case *gossip.Records:
-		if (b.First == 0) != (b.Previous == [32]byte{}) || s.cfg.Check(scalar.Run{First: b.First, Epoch: b.Epoch, Bytes: b.Bytes}) != nil {
+		if (b.First == 0) != (b.Previous == [32]byte{}) || (b.Sets != [16]byte{}) != (s.cfg.CheckShare > 0) || s.cfg.Check(scalar.Run{First: b.First, Epoch: b.Epoch, Bytes: b.Bytes}) != nil {
 			return reject(gossip.ReasonMalformed)
 		}
 	case *gossip.Proof:
@@ -38,6 +38,10 @@ func (s *scalarMethod) checkDirect(body gossip.Body) gossip.Verdict {
 			if _, err := scalar.ParseMessage(b.Ranges); err != nil {
 				return reject(gossip.ReasonMalformed)
 			}
+		}
+	case *gossip.Challenge, *gossip.Basis:
+		if s.cfg.CheckShare == 0 {
+			return reject(gossip.ReasonUnknownKind)
 		}
 	case *gossip.Certificate, *gossip.Standing:
 		if !s.cfg.Closed {
@@ -76,6 +80,11 @@ func (s *scalarMethod) received(c *Core, from PeerID, msg *gossip.Message) {
 		}
 	case *gossip.Snapshot:
 		s.snapshot(c, from, b)
+	case *gossip.Challenge:
+		s.challenged(c, from, b)
+	case *gossip.Basis:
+		s.based(c, from, b)
+		s.consider(c)
 	case *gossip.Ballot:
 		s.ballot(c, from, msg, b)
 	case *gossip.Certificate:
@@ -119,6 +128,7 @@ func (s *scalarMethod) records(c *Core, msg *gossip.Message, b *gossip.Records) 
 	case scalar.Parked, scalar.Full:
 		s.noteGap(c)
 	}
+	s.pick(c, m, tag, res.Added)
 	if res.Conflict {
 		c.observe(Stat{Kind: StatConflict, Peer: m.id, Value: float64(res.Seq)})
 	}

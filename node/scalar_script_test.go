@@ -22,6 +22,7 @@ type scalarScript struct {
 	saved   State
 	replica *scalar.Replica                // of all others
 	chain   map[string]map[uint64][32]byte // of each author, by where batches end
+	bases   map[string]gossip.Basis        // of records, such as B:3
 }
 
 func (k *scalarScript) keep(s *script, b *Batch) {
@@ -35,6 +36,9 @@ func (k *scalarScript) keep(s *script, b *Batch) {
 	}
 	for _, j := range b.Probe {
 		s.jobs["probe"] = j.Job
+	}
+	for _, j := range b.Check {
+		s.jobs["check"] = j.Job
 	}
 	for _, j := range b.Save {
 		k.saving = j.State
@@ -50,6 +54,7 @@ func (s *script) scalarNode(args map[string]string, num func(string, float64) fl
 	cfg.Method = "scalar"
 	cfg.Scalar = ScalarConfig{
 		Config: config, RunSeed: 3, Batch: int(num("batch", 4)), SaveEvery: uint64(num("save", 2)), EvaluateEvery: uint64(num("evaluate", 0)),
+		CheckShare: num("check", 0),
 	}
 	k := scalarScript{cfg: cfg, store: make(map[string][]byte), saved: State{Params: 1, Opt: 2}, chain: make(map[string]map[uint64][32]byte)}
 	core, err := New(cfg, k.saved)
@@ -114,6 +119,21 @@ func (s *script) scalarCommand(cmd, word string, names []string, args map[string
 	case "others": // heard by others
 		k.batch(names[0], args, num)
 		return ""
+	case "checked":
+		return s.step(Checked{Job: s.jobs["check"], Slope: num("slope", 1)})
+	case "challenge":
+		e := entries(names[1:])[0]
+		return direct(names[0], &gossip.Challenge{Tag: e.Tag, Seq: e.Seq})
+	case "basis": // of a record of somebody, as he says, or as somebody else says who accuses him
+		b := k.bases[names[1]]
+		if b.Accuses = !strings.HasPrefix(names[1], names[0]); len(args["but"]) > 0 {
+			b.Places = entries(strings.Split(args["but"], ","))
+		}
+		if num("gone", 0) != 0 {
+			e := entries(names[1:])[0]
+			b = gossip.Basis{Tag: e.Tag, Seq: e.Seq}
+		}
+		return direct(names[0], &b)
 	case "known":
 		return direct(names[0], k.known(names[1:]))
 	case "wants":
@@ -139,6 +159,13 @@ func (s *script) scalarCommand(cmd, word string, names []string, args map[string
 		return direct(names[0], w.toWire(snap))
 	case "scalar-status":
 		st := s.core.Status()
+		if k.cfg.Scalar.CheckShare > 0 {
+			var logs strings.Builder
+			for _, l := range s.core.Logs() {
+				fmt.Fprintf(&logs, "  %s known=%d missing=%d right=%d wrong=%d unanswered=%d\n", name(l.Peer), l.Known, l.Missing, l.Right, l.Wrong, l.Unanswered)
+			}
+			return fmt.Sprintf("checks %+v\n%s", st.Scalar.Checks, logs.String())
+		}
 		return fmt.Sprintf("phase=%s round=%d step=%d records=%d missing=%d next=%d logs=%d banned=%d kept=%d digest=%.4x\n", st.Phase, st.Round, st.Step,
 			st.Scalar.Records, st.Scalar.Missing, st.Scalar.Next, st.Scalar.Logs, st.Scalar.Banned, st.Scalar.Kept, st.Scalar.Digest)
 	}
@@ -162,11 +189,36 @@ func (k *scalarScript) batch(from string, args map[string]string, num func(strin
 			b.Previous[0] ^= 1
 		}
 	}
+	if num("check", 0) != 0 {
+		k.commit(from, b, args["on"])
+	}
 	if num("fork", 0)+num("astray", 0) == 0 {
 		k.chain[from][b.End()] = b.Digest(peer(from))
 		_, _ = k.replica.Insert(scalar.Run{Peer: gossip.Tag(gossip.RunID{1}, peer(from)), First: b.First, Epoch: b.Epoch, Bytes: b.Bytes})
 	}
 	return b
+}
+
+// commit has the records of a batch say what they were measured on: the own ones before them, and those of others that are listed.
+func (k *scalarScript) commit(from string, b *gossip.Records, on string) {
+	basis := gossip.Basis{Tag: gossip.Tag(gossip.RunID{1}, peer(from)), First: b.First}
+	var all [][]gossip.Place
+	for seq := b.First; seq < b.End(); seq++ {
+		words := strings.Fields(strings.ReplaceAll(on, ",", " "))
+		if seq > 0 {
+			words = append(words, fmt.Sprintf("%s:%d", from, seq))
+		}
+		all = append(all, entries(words))
+		set := setName(vectorOf(all[len(all)-1]))
+		basis.Sets, b.Sets = append(basis.Sets, set), gossip.Commit(b.Sets, set)
+	}
+	if k.bases == nil {
+		k.bases = make(map[string]gossip.Basis)
+	}
+	for i, places := range all {
+		basis.Seq, basis.Places = b.First+uint64(i), places
+		k.bases[fmt.Sprintf("%s:%d", from, basis.Seq)] = basis
+	}
 }
 
 // known makes what a peer says it has: what all others have, or the entries that are listed.
@@ -248,6 +300,13 @@ func scalarText(body gossip.Body) string {
 			tails = append(tails, gossip.Place{Tag: t.Tag, Seq: t.Next})
 		}
 		return fmt.Sprintf("snapshot %.2x of %s, bans %s", b.Digest, placesText(tails), placesText(b.Bans))
+	}
+	switch b := body.(type) {
+	case *gossip.Challenge:
+		return fmt.Sprintf("a question about record %d of %s", b.Seq, tagName(b.Tag))
+	case *gossip.Basis:
+		accuses := map[bool]string{true: ", an accusation"}[b.Accuses]
+		return fmt.Sprintf("record %d of %s was measured on %s, its batch from %d on commits to %d sets%s", b.Seq, tagName(b.Tag), placesText(b.Places), b.First, len(b.Sets), accuses)
 	}
 	return fmt.Sprintf("%T", body)
 }

@@ -5,17 +5,21 @@ import (
 	"errors"
 	"fmt"
 
+	"starling/gossip"
 	"starling/mixing/scalar"
 )
 
 // ScalarStatus is what a node of the method scalar knows of the set of records.
 type ScalarStatus struct {
-	Records uint64 // known
-	Missing uint64 // that the peer heard of last has and this node does not
-	Next    uint64 // number of the node's next record
-	Logs    int    // of all nodes that have any records
-	Banned  int    // of these, cut off
-	Kept    int    // sealed batches that can be passed on
+	Records uint64   // known
+	Single  uint64   // of these, known one by one; the others as a part of a sum alone
+	Missing uint64   // that the peer heard of last has and this node does not
+	Next    uint64   // number of the node's next record
+	Logs    int      // of all nodes that have any records
+	Banned  int      // of these, cut off
+	Kept    int      // sealed batches that can be passed on
+	Digest  [32]byte // of the sums: equal digests are equal models
+	Checks  CheckStatus
 
 	// In closed mode.
 	Closed uint32 // epochs
@@ -23,8 +27,6 @@ type ScalarStatus struct {
 	Voters int    // who have a vote about it: in the first epoch, all peers that there may be
 	Voted  int    // of these, who have voted in the step that its closing is in, as far as is known here; 0 before it began
 	Round  uint32 // of the closing
-
-	Digest [32]byte // of the sums: equal digests are equal models
 }
 
 func (s *scalarMethod) phaseName() string { return scalarPhases[s.phase] }
@@ -35,8 +37,9 @@ func (s *scalarMethod) status() MethodStatus {
 	st := MethodStatus{
 		Phase: s.phaseName(), Round: s.round, Announced: s.round, Age: v.Count(), Step: s.step, Loss: s.loss,
 		Scalar: &ScalarStatus{
-			Records: v.Count(), Missing: s.exchange.missing, Next: set.Next(s.tag), Logs: len(v), Banned: len(set.Bans()),
+			Records: v.Count(), Single: set.Kept(), Missing: s.exchange.missing, Next: set.Next(s.tag), Logs: len(v), Banned: len(set.Bans()),
 			Kept: s.kept.total + len(s.kept.of(s.tag)), Digest: s.replica.Sums().Digest(),
+			Checks: s.checks.counts,
 		},
 	}
 	if k := s.closer; k != nil {
@@ -56,7 +59,7 @@ func (s *scalarMethod) state() State {
 	st := s.base
 	st.Round, st.Step, st.Weight = s.round, s.step, 1
 	st.Age = s.replica.Set().Vector().Count()
-	st.Opaque = s.encode()
+	st.Opaque, st.Sums = s.encode(), s.replica.Sums().Copy()
 	return st
 }
 
@@ -97,18 +100,18 @@ func (s *scalarMethod) encode() []byte {
 }
 
 // restore goes on from the method's part of a checkpoint; a fresh node has none.
-func (s *scalarMethod) restore(opaque []byte) error {
+func (s *scalarMethod) restore(opaque []byte, v gossip.Verifier) error {
 	s.replica = scalar.NewReplica(s.cfg.Config, s.cfg.RunSeed)
 	if len(opaque) == 0 {
 		return nil
 	}
-	d := decoder{rest: opaque}
+	d := decoder{rest: opaque, verifier: v, checked: s.checks.on}
 	want := byte(stateVersion)
 	if s.closer != nil {
 		want = closedVersion
 	}
-	if v := d.bytes(1)[0]; v != want {
-		return fmt.Errorf("version %d is not known to this build", v)
+	if have := d.bytes(1)[0]; have != want {
+		return fmt.Errorf("version %d is not known to this build", have)
 	}
 	if d.bytes(1)[0] == 1 {
 		s.origin = d.snapshot(int(s.cfg.K))
@@ -136,6 +139,9 @@ func (s *scalarMethod) restore(opaque []byte) error {
 		}
 	}
 	s.decodeSealed(&d)
+	if d.why != nil {
+		return d.why
+	}
 	if s.closer != nil && !d.bad {
 		if err := s.decodeClosed(&d); err != nil {
 			return err

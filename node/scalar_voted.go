@@ -176,7 +176,7 @@ func (s *scalarMethod) forgetCertificates(c *Core, epochs uint32) {
 // takeVotes takes what was persisted of closing epochs out of the log, and returns the rest.
 func (s *scalarMethod) takeVotes(log []Record) (batches []Record, err error) {
 	for _, r := range log {
-		d := decoder{rest: r.Value}
+		d := decoder{rest: r.Value, verifier: trusting{}}
 		switch {
 		case r.Key != votedKey && !strings.HasPrefix(r.Key, closedKey):
 			batches = append(batches, r)

@@ -17,6 +17,7 @@ import (
 
 	"starling/gossip"
 	"starling/mixing"
+	"starling/mixing/scalar"
 )
 
 var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
@@ -323,7 +324,7 @@ func describe(b *Batch) string {
 	}
 	for _, e := range b.Send {
 		switch d := e.Msg.Body.(type) {
-		case *gossip.Known, *gossip.Fetch, *gossip.Snapshot:
+		case *gossip.Known, *gossip.Fetch, *gossip.Snapshot, *gossip.Challenge, *gossip.Basis:
 			line("send %s %s", name(e.To), scalarText(d))
 		case *gossip.Digest:
 			line("send %s digest %s reply=%v", name(e.To), marks(d.Known), d.Reply)
@@ -387,6 +388,10 @@ func describe(b *Batch) string {
 	}
 	for _, j := range b.Probe {
 		line("probe record %d of epoch %d: direction %d of pool %d, minibatch %d", j.Place.Seq, j.Place.Epoch, j.Place.K, j.Place.Generation, j.Step)
+	}
+	for _, j := range b.Check {
+		line("check record %d of %s: direction %d of pool %d, on sums %.4x", j.Probe.Place.Seq, tagName(j.Probe.Tag), j.Probe.Place.K,
+			j.Probe.Place.Generation, scalar.DigestSums(j.Sums))
 	}
 	for _, j := range b.Evaluate {
 		line("evaluate v%d", j.Params)

@@ -49,6 +49,7 @@ const (
 	evaluateJob
 	saveJob
 	probeJob
+	checkJob
 )
 
 // small is the number of parameters below which arithmetic takes less time than to hand it over.
@@ -76,6 +77,8 @@ func (j *job) run(w Worker) {
 		j.accuracy, j.loss = w.Evaluate(j.in[0])
 	case probeJob:
 		j.result = w.Probe(j.node, j.probe, j.in[0], j.in[1])
+	case checkJob:
+		j.result = node.Checked{Job: j.probe.Job, Slope: w.Probe(j.node, j.probe, j.in[0], j.in[1]).Slope}
 	}
 }
 
@@ -105,6 +108,9 @@ func (w *World) jobs(h *host, ev node.Event, b *node.Batch) {
 	}
 	for _, j := range b.Probe {
 		w.probe(h, j)
+	}
+	for _, j := range b.Check {
+		w.check(h, j)
 	}
 	for _, j := range b.Evaluate {
 		e := w.job(h, evaluateJob)
@@ -263,13 +269,27 @@ func (w *World) giveUp(h *host) {
 
 // probe begins to measure a slope. The weights on both sides are made at once: the model goes on before the job ends.
 func (w *World) probe(h *host, p node.ProbeJob) {
-	j := w.job(h, probeJob)
+	j := w.sides(h, probeJob, p)
+	h.replica.Sides(p, j.in[0], j.in[1])
+	w.begun(h, j, w.duration(h, w.cfg.Times.Step))
+}
+
+// sides makes a job that measures a slope, with room for the weights on both sides.
+func (w *World) sides(h *host, kind jobKind, p node.ProbeJob) *job {
+	j := w.job(h, kind)
 	j.probe = p
 	for i := range j.own {
 		j.own[i] = w.pool.New(w.length)
 		j.in[i] = j.own[i].Data()
 	}
-	h.replica.Sides(p, j.in[0], j.in[1])
+	return j
+}
+
+// check begins to measure a record of another node again. It takes as long as a record.
+func (w *World) check(h *host, c node.CheckJob) {
+	c.Probe.Job = c.Job
+	j := w.sides(h, checkJob, c.Probe)
+	h.replica.SidesOf(c.Sums, c.Probe, j.in[0], j.in[1])
 	w.begun(h, j, w.duration(h, w.cfg.Times.Step))
 }
 

@@ -149,6 +149,42 @@ func TestANodeThatCrashesWhileItIsAddedToKeepsItsLog(t *testing.T) {
 	}
 }
 
+// A node that stands still for a minute, by its operator's command or because its machine does, is not waited for: the others add
+// 98 records at the least for each 100 that they add when it goes on.
+func TestANodeThatStandsStillCostsTheOthersNothing(t *testing.T) {
+	const nodes, still = 8, 3
+	const from, until, end = 20 * node.Second, 80 * node.Second, 100 * node.Second
+	records := func(stop func(w *World)) (others uint64) {
+		cfg := scalarConfig(nodes, slopes)
+		cfg.Times.Step, cfg.Network.Loss = node.Second/4, loss(0.1)
+		cfg.Network.Bandwidth = must(network.ParseBandwidth("constant:1Mbit", nodes, 1))
+		w := start(t, cfg)
+		stop(w)
+		w.Run(end, nil)
+		for n := range w.Nodes() {
+			if s, _ := w.Status(n); n != still {
+				others += s.Scalar.Next
+			}
+		}
+		if !level(w) {
+			t.Errorf("the nodes do not come to the same: %+v", w.Replicas())
+		}
+		return others
+	}
+	all := records(func(*World) {})
+	for name, stop := range map[string]func(w *World){
+		"paused": func(w *World) { w.Command(still, from, node.Pause); w.Command(still, until, node.Resume) },
+		"asleep": func(w *World) { w.Sleep(still, from); w.Restart(still, until) },
+		"dead":   func(w *World) { w.Crash(still, from); w.Restart(still, until) },
+	} {
+		got := records(stop)
+		t.Logf("%s: the others add %d records, and %d if nobody stands still: %+.2f %%", name, got, all, 100*(float64(got)/float64(all)-1))
+		if float64(got) < 0.98*float64(all) {
+			t.Errorf("%s: the others add %d records, and %d if nobody stands still", name, got, all)
+		}
+	}
+}
+
 // TestScalarNodesEndWithEqualModels is the acceptance of the method: loss, delay, two partitions that heal, crashes and late joiners, and
 // all end with equal sets, sums and models.
 func TestScalarNodesEndWithEqualModels(t *testing.T) {

@@ -209,8 +209,8 @@ func (w *World) mail(h *host, e *node.Envelope, said uint64) {
 			break
 		}
 		p.more, sizes = append(p.more, m), append(sizes, n)
-		if _, ok := m.Body.(*gossip.Delta); ok && m.Author == h.id && m.Seq > said {
-			p.traffic = UpdateTraffic // told to one after the other instead of published
+		if m.Author == h.id && m.Seq > said {
+			p.traffic = spreadTraffic(m, p.traffic)
 		}
 		if u, ok := m.Body.(*gossip.Update); ok && m.Author == h.id {
 			w.witness(h, u)
@@ -227,6 +227,17 @@ func (w *World) mail(h *host, e *node.Envelope, said uint64) {
 	}
 	p.bytes = int64(gossip.SealedSize(msg, false, sizes...)) + directFrame
 	w.send(p)
+}
+
+// spreadTraffic is the kind of what a node tells one after the other instead of publishing it; otherwise it is that of other repairs.
+func spreadTraffic(m *gossip.Message, other Traffic) Traffic {
+	switch m.Body.(type) {
+	case *gossip.Delta:
+		return UpdateTraffic
+	case *gossip.Records:
+		return RecordTraffic
+	}
+	return other
 }
 
 // What the daemon's direct messages need beside the sealed message, and its bounds on repairs: see node/daemon.

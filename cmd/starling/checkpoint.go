@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"text/tabwriter"
 	"time"
@@ -9,6 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"starling/node/daemon"
+	"starling/node/manifest"
+	"starling/node/model/llama"
+	"starling/node/model/safetensors"
 )
 
 func checkpointCommand() *cobra.Command {
@@ -87,6 +91,25 @@ func checkpointVerifyCommand() *cobra.Command {
 	return cmd
 }
 
+// sayInit says what the manifest of a run holds that starts from a file that was exported. Of a published model the file has what was
+// trained of it alone, from which none can start.
+func sayInit(out io.Writer, path string) error {
+	f, err := safetensors.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if llama.Published(f.Metadata["model"]) {
+		return nil
+	}
+	digest, err := safetensors.Digest(path)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "a run that starts from it has init: %s\n", manifest.WeightsInit(digest))
+	return err
+}
+
 func checkpointExportCommand() *cobra.Command {
 	var f homeFlags
 	var number uint64
@@ -129,7 +152,7 @@ loads, with --format merged as a model like the one that it started from.`,
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s: round %d, %s\n", args[0], c.Round, size(info.Size()))
-			return nil
+			return sayInit(cmd.OutOrStdout(), args[0])
 		},
 	}
 	f.add(cmd)

@@ -83,6 +83,7 @@ Ctrl-C stops all of them.`,
 	f.StringVar(&method, "method", m.Method.Name, "how they train together: average, outer or scalar")
 	f.StringVar(&m.Method.Outer, "outer", m.Method.Outer, "diloco, delayed-nesterov or noloco, and settings; only with --method outer")
 	f.StringVar(&m.Method.Scalar, "scalar", m.Method.Scalar, "structured, rademacher, binom8 or binom32, and settings; only with --method scalar")
+	f.Float64Var(&m.Method.Check, "check", m.Method.Check, "part of others' records that each measures again, 0 to 1; only with --method scalar")
 	f.StringVar(&m.Method.Mix, "mix", m.Method.Mix, "how models are mixed: variance-corrected, mean, age, metropolis, push-sum")
 	f.StringVar(&m.Data.Split, "split", m.Data.Split, "how MNIST is divided: iid, dirichlet:A, shards:K, contiguous")
 	f.StringVar(&m.Model, "model", m.Model, "softmax, or mlp: and the widths of the hidden layers")
@@ -114,6 +115,9 @@ func scalarDemo(m *manifest.Manifest, given func(flag string) bool) {
 	if !given("scalar") {
 		m.Method.Scalar = "structured:rotate=2,epoch=128,m=1024..256/40,lr=0.002"
 	}
+	if m.Method.Check > 0 && !given("split") {
+		m.Data.Split = "iid"
+	}
 	m.Method.Batch, m.Checkpoint.Every = 128, 8
 }
 
@@ -132,7 +136,7 @@ func (f stepsFlag) Type() string { return "steps" }
 // checkDemo names problems by the flags that are to blame.
 func checkDemo(m manifest.Manifest, nodes, kills int, timeout time.Duration) error {
 	flags := map[string]string{
-		"method.name": "method", "method.outer": "outer", "method.scalar": "scalar", "method.mix": "mix", "method.steps": "steps", "method.exchange": "exchange",
+		"method.name": "method", "method.outer": "outer", "method.scalar": "scalar", "method.check": "check", "method.mix": "mix", "method.steps": "steps", "method.exchange": "exchange",
 		"method.public.correct": "correct", "method.wake.period": "wake", "data.split": "split", "evaluate.target": "target",
 	}
 	var errs []error

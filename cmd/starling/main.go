@@ -116,7 +116,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 demo: target not reached, sim rea
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{commandName(cmd), flagError(err)} })
 	root.AddCommand(demoCommand(), runCommand(), modelCommand(), joinCommand(), statusCommand(), peersCommand(), pauseCommand(), resumeCommand(), leaveCommand(),
-		checkpointCommand(), simCommand(), versionCommand())
+		checkpointCommand(), scalarCommand(), simCommand(), versionCommand())
 	wrapArgs(root)
 	return root
 }

@@ -56,7 +56,7 @@ func printModel(out io.Writer, c *hf.Checkpoint) error {
 	m := c.Config
 	fmt.Fprintf(out, "family     %s: %d layers of width %d (inside %d), %d heads of %d for queries and %d for keys\n",
 		m.Family, m.Layers, m.Hidden, m.MLP, m.Heads, m.HeadDim, m.KVHeads)
-	fmt.Fprintf(out, "size       %.1f million parameters, vocabulary of %d, made for up to %d tokens\n", float64(m.Parameters())/1e6, m.Vocab, m.Context)
+	fmt.Fprintf(out, "size       %d parameters, vocabulary of %d, made for up to %d tokens\n", m.Parameters(), m.Vocab, m.Context)
 	if t, err := c.Tokenizer(); err != nil {
 		fmt.Fprintf(out, "tokenizer  none that can be used: %v\n", err)
 	} else {

@@ -45,11 +45,24 @@ func printPeers(w io.Writer, r daemon.Report) {
 	for _, m := range r.Members {
 		members[m.Peer] = m
 	}
+	logs := make(map[string]daemon.LogReport)
+	if r.Records != nil {
+		for _, l := range r.Records.Nodes {
+			logs[l.Peer] = l
+		}
+	}
 	if len(r.Peers) == 0 {
 		fmt.Fprintln(w, "nobody is connected")
 	} else {
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(t, "PEER\tROUND\tMIXED\tSCORE\tPING\tSENT\tRECEIVED\tFOR\tWAY")
+		counts, progress := "ROUND\tMIXED", func(m daemon.MemberReport) string { return fmt.Sprintf("%d\t%d/%d", m.Round, m.Mixed, m.Updates) }
+		if r.Records != nil {
+			counts, progress = "RECORDS\tMISSING", func(m daemon.MemberReport) string {
+				l := logs[m.Peer]
+				return fmt.Sprintf("%d\t%d", l.Known, l.Missing)
+			}
+		}
+		fmt.Fprintf(t, "PEER\t%s\tSCORE\tPING\tSENT\tRECEIVED\tFOR\tWAY\n", counts)
 		for _, p := range r.Peers {
 			way := p.Transport
 			if p.Relayed {
@@ -59,8 +72,7 @@ func printPeers(w io.Writer, r daemon.Report) {
 			} else {
 				way += " out"
 			}
-			m := members[p.Peer]
-			fmt.Fprintf(t, "%s\t%d\t%d/%d\t%.0f\t%s\t%s\t%s\t%s\t%s\n", shortPeer(p.Peer), m.Round, m.Mixed, m.Updates, p.Score,
+			fmt.Fprintf(t, "%s\t%s\t%.0f\t%s\t%s\t%s\t%s\t%s\n", shortPeer(p.Peer), progress(members[p.Peer]), p.Score,
 				p.Latency.Round(100*time.Microsecond), size(p.Sent), size(p.Received), time.Since(p.Since).Round(time.Second), way)
 		}
 		t.Flush()

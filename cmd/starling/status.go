@@ -76,15 +76,7 @@ func printStatus(w io.Writer, r daemon.Report) {
 	}
 	line("counts", "%s", r.Counts())
 	if k := r.Records; k != nil {
-		line("records", "%d known of %d nodes, %d missing, %d batches kept to pass on", k.Known, k.Logs, k.Missing, k.Kept)
-		if k.Banned > 0 {
-			line("banned", "%d of these nodes, from where they showed two versions of their records", k.Banned)
-		}
-		if k.Epochs != nil {
-			line("epochs", "%s", k.Epochs)
-		}
-		line("digest", "%s of the sums", k.Digest)
-		line("model", "%s", k.Model)
+		printRecords(line, k)
 	}
 	if len(r.Rejected) > 0 {
 		line("not taken", "from others: %s", daemon.Reasons(r.Rejected))
@@ -96,6 +88,75 @@ func printStatus(w io.Writer, r daemon.Report) {
 	for _, t := range r.Trouble {
 		line("trouble", "%s", t)
 	}
+}
+
+// printRecords says what a node of the method scalar has heard, and from whom.
+func printRecords(line func(key, format string, args ...any), k *daemon.RecordReport) {
+	missing := "none missing"
+	if k.Missing > 0 {
+		missing = fmt.Sprintf("%d missing that the peer heard of last has", k.Missing)
+	}
+	line("records", "%d known, %s; %d batches kept to pass on", k.Known, missing, k.Kept)
+	const most = 8
+	var parts []string
+	for i, l := range k.Nodes {
+		if i == most {
+			parts = append(parts, fmt.Sprintf("and of %d others: see starling status --json", len(k.Nodes)-most))
+			break
+		}
+		parts = append(parts, logText(i == 0, l))
+	}
+	line("by node", "%s", strings.Join(parts, ", "))
+	if k.Banned > 0 {
+		line("banned", "%d of these nodes, from where they showed two versions of their records", k.Banned)
+	}
+	if c := k.Checks; c != nil {
+		line("checks", "%s", checksText(c, k.Nodes))
+	}
+	if k.Epochs != nil {
+		line("epochs", "%s", k.Epochs)
+	}
+	line("sums", "%s; nodes with equal sums have equal models", k.Digest)
+	line("model", "%s of the weights, without what has come in the meantime if the node trains", k.Model)
+}
+
+// checksText says whether others' records are what this node measures, too.
+func checksText(c *daemon.CheckReport, logs []daemon.LogReport) string {
+	text := fmt.Sprintf("%d of others' records measured again, all right", c.Right)
+	if c.Wrong > 0 {
+		var by []string
+		for _, l := range logs {
+			if l.Wrong > 0 {
+				by = append(by, fmt.Sprintf("%d of %s", l.Wrong, shortPeer(l.Peer)))
+			}
+		}
+		text = fmt.Sprintf("%d of others' records measured again are right, and wrong are %s", c.Right, strings.Join(by, ", "))
+	}
+	if c.Unanswered > 0 {
+		text += fmt.Sprintf("; %d times the author gave no answer", c.Unanswered)
+	}
+	if c.Unable > 0 {
+		text += fmt.Sprintf("; %d could not be, for lack of older records", c.Unable)
+	}
+	return text
+}
+
+func logText(first bool, l daemon.LogReport) string {
+	who := shortPeer(l.Peer)
+	switch {
+	case first:
+		who = "this node"
+	case l.Peer == "":
+		who = "somebody never heard of but in sums"
+	}
+	text := fmt.Sprintf("%d of %s", l.Known, who)
+	switch {
+	case l.Banned:
+		text += " (banned)"
+	case l.Missing > 0:
+		text += fmt.Sprintf(" (%d missing)", l.Missing)
+	}
+	return text
 }
 
 // size prints bytes with a unit.

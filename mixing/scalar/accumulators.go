@@ -145,6 +145,15 @@ func (a *Accumulators) Generations() []Sums {
 	return out
 }
 
+// Copy is [Accumulators.Generations] for keeps: the caller may do with it what it likes.
+func (a *Accumulators) Copy() []Sums {
+	out := a.Generations()
+	for i := range out {
+		out[i].A = slices.Clone(out[i].A)
+	}
+	return out
+}
+
 func zero(a []int64) bool { return !slices.ContainsFunc(a, func(x int64) bool { return x != 0 }) }
 
 // Fold puts the accumulators of a finished generation away: it returns them, to be written down, and keeps their digest.
@@ -200,11 +209,18 @@ func write(h hash.Hash, a []int64) {
 // Digest is the SHA-256 of the generations (u32, little-endian) that are not all zero, each with its [DigestOf], in order. Equal
 // digests mean equal models.
 func (a *Accumulators) Digest() [32]byte {
-	all := slices.Clone(a.folded)
 	nothing := DigestOf(make([]int64, a.sums.k))
-	all = slices.DeleteFunc(all, func(f foldedSums) bool { return f.digest == nothing })
-	for _, s := range a.Generations() {
-		all = append(all, foldedSums{s.Generation, DigestOf(s.A)})
+	return digestRows(slices.DeleteFunc(slices.Clone(a.folded), func(f foldedSums) bool { return f.digest == nothing }), a.sums.rows)
+}
+
+// DigestSums is what [Accumulators.Digest] is of these sums.
+func DigestSums(sums []Sums) [32]byte { return digestRows(nil, sums) }
+
+func digestRows(all []foldedSums, rows []Sums) [32]byte {
+	for _, s := range rows {
+		if !zero(s.A) {
+			all = append(all, foldedSums{s.Generation, DigestOf(s.A)})
+		}
 	}
 	slices.SortFunc(all, func(x, y foldedSums) int { return cmp.Compare(x.generation, y.generation) })
 	h := sha256.New()

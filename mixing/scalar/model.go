@@ -69,6 +69,14 @@ func NewLightModel(layout *mixing.Layout, cfg Config, seed uint64, base []float3
 	return m, nil
 }
 
+// At is the light model that other sums make of the same base: the accumulators of generations, each once and in any order, which it
+// copies. It has nothing to do with m afterwards, and looks at nothing of m that changes.
+func (m *Model) At(sums []Sums) *Model {
+	at := &Model{pool: m.pool, unit: m.unit, base: m.base, pieces: m.pieces, pending: table{k: m.pending.k}, sums: table{k: m.sums.k}}
+	at.Rebuild(sums)
+	return at
+}
+
 // Queue notes changes of accumulators, as [Accumulators.Take] lists them. Their K is below that of the configuration.
 func (m *Model) Queue(changes []Change) {
 	for _, c := range changes {

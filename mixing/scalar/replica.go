@@ -89,31 +89,13 @@ func (r *Replica) ready(epoch uint32) error {
 	return nil
 }
 
-// DigestAt is what [Accumulators.Digest] was, or would be, of the records below a vector. It is not ok unless the set has all of these, and
-// what is beyond them record by record; nor in closed mode, where not all records are in the sums.
+// DigestAt is what [Accumulators.Digest] was, or would be, of the records below a vector; it is ok if [Replica.At] is.
 func (r *Replica) DigestAt(v Vector) (digest [32]byte, ok bool) {
-	own := r.set.Vector()
-	if r.cfg.Closed || len(own.Missing(v)) > 0 {
+	sums, ok := r.At(v)
+	if !ok {
 		return digest, false
 	}
-	at := &Replica{cfg: r.cfg, pool: r.pool, sums: NewAccumulators(r.cfg.K)}
-	for _, row := range r.sums.Generations() {
-		copy(at.sums.sums.row(row.Generation), row.A)
-	}
-	at.sums.folded = r.sums.folded
-	for _, beyond := range v.Missing(own) {
-		missing := beyond.Len()
-		for _, run := range r.set.Runs(beyond) {
-			missing -= uint64(len(run.Bytes))
-			if at.count(run, -1) != nil {
-				return digest, false
-			}
-		}
-		if missing > 0 {
-			return digest, false
-		}
-	}
-	return at.sums.Digest(), true
+	return sums.Digest(), true
 }
 
 // count adds the coefficients of a run, or takes them back if times is -1.

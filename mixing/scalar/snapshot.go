@@ -2,7 +2,6 @@ package scalar
 
 import (
 	"fmt"
-	"slices"
 )
 
 // A Snapshot is what a late joiner needs instead of all records: sums, and where each log goes on. It is to be compared with the digests
@@ -51,17 +50,9 @@ func (r *Replica) Snapshot() (*Snapshot, error) {
 		if next == 0 {
 			continue
 		}
-		t := Tail{Peer: l.peer, Next: next, Hashes: l.prefix(next)}
-		for _, e := range l.epochs {
-			if e.first < next || e.before > 0 {
-				t.Epoch, t.InEpoch = e.epoch, uint32(next-e.first)+e.before
-			}
-		}
-		out.Tails = append(out.Tails, t)
+		out.Tails = append(out.Tails, l.tail(next))
 	}
-	for _, s := range r.sums.Generations() {
-		out.Sums = append(out.Sums, Sums{s.Generation, slices.Clone(s.A)})
-	}
+	out.Sums = r.sums.Copy()
 	return out, nil
 }
 

@@ -34,7 +34,7 @@ func baseOf(m manifest.Manifest, l *mixing.Layout, weights func(*mixing.Layout) 
 	case !named:
 		return nil, nil
 	case weights == nil:
-		return nil, fmt.Errorf("this run starts from weights with the SHA-256 %x: say in which file they are", want)
+		return nil, fmt.Errorf("this run starts from weights with the SHA-256 %x: say with --model in which file they are", want)
 	}
 	base, err := weights(l)
 	switch {

@@ -34,6 +34,8 @@ type Options struct {
 	DataSeed *uint64
 	// Rows is how many held-out rows are evaluated, evenly from all of them; 0 is all.
 	Rows int
+	// Bare loads no data: there is the model and what belongs to it, and nothing can be trained or evaluated.
+	Bare bool
 	// Unpack holds held-out rows as floats: evaluation of images is faster and takes four times their memory.
 	Unpack bool
 	// Weights returns those of the base model, which must not change any more, if the manifest names one by its digest; nil if this
@@ -69,6 +71,12 @@ type Program struct {
 func New(m manifest.Manifest, o Options) (*Program, error) {
 	p := &Program{manifest: m}
 	spec := m.Data.Source
+	if m.Method.Check > 0 {
+		if o.Source != "" {
+			return nil, fmt.Errorf("the nodes of this run measure each other's records again, on %s, which all have: leave out --data", spec)
+		}
+		o.Parts = nil // all of it
+	}
 	if o.Source != "" {
 		spec = o.Source
 	}
@@ -104,6 +112,9 @@ func New(m manifest.Manifest, o Options) (*Program, error) {
 	if !p.scalar() && p.Len() > int(min(uint64(m.Limits.Blob)/2, math.MaxInt32)) && p.MaxPayload() > uint64(m.Limits.Blob) {
 		return nil, fmt.Errorf("a model of %d parameters takes up to %d bytes in %s, and the run's limit is %s: raise limits.blob",
 			p.Len(), p.MaxPayload(), p.codec.Name(), m.Limits.Blob)
+	}
+	if o.Bare {
+		return p, nil
 	}
 	return p, p.load(source, o)
 }

@@ -24,6 +24,7 @@ type Worker struct {
 	batches data.Batches
 	grad    []float32
 	sides   [2][]float32 // weights of a replica
+	drawn   []int32      // rows
 	x       []float32    // features of some rows
 	y       []int32      // their labels
 
@@ -136,6 +137,11 @@ func (w *Worker) read(n *Node, rows []int32) {
 			rows[j] = n.rows[row]
 		}
 	}
+	w.fill(n, rows)
+}
+
+// fill reads rows of the program.
+func (w *Worker) fill(n *Node, rows []int32) {
 	w.reserve(len(rows))
 	w.program.train.Fill(w.x, w.y, rows)
 	if n.relabel != nil {

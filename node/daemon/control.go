@@ -35,7 +35,7 @@ type controlInfo struct {
 // ErrNotRunning is what [Dial] returns when no daemon runs for the run. Starting one helps.
 var ErrNotRunning = errors.New("no daemon is running")
 
-// control is the daemon's HTTP server on loopback: /metrics for Prometheus, without a token; /status, /checkpoints and what
+// control is the daemon's HTTP server on loopback: /metrics for Prometheus, without a token; /status, /records/verify, /checkpoints and what
 // is below it, and the commands /leave, /pause and /resume for the owner's command line, with it.
 type control struct {
 	listener net.Listener
@@ -99,6 +99,7 @@ func (c *control) serve(ctx context.Context, d *Daemon) error {
 	mux.HandleFunc("GET "+pathCheckpoints, c.authorized(d.serveCheckpoints))
 	mux.HandleFunc("GET "+pathVerify, c.authorized(d.serveVerify))
 	mux.HandleFunc("GET "+pathExport, c.authorized(d.serveExport))
+	mux.HandleFunc("GET "+pathRecords, c.authorized(d.serveRecords))
 	for _, name := range []string{"leave", "pause", "resume"} {
 		mux.HandleFunc("POST /"+name, c.authorized(func(w http.ResponseWriter, r *http.Request) error {
 			return d.order(r.Context(), name)

@@ -59,6 +59,8 @@ type Daemon struct {
 	server   *blob.Server
 	resumed  uint64
 	replica  *compute.Replica          // of the method scalar; nil with another
+	hashing  hashing                   // of the replica's model
+	base     [32]byte                  // SHA-256 of what its records are added to
 	core     atomic.Pointer[node.Core] // Check is for everybody; Step for the loop only
 
 	loop loop
@@ -287,7 +289,7 @@ func (d *Daemon) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	seq, err := d.loadSeq()
+	seq, err := loadSeq(d.store)
 	if err != nil {
 		return err
 	}
@@ -325,15 +327,15 @@ func (d *Daemon) restore(ctx context.Context) error {
 // announceEvery keeps small models on fast machines from flooding the run.
 const announceEvery = node.Second / 5
 
-func (d *Daemon) loadSeq() (uint64, error) {
-	b, err := d.store.Get(node.SeqKey)
+func loadSeq(s *storage.Store) (uint64, error) {
+	b, err := s.Get(node.SeqKey)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		return 0, nil
 	case err != nil:
 		return 0, fmt.Errorf("read sequence number: %w", err)
 	case len(b) != 8:
-		return 0, fmt.Errorf("sequence number in %s has %d bytes instead of 8", d.dir, len(b))
+		return 0, fmt.Errorf("the sequence number in the store has %d bytes instead of 8", len(b))
 	}
 	return binary.BigEndian.Uint64(b), nil
 }

@@ -227,6 +227,9 @@ func (s *stepper) step(ev node.Event) {
 	for _, j := range b.Probe {
 		s.probe(j)
 	}
+	for _, j := range b.Check {
+		s.check(j)
+	}
 	for _, j := range b.Evaluate {
 		s.evaluate(j)
 	}
@@ -345,7 +348,7 @@ func (s *stepper) save(j node.SaveJob) {
 	s.fetches.Go(func() {
 		if r := s.d.replica; r != nil {
 			params = make([]float32, len(params))
-			r.Weights(params)
+			r.WeightsOf(j.State.Sums, params) // the replica may know more, or less, than the state
 		}
 		// Not the loop's context: a node that leaves still saves.
 		err := s.d.saveState(context.WithoutCancel(s.work), j.State, params, opt, vectors)

@@ -21,6 +21,7 @@ type metrics struct {
 
 	round    prometheus.Gauge
 	loss     prometheus.Gauge
+	checks   *prometheus.CounterVec // by peer and outcome
 	accuracy prometheus.Gauge
 	mixed    prometheus.Counter
 	events   *prometheus.CounterVec // by kind
@@ -39,6 +40,7 @@ type metrics struct {
 const (
 	jobTrain    = "train"
 	jobProbe    = "probe" // two losses, for a slope
+	jobCheck    = "check" // the same of somebody else's record
 	jobMix      = "mix"
 	jobEncode   = "encode"
 	jobEvaluate = "evaluate"
@@ -53,7 +55,10 @@ func newMetrics(reg *prometheus.Registry, d *Daemon) *metrics {
 		round:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "starling_round", Help: "Rounds done by this node."}),
 		loss:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "starling_loss", Help: "Mean training loss of the newest round."}),
 		accuracy: prometheus.NewGauge(prometheus.GaugeOpts{Name: "starling_accuracy", Help: "Accuracy at the newest evaluation, 0 to 1."}),
-		mixed:    prometheus.NewCounter(prometheus.CounterOpts{Name: "starling_mixed_total", Help: "Updates of others that were mixed in."}),
+		checks: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "starling_records_checked_total",
+			Help: "Records of others that were measured again, or were to be: right, wrong, unanswered or unable, by the last characters of their author's ID."},
+			[]string{"peer", "outcome"}),
+		mixed: prometheus.NewCounter(prometheus.CounterOpts{Name: "starling_mixed_total", Help: "Updates of others that were mixed in."}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "starling_events_total", Help: "What happened, by kind."},
 			[]string{"kind"}),
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "starling_messages_refused_total",
@@ -68,7 +73,7 @@ func newMetrics(reg *prometheus.Registry, d *Daemon) *metrics {
 		work:    make(map[string]Work),
 		counts:  make(map[string]int64),
 	}
-	reg.MustRegister(m.round, m.loss, m.accuracy, m.mixed, m.events, m.messages, m.dropped, m.blobs, m.jobs,
+	reg.MustRegister(m.round, m.loss, m.accuracy, m.checks, m.mixed, m.events, m.messages, m.dropped, m.blobs, m.jobs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "starling_disk_bytes", Help: "Bytes of the run's store on disk."},
 			func() float64 { return float64(d.store.Usage()) }))
@@ -77,6 +82,9 @@ func newMetrics(reg *prometheus.Registry, d *Daemon) *metrics {
 
 func (m *metrics) observe(s node.Stat) {
 	m.events.WithLabelValues(string(s.Kind)).Inc()
+	if outcome := checkOutcomes[s.Kind]; outcome != "" {
+		m.checks.WithLabelValues(s.Peer.Short(), outcome).Inc()
+	}
 	switch s.Kind {
 	case node.StatTrained:
 		m.round.Set(float64(s.Round))
@@ -86,6 +94,11 @@ func (m *metrics) observe(s node.Stat) {
 	case node.StatMixed:
 		m.mixed.Add(s.Value)
 	}
+}
+
+// checkOutcomes are the values of the label outcome.
+var checkOutcomes = map[node.StatKind]string{
+	node.StatChecked: "right", node.StatWrong: "wrong", node.StatUnanswered: "unanswered", node.StatUnable: "unable",
 }
 
 func (m *metrics) refused(v gossip.Verdict) {
@@ -149,7 +162,7 @@ func (d *Daemon) logStat(s node.Stat) {
 	switch s.Kind {
 	case node.StatEvaluated, node.StatJoined, node.StatLeft, node.StatAdopted, node.StatCaughtUp:
 		level = slog.LevelInfo
-	case node.StatDiverged, node.StatSaveError, node.StatBanned, node.StatConflict, node.StatCrowded, node.StatForgotten:
+	case node.StatDiverged, node.StatSaveError, node.StatBanned, node.StatConflict, node.StatCrowded, node.StatForgotten, node.StatWrong:
 		level = slog.LevelWarn
 	}
 	attrs := []any{"round", s.Round}

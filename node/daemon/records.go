@@ -1,11 +1,14 @@
 package daemon
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
+	"starling/gossip"
 	"starling/node"
 	"starling/node/compute"
 	"starling/storage"
@@ -48,6 +51,13 @@ func (s *stepper) probe(j node.ProbeJob) {
 	})
 }
 
+// check measures a record of somebody else again.
+func (s *stepper) check(j node.CheckJob) {
+	s.compute(jobCheck, func(w *compute.Worker) {
+		s.report(w.CheckReplica(s.work, s.d.node, j, s.d.replica))
+	})
+}
+
 // scalar fills in what the method scalar needs beside what the manifest says, and makes the integer model; with another method it does
 // nothing.
 func (d *Daemon) scalar(state *node.State) (node.ScalarConfig, error) {
@@ -58,14 +68,22 @@ func (d *Daemon) scalar(state *node.State) (node.ScalarConfig, error) {
 	if d.replica, err = compute.NewReplica(d.program.Layout(), cfg, d.loop.arena.Vec(state.Params)); err != nil {
 		return cfg, err
 	}
-	log, err := d.store.Records(node.ScalarKey)
+	d.base = cfg.BaseDigest
+	cfg.Log, err = ownLog(d.store)
+	return cfg, err
+}
+
+// ownLog reads the records that the node has made and persisted.
+func ownLog(s *storage.Store) ([]node.Record, error) {
+	log, err := s.Records(node.ScalarKey)
 	if err != nil {
-		return cfg, fmt.Errorf("read own records: %w", err)
+		return nil, fmt.Errorf("read own records: %w", err)
 	}
-	for _, r := range log {
-		cfg.Log = append(cfg.Log, node.Record{Key: r.Key, Value: r.Value})
+	out := make([]node.Record, len(log))
+	for i, r := range log {
+		out[i] = node.Record{Key: r.Key, Value: r.Value}
 	}
-	return cfg, nil
+	return out, nil
 }
 
 // unsavedMeans says what comes of a checkpoint that could not be written.
@@ -87,23 +105,104 @@ type RecordReport struct {
 	// Epochs is null but in runs that close epochs.
 	Epochs *EpochReport `json:"epochs,omitempty"`
 	Digest string       `json:"digest"` // SHA-256 of the sums: equal digests are equal models
-	// Model is the SHA-256 of the weights, float32 and little-endian. While the node trains, it is that of the weights that it probes, which
-	// lack what has come since.
+	// Model is the SHA-256 of the weights, float32 and little-endian. While the node trains, it is that of weights that it has probed a
+	// while ago, which lack what has come since.
 	Model string `json:"model"`
+
+	Nodes []LogReport `json:"nodes"`
+
+	Checks *CheckReport `json:"checks,omitempty"` // null in a run whose nodes measure none of others' records again
+}
+
+// A CheckReport is what came of measuring records of others again.
+type CheckReport struct {
+	Share      float64 `json:"share"` // of others' records that is to be
+	Asked      uint64  `json:"asked"` // about which the author was asked
+	Right      uint64  `json:"right"`
+	Wrong      uint64  `json:"wrong"`
+	Unanswered uint64  `json:"unanswered"`
+	Unable     uint64  `json:"unable"` // this node lacks what it takes
+}
+
+// A LogReport is what a node knows of the records of one node, itself among them.
+type LogReport struct {
+	Peer    string `json:"peer"` // empty if only the sums of its records were ever heard
+	Known   uint64 `json:"known"`
+	Missing uint64 `json:"missing"` // there for sure, or told of by the peer heard of last
+	Banned  bool   `json:"banned"`
+
+	// Of the records that this node has measured again, or wanted to.
+	Right      uint64 `json:"right"`
+	Wrong      uint64 `json:"wrong"`
+	Unanswered uint64 `json:"unanswered"`
+}
+
+// reportLogs lists them, that of this node first, then those with most records.
+func reportLogs(self gossip.PeerID, logs []node.LogStatus) []LogReport {
+	slices.SortStableFunc(logs, func(a, b node.LogStatus) int {
+		switch {
+		case a.Peer == self:
+			return -1
+		case b.Peer == self:
+			return 1
+		}
+		return cmp.Compare(b.Known, a.Known)
+	})
+	var out []LogReport
+	for _, l := range logs {
+		r := LogReport{
+			Known: l.Known, Missing: l.Missing, Banned: l.Banned, Right: l.Right, Wrong: l.Wrong, Unanswered: l.Unanswered,
+		}
+		if l.Peer != (gossip.PeerID{}) {
+			r.Peer = l.Peer.String()
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// hashing is when a model's hash was computed last, and how long that took.
+type hashing struct {
+	mu   sync.Mutex
+	hash [32]byte      // guarded by mu, as are:
+	at   time.Time     // zero: never
+	took time.Duration // which is a pass over the weights if they have changed
+}
+
+// hashShare bounds the time that goes into hashes of a model that changes all the time, for which the node would wait: one part in so many.
+const hashShare = 20
+
+// modelHash is the hash of the model. That of a node that trains may be of an older state.
+func (d *Daemon) modelHash(training bool) [32]byte {
+	h := &d.hashing
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if training && !h.at.IsZero() && time.Since(h.at) < hashShare*h.took {
+		return h.hash
+	}
+	began := time.Now()
+	h.hash = d.replica.Digest()
+	h.at, h.took = time.Now(), time.Since(began)
+	return h.hash
 }
 
 // reportRecords says what the node knows of the records.
-func (d *Daemon) reportRecords(s *node.ScalarStatus) *RecordReport {
-	if s == nil {
+func (d *Daemon) reportRecords(s node.Status, logs []node.LogStatus) *RecordReport {
+	k := s.Scalar
+	if k == nil {
 		return nil
 	}
-	model := d.replica.Digest()
+	model := d.modelHash(s.Phase == node.PhaseTraining)
 	r := &RecordReport{
-		Known: s.Records, Missing: s.Missing, Own: s.Next, Logs: s.Logs, Banned: s.Banned, Kept: s.Kept,
-		Digest: hex.EncodeToString(s.Digest[:]), Model: hex.EncodeToString(model[:]),
+		Known: k.Records, Missing: k.Missing, Own: k.Next, Logs: k.Logs, Banned: k.Banned, Kept: k.Kept,
+		Digest: hex.EncodeToString(k.Digest[:]), Model: hex.EncodeToString(model[:]), Nodes: reportLogs(d.self, logs),
 	}
-	if s.Voters > 0 {
-		r.Epochs = &EpochReport{Closed: s.Closed, Votes: s.Voted, Needed: 2*s.Voters/3 + 1, Voters: s.Voters, Round: s.Round, Clip: s.Clip}
+	if share := d.manifest.Method.Check; share > 0 {
+		c := k.Checks
+		r.Checks = &CheckReport{Share: share, Asked: c.Asked, Right: c.Right, Wrong: c.Wrong, Unanswered: c.Unanswered, Unable: c.Unable}
+	}
+	if k.Voters > 0 {
+		r.Epochs = &EpochReport{Closed: k.Closed, Votes: k.Voted, Needed: 2*k.Voters/3 + 1, Voters: k.Voters, Round: k.Round, Clip: k.Clip}
 	}
 	return r
 }

@@ -15,6 +15,7 @@ import (
 
 	"starling/node"
 	"starling/node/manifest"
+	"starling/node/model/safetensors"
 	"starling/storage"
 )
 
@@ -90,6 +91,40 @@ func TestScalarDaemonsHoldTheSameModelAlsoAfterARestart(t *testing.T) {
 	weights := file[len(file)-4*7850:]
 	if sum := sha256.Sum256(weights); hex.EncodeToString(sum[:]) != one.Records.Model {
 		t.Errorf("the exported model has another hash than %s", one.Records.Model)
+	}
+	startsFrom(t, out)
+}
+
+// startsFrom makes a run that begins with the weights in a file, and has nodes try it that have them, others or none.
+func startsFrom(t *testing.T, path string) {
+	digest, err := safetensors.Digest(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := byScalars()
+	m.Init = manifest.WeightsInit(digest)
+	home := t.TempDir()
+	link, err := CreateRun(home, m, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := local(home)
+	d, err := Open(link.String(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Serve(t.Context()); err == nil || !strings.Contains(err.Error(), "--model") {
+		t.Errorf("without its weights the run begins: %v", err)
+	}
+	cfg.Model = path
+	cfg.Paused = true
+	d, stop := serve(t, link.String(), cfg)
+	r := reports(t, d, "a model", func(r Report) bool { return r.Records != nil && r.Records.Model != "" })
+	if r.Records.Model != hex.EncodeToString(digest[:]) || r.Records.Known != 0 {
+		t.Errorf("the run starts from %x, and the node has %+v", digest, *r.Records)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -61,7 +61,7 @@ type Report struct {
 	Memory   int64            `json:"bytes_of_memory"` // resident set
 
 	Began time.Time       `json:"began"` // when the node had all that it needs to train; zero: it has not yet
-	Work  map[string]Work `json:"work"`  // jobs by kind: train, probe, mix, encode, evaluate, save, fetch
+	Work  map[string]Work `json:"work"`  // jobs by kind: train, probe, check, mix, encode, evaluate, save, fetch
 
 	Goroutines int `json:"goroutines"`
 

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"starling/gossip"
 	"starling/mixing"
+	"starling/mixing/scalar"
 	"starling/node"
 	"starling/node/compute"
 	"starling/storage"
@@ -30,6 +32,11 @@ type stateMeta struct {
 	Weight  float64   `json:"weight"`
 	Written time.Time `json:"written"`
 	Tensors []tensor  `json:"tensors"`
+
+	// With the method scalar, SHA-256 of what the records are added to and of their sums, so that both can be compared with what the
+	// run's manifest and the records say.
+	Base string `json:"base,omitempty"`
+	Sums string `json:"sums,omitempty"`
 
 	// What the method keeps.
 	Numbers []uint64      `json:"numbers,omitempty"`
@@ -79,6 +86,9 @@ func (d *Daemon) saveState(ctx context.Context, s node.State, params, opt []floa
 	}
 	for _, t := range d.program.Layout().Tensors {
 		m.Tensors = append(m.Tensors, tensor{Name: t.Name, Shape: t.Shape})
+	}
+	if d.replica != nil {
+		m.Base, m.Sums = hash(d.base), hash(scalar.DigestSums(s.Sums))
 	}
 	sections := []storage.Section{{Name: sectionParams, Data: floatBytes(params)}, {Name: sectionOpt, Data: floatBytes(opt)}}
 	for i, v := range s.Vectors {
@@ -148,6 +158,8 @@ func (d *Daemon) putFirst(params, opt []float32) {
 	d.loop.arena.Put(firstParams, d.loop.pool.Of(params))
 	d.loop.arena.Put(firstOpt, d.loop.pool.Of(opt))
 }
+
+func hash(h [32]byte) string { return hex.EncodeToString(h[:]) }
 
 func readState(c storage.Checkpoint, run gossip.RunID, p *compute.Program) (stateMeta, []float32, error) {
 	meta, err := readMeta(c)

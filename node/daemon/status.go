@@ -107,7 +107,8 @@ func (d *Daemon) report(ctx context.Context) (Report, error) {
 		}
 	}
 	var s node.Status
-	switch err := d.loop.ask(ctx, func() { s = d.core.Load().Status() }); {
+	var logs []node.LogStatus
+	switch err := d.loop.ask(ctx, func() { s, logs = d.core.Load().Status(), d.core.Load().Logs() }); {
 	case err == errNotReady:
 		return r, nil
 	case err != nil:
@@ -121,7 +122,7 @@ func (d *Daemon) report(ctx context.Context) (Report, error) {
 	r.Reached = r.Target > 0 && r.EvalAt > 0 && r.Accuracy >= r.Target
 	r.Resumed, r.Announced = d.resumed, s.Announced
 	r.Published, r.Counted, r.NewestSeq, r.NewestBy, r.Refused = s.Published, s.Counted, s.NewestSeq, s.NewestBy, s.Refused
-	r.Records = d.reportRecords(s.Scalar)
+	r.Records = d.reportRecords(s, logs)
 	d.reportCell(&r)
 	for _, m := range s.Members {
 		r.Members = append(r.Members, MemberReport{

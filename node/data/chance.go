@@ -13,6 +13,7 @@ const (
 	forPartition = 1
 	forBatches   = 2
 	forSynthetic = 3
+	forDrawn     = 4
 )
 
 // chance is a stream of random numbers. It uses no function whose last bit depends on the machine.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -190,6 +192,11 @@ func (w wireManifest) manifest() Manifest {
 		Limits:     Limits{Inline: Size(w.Limits.Inline), Blob: Size(w.Limits.Blob), Peers: int(w.Limits.Peers)},
 		Admission:  w.Admission, Creator: w.Creator,
 	}
+	if text, share, ok := strings.Cut(w.Method.Settings, checkMark); ok {
+		// What does not come back in the same form is refused with the rest that is not canonical.
+		m.Method.Check, _ = strconv.ParseFloat(share, 64)
+		m.Method.Outer, w.Method.Settings = text, text
+	}
 	if m.Method.Name == "scalar" && m.Method.Outer != Default().Method.Outer {
 		m.Method.Outer, m.Method.Scalar = Default().Method.Outer, w.Method.Settings
 	}
@@ -199,12 +206,20 @@ func (w wireManifest) manifest() Manifest {
 	return m
 }
 
-// settings returns what Outer and Scalar say together: no valid manifest has both, and those of before there was Scalar keep their bytes.
+// checkMark stands between the settings of a method and [Method.Check].
+const checkMark = " check="
+
+// settings returns what Outer, Scalar and Check say together: no valid manifest has both of the former, and those of before there were the
+// latter keep their bytes.
 func (m Method) settings() string {
+	text := m.Outer
 	if m.Scalar != Default().Method.Scalar {
-		return m.Scalar
+		text = m.Scalar
 	}
-	return m.Outer
+	if m.Check != 0 {
+		text += checkMark + strconv.FormatFloat(m.Check, 'g', -1, 64)
+	}
+	return text
 }
 
 // ID returns the ID of the run: the SHA-256 of [Manifest.Encode].

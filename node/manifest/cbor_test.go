@@ -40,7 +40,7 @@ func TestBytesOfTheFormatAreDocumented(t *testing.T) {
 }
 
 func TestDecodeReturnsWhatWasEncoded(t *testing.T) {
-	for name, want := range map[string]Manifest{"default": Default(), "full": full(), "outer": outerRun(), "scalar": scalarRun(), "copies": copiesRun()} {
+	for name, want := range map[string]Manifest{"default": Default(), "full": full(), "outer": outerRun(), "scalar": scalarRun(), "checked": checkedRun(), "copies": copiesRun()} {
 		have, err := Decode(want.Encode())
 		if err != nil || have != want {
 			t.Errorf("%s: %v\n%s", name, err, cmp.Diff(want, have))
@@ -51,7 +51,7 @@ func TestDecodeReturnsWhatWasEncoded(t *testing.T) {
 func TestEverySettingChangesTheID(t *testing.T) {
 	base := Default()
 	other := full()
-	other.Method.Public = copiesRun().Method.Public
+	other.Method.Public, other.Method.Check = copiesRun().Method.Public, checkedRun().Method.Check
 	ids := map[gossip.RunID]string{base.ID(): "the default"}
 	for i, s := range settings(&other) {
 		m := Default()

@@ -85,6 +85,10 @@ type Method struct {
 	// another method, and with scalar all that is about vectors must be: Mix, Exchange, Outer, Steps, Degree, optimizer and codec. A step
 	// is a probe then, on Batch examples, and a round a batch of records that is sent.
 	Scalar string
+	// Check, with the method scalar, is the part of the records of each other node that a node measures again, 0 to 1; 0, the default, is none.
+	// Examples are then drawn from all of the data for each record, by its place, so that everybody can repeat it: the data must be such
+	// that every node has it, and Split "iid". A check costs a node what a record of its own does, and one pass over the weights.
+	Check float64
 }
 
 // Public sets the exchange by public copies.

@@ -30,6 +30,7 @@ func settings(m *Manifest) []setting {
 		{"method.name", &m.Method.Name, "how the nodes train together"},
 		{"method.outer", &m.Method.Outer, "only with outer: diloco, delayed-nesterov or noloco, and settings"},
 		{"method.scalar", &m.Method.Scalar, "only with scalar: structured, rademacher, binom8 or binom32, and settings"},
+		{"method.check", &m.Method.Check, "only with scalar: part of others' records that is measured again, 0 to 1; wants data that everybody has"},
 		{"method.mix", &m.Method.Mix, "a mixing rule such as mean or variance-corrected, or push-sum"},
 		{"method.exchange", &m.Method.Exchange, "announce: tell all, who pull what they want; push: send to one peer at a time; copies: send neighbours what has changed"},
 		{"method.steps", &m.Method.Steps, "local steps a round, or epoch: one pass over the node's data"},

@@ -264,6 +264,7 @@ func checkOuter(ps *Problems, m Manifest) {
 // none.
 func checkScalar(ps *Problems, m Manifest) {
 	d := Default()
+	checkChecks(ps, m)
 	if m.Method.Name != "scalar" {
 		if m.Method.Scalar != d.Method.Scalar {
 			ps.add("method.scalar", "is %s, and has no effect with method.name: %s; leave it out, or choose scalar", quote(m.Method.Scalar), m.Method.Name)
@@ -291,6 +292,22 @@ func checkScalar(ps *Problems, m Manifest) {
 	}
 	if m.Cells.Count > 1 {
 		ps.add("cells.count", "is %d, but records have to come to all nodes, which cells keep apart; write count: 1", m.Cells.Count)
+	}
+}
+
+// checkChecks looks at the part of records that is measured again, for which all nodes must have the same data.
+func checkChecks(ps *Problems, m Manifest) {
+	checkShare(ps, "method.check", m.Method.Check)
+	switch s, err := scalar.Parse(m.Method.Scalar); {
+	case m.Method.Check == 0:
+	case m.Method.Name != "scalar":
+		ps.add("method.check", "is %v, and has no effect with method.name: %s; leave it out, or choose scalar", m.Method.Check, m.Method.Name)
+	case m.Data.Source == "own" || m.Data.NamesFiles():
+		ps.add("method.check", "is %v, and with data.source: %s the data of a node is its own: nobody else can measure its records again; leave it out", m.Method.Check, m.Data.Source)
+	case m.Data.Split != "iid":
+		ps.add("data.split", "is %s, but with method.check all nodes draw from all of the data; write iid", quote(m.Data.Split))
+	case err == nil && s.Closed:
+		ps.add("method.check", "is %v, and with mode=closed records are not added up one by one; leave it out, or write mode=open", m.Method.Check)
 	}
 }
 

@@ -66,6 +66,13 @@ func scalarRun() Manifest {
 	return m
 }
 
+// checkedRun is one whose nodes measure each other's records again.
+func checkedRun() Manifest {
+	m := scalarRun()
+	m.Data.Split, m.Method.Scalar, m.Method.Check = "iid", "structured", 0.01
+	return m
+}
+
 // copiesRun is a manifest with what only another exchange than that of full has.
 func copiesRun() Manifest {
 	m := Default()
@@ -75,7 +82,7 @@ func copiesRun() Manifest {
 }
 
 func TestYAMLRoundTripKeepsEverySetting(t *testing.T) {
-	for name, m := range map[string]Manifest{"default": Default(), "full": full(), "outer": outerRun(), "scalar": scalarRun(), "copies": copiesRun()} {
+	for name, m := range map[string]Manifest{"default": Default(), "full": full(), "outer": outerRun(), "scalar": scalarRun(), "checked": checkedRun(), "copies": copiesRun()} {
 		t.Run(name, func(t *testing.T) {
 			have, err := ParseYAML(m.YAML(), name+".yaml")
 			if err != nil {
@@ -92,6 +99,7 @@ func TestYAMLRoundTripKeepsEverySetting(t *testing.T) {
 func TestFullDiffersFromDefaultEverywhere(t *testing.T) {
 	a, b := full(), Default()
 	a.Method.Outer, a.Method.Public, a.Method.Scalar = outerRun().Method.Outer, copiesRun().Method.Public, scalarRun().Method.Scalar
+	a.Method.Check = checkedRun().Method.Check
 	all := settings(&b)
 	for i, s := range settings(&a) {
 		// These have one value in this version.
@@ -179,6 +187,11 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"vectors of the method scalar", head + "method: {name: scalar, mix: mean, outer: noloco, degree: 2}\ncodec: int4\n", "run.yaml:3:29: method.mix: is \"mean\", and has no effect with method.name: scalar; leave it out\nrun.yaml:3:42: method.outer: is \"noloco\", and has no effect with method.name: scalar; leave it out, or choose outer\nrun.yaml:3:58: method.degree: is \"2\", and has no effect with method.name: scalar; leave it out\nrun.yaml:4:8: codec: is \"int4\", and has no effect with method.name: scalar; leave it out"},
 		{"scalar with copies", head + "method: {name: scalar, public: {gamma: 0.5}}\n", `run.yaml:3:40: method.public.gamma: is 0.5, and has no effect with method.name: scalar; leave it out`},
 		{"sums that could overflow", head + "method: {name: scalar, scalar: 'structured:m=65535,peers=80'}\n", `run.yaml:3:32: method.scalar: scalar structured: sums could overflow: m 65535 times value 881744 times records 1048576 times peers 80 times entry 1 is 2^62 or more: lower records, peers or m`},
+		{"records that cannot be checked", head + "data: {source: own}\nmethod: {name: scalar, check: 0.01}\n", `run.yaml:4:31: method.check: is 0.01, and with data.source: own the data of a node is its own: nobody else can measure its records again; leave it out`},
+		{"checks of a file", head + "data: {source: 'text:FILE'}\nmodel: gpt:layers=1\nmethod: {name: scalar, check: 0.01}\n", `run.yaml:5:31: method.check: is 0.01, and with data.source: text:FILE the data of a node is its own: nobody else can measure its records again; leave it out`},
+		{"checks of divided data", head + "method: {name: scalar, check: 0.01}\n", `run.yaml: data.split: is "dirichlet:0.3", but with method.check all nodes draw from all of the data; write iid`},
+		{"checks of everything and more", head + "method: {name: scalar, check: 1.5}\ndata: {split: iid}\n", `run.yaml:3:31: method.check: is 1.5; want 0 to 1`},
+		{"checks of another method", head + "method: {check: 0.01}\n", `run.yaml:3:17: method.check: is 0.01, and has no effect with method.name: average; leave it out, or choose scalar`},
 		{"epochs of too many", head + "method: {name: scalar, scalar: 'structured:mode=closed,peers=600'}\n", `run.yaml:3:32: method.scalar: mode=closed with peers=600: more than two thirds of these close the first epoch, and there can be 512; say how many take part`},
 		{"epochs that nobody can catch up with", head + "method: {name: scalar, scalar: 'structured:mode=closed,clock=seq'}\n", `run.yaml:3:32: method.scalar: mode=closed with clock=seq: who has missed an epoch could never add to the one that is open; leave clock out`},
 		{"too few reports to combine", head + "method: {name: scalar, scalar: 'structured:mode=closed,combine=median,seeds=peer,peers=8'}\n", `run.yaml:3:32: method.scalar: scalar structured: combine=median gets about 0 reports for each direction and epoch (epoch 256 times peers 8 over pool 4096), want 8: set seeds=common, or a smaller pool`},

@@ -175,7 +175,7 @@ func (e Experiment) Shared() manifest.Manifest {
 	standard := m.Method
 	m.Method = manifest.Method{
 		Name: e.Method.Name, Mix: e.Method.Mix, Exchange: e.Method.Exchange, Steps: e.Method.Steps, Batch: e.Method.Batch,
-		Degree: e.Method.Degree, Wake: standard.Wake, Public: e.effective().Method.Public, Outer: e.Method.Outer, Scalar: e.Method.Scalar,
+		Degree: e.Method.Degree, Wake: standard.Wake, Public: e.effective().Method.Public, Outer: e.Method.Outer, Scalar: e.Method.Scalar, Check: e.Method.Check,
 	}
 	// A sweep over methods has settings that are without effect at some of its points.
 	if e.Reference.Name != None && e.Method.Name == "scalar" {
@@ -188,7 +188,7 @@ func (e Experiment) Shared() manifest.Manifest {
 		m.Method.Outer = standard.Outer
 	}
 	if m.Method.Name != "scalar" {
-		m.Method.Scalar = standard.Scalar
+		m.Method.Scalar, m.Method.Check = standard.Scalar, standard.Check
 	} else {
 		m.Method.Steps, m.Method.Degree = standard.Steps, standard.Degree
 		m.Optimizer, m.Codec = manifest.Default().Optimizer, manifest.Default().Codec

@@ -161,6 +161,8 @@ type Method struct {
 	Outer string
 	// Scalar sets the method scalar, as in a manifest. Default "structured". Only with scalar.
 	Scalar string
+	// Check is the part of others' records that a node measures again, as in a manifest. Default 0. Only with scalar.
+	Check float64
 	// Mix is a rule of package mixing, or "push-sum". Default "variance-corrected".
 	Mix string
 	// Exchange is how models get about: "announce", the default, "push", the plain model of the gossip learning

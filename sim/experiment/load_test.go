@@ -220,7 +220,7 @@ func full() Experiment {
 		Pretrain: Pretrain{Source: None, Steps: 7, Batch: 3, Optimizer: "sgd:lr=0.1"},
 		Method: Method{
 			Name: "average", Mix: "mean", Exchange: Announce, Steps: Steps{Epoch: true}, Batch: 3, Degree: 9,
-			Outer: "noloco", Scalar: "binom8", Wake: Wake{Period: time.Second}, AnnounceEvery: time.Minute, RepairEvery: time.Hour,
+			Outer: "noloco", Scalar: "binom8", Check: 0.25, Wake: Wake{Period: time.Second}, AnnounceEvery: time.Minute, RepairEvery: time.Hour,
 		},
 		Limits:     manifest.Limits{Inline: 1000, Blob: 3 * manifest.GiB, Peers: 65},
 		Checkpoint: Checkpoint{7},

@@ -58,6 +58,7 @@ func settings(e *Experiment) []setting {
 		{"method.name", &e.Method.Name, "how the nodes train together"},
 		{"method.outer", &e.Method.Outer, "diloco, delayed-nesterov, naive-nesterov or noloco, and settings"},
 		{"method.scalar", &e.Method.Scalar, "structured, rademacher, binom8 or binom32, and settings"},
+		{"method.check", &e.Method.Check, "with scalar: part of others' records that a node measures again, 0 to 1"},
 		{"method.mix", &e.Method.Mix, "a mixing rule such as mean or variance-corrected, or push-sum"},
 		{"method.exchange", &e.Method.Exchange, "announce: publish, and pull from others; push: send to one neighbour; copies: send neighbours what has changed"},
 		{"method.steps", &e.Method.Steps, "local steps a round, or epoch: one pass over the node's data"},
@@ -176,7 +177,7 @@ func (e *Experiment) ineffective(path string) bool {
 		return true
 	}
 	if e.Reference.Name != None {
-		return in("overlay", "cells", "method.mix", "method.outer", "method.scalar", "method.exchange", "method.degree", "method.wake", "method.public", "method.announce_every",
+		return in("overlay", "cells", "method.mix", "method.outer", "method.scalar", "method.check", "method.exchange", "method.degree", "method.wake", "method.public", "method.announce_every",
 			"method.repair_every", "limits", "checkpoint", "network.jitter", "network.loss", "network.nat", "network.partitions",
 			"churn.sessions", "adversaries", "work") ||
 			in("init") && e.Init == "independent" || e.Reference.Name == FedAvg && in("network.bandwidth") || e.Reference.Name == AllReduce && (in("reference.clients") || in("method.steps") && !e.counted())
@@ -188,7 +189,7 @@ func (e *Experiment) ineffective(path string) bool {
 		return e.Cells.Size == 0
 	case in("method.outer"):
 		return e.Method.Name != "outer"
-	case in("method.scalar"):
+	case in("method.scalar", "method.check"):
 		return e.Method.Name != "scalar"
 	case e.Method.Name == "scalar" && in("compute.epoch", "method.mix", "method.exchange", "method.steps", "method.degree", "method.wake", "method.public",
 		"method.announce_every", "optimizer", "codec", "limits.inline", "limits.blob"):

@@ -22,6 +22,9 @@ func load(t *testing.T, name string, overrides ...string) *experiment.File {
 	if strings.Contains(string(text), "source: text") { // which text, its user says
 		overrides = append([]string{"data.path=some.txt"}, overrides...)
 	}
+	if strings.Contains(string(text), "pretrain: {source: text") {
+		overrides = append([]string{"pretrain.path=other.txt"}, overrides...)
+	}
 	f, err := experiment.Load(text, filename, overrides, experiment.Owners())
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +35,7 @@ func load(t *testing.T, name string, overrides ...string) *experiment.File {
 func TestEveryFileIsAnExperiment(t *testing.T) {
 	points := map[string]int{
 		"async-heterogeneous": 5, "byzantine": 21, "cells-10000": 2, "churn": 4, "codec-frontier": 17, "diloco-8": 6, "fragments": 5, "noloco-32": 4,
-		"slow-and-gone": 3, "demo-8": 1, "mlp-1000": 1, "partition": 2, "pegasos-1000": 1, "scafcom": 4, "scalar-byzantine": 20, "scalar-mnist": 1, "scalar-partition": 1, "thin-4": 1, "topologies": 7, "vanishing-variance": 14,
+		"slow-and-gone": 3, "demo-8": 1, "mlp-1000": 1, "partition": 2, "pegasos-1000": 1, "scafcom": 4, "scalar-1000": 1, "scalar-byzantine": 20, "scalar-lm": 3, "scalar-mnist": 5, "scalar-partition": 1, "scalar-pools": 45, "thin-4": 1, "topologies": 7, "vanishing-variance": 14,
 	}
 	for _, name := range Names() {
 		if name == "srrw-variance" { // the one study of walks

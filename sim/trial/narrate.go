@@ -60,6 +60,8 @@ func (t teller) event(ev node.Event) string {
 		return "has mixed"
 	case node.Probed:
 		return fmt.Sprintf("has measured a slope of %.4g: loss %.4g on %d examples", ev.Slope, ev.Loss, ev.Samples)
+	case node.Checked:
+		return fmt.Sprintf("has measured somebody's record again: a slope of %.4g", ev.Slope)
 	case node.Evaluated:
 		return fmt.Sprintf("has evaluated: accuracy %.4f", ev.Accuracy)
 	case node.Saved:
@@ -101,6 +103,10 @@ func (t teller) message(m *gossip.Message) string {
 		return fmt.Sprintf("request of %s for %s", who, wanted(b))
 	case *gossip.Snapshot:
 		return fmt.Sprintf("%s of %s", snapshot(b), who)
+	case *gossip.Challenge:
+		return fmt.Sprintf("question of %s about record %d", who, b.Seq)
+	case *gossip.Basis:
+		return fmt.Sprintf("what %s says record %d was measured on", who, b.Seq)
 	}
 	return fmt.Sprintf("repair of %s", who)
 }
@@ -157,6 +163,10 @@ func (t teller) batch(b *node.Batch) (does []string) {
 			add("asks %s for %s", to, wanted(b))
 		case *gossip.Snapshot:
 			add("sends the %s to %s", snapshot(b), to)
+		case *gossip.Challenge:
+			add("asks %s about its record %d", to, b.Seq)
+		case *gossip.Basis:
+			add("tells %s what record %d was measured on%s", to, b.Seq, map[bool]string{true: ", and that it is wrong"}[b.Accuses])
 		case *gossip.Repair:
 			if len(e.Forward) == 1 {
 				add("sends %s to %s", t.message(e.Forward[0]), to)
@@ -179,6 +189,9 @@ func (t teller) batch(b *node.Batch) (does []string) {
 	}
 	if len(b.Probe) > 0 {
 		add("probes direction %d for record %d", b.Probe[0].Place.K, b.Probe[0].Place.Seq)
+	}
+	if len(b.Check) > 0 {
+		add("measures record %d of somebody again", b.Check[0].Probe.Place.Seq)
 	}
 	for _, j := range b.Mix {
 		add("mixes %d", max(len(j.In), len(j.Terms)))

@@ -87,6 +87,20 @@ method: {mix: mean, steps: 5, batch: 4, degree: 5}
 evaluate: {every: tokens:1000, nodes: 2, rows: 20}
 stop: {tokens: 6000}
 `,
+		"scalar": `
+name: trace
+nodes: 12
+overlay: mesh
+data: {source: pegasos}
+model: mlp:12
+pretrain: {source: "pegasos:seed=3", steps: 20}
+network: {latency: "lognormal:median=40ms,sigma=0.5", jitter: "exponential:mean=2ms", loss: "0.3", partitions: [{from: 3s, until: 6s, groups: halves}]}
+churn: {sessions: "exponential:online=8s,offline=1s,crash=0.5", speeds: "lognormal:sigma=0.3"}
+compute: {step: 50ms}
+method: {name: scalar, scalar: "structured:pool=256,epoch=32,rotate=2,lr=0.002,peers=16", batch: 16, repair_every: 1s}
+evaluate: {every: 2s, nodes: 2}
+stop: {time: 12s}
+`,
 		"allreduce": `
 name: trace
 nodes: 6
@@ -127,6 +141,19 @@ func run(t *testing.T, e experiment.Experiment, o Options) report.Run {
 	return r
 }
 
+// recorded is the trace of a run and, if its nodes end with one model, the hash of that.
+func recorded(t *testing.T, e experiment.Experiment, workers int) string {
+	t.Helper()
+	r := run(t, e, Options{Workers: workers}).Result
+	if p := r.Replicas; p != nil {
+		if !p.Equal || p.Least < 1000 {
+			t.Errorf("the nodes end with %+v", *p)
+		}
+		return r.TraceHash + " " + p.Model
+	}
+	return r.TraceHash
+}
+
 // TestTracesAreTheSameEverywhere compares with what was recorded once: run it on another machine, another architecture, with
 // the race detector or on one processor, and it is the same test. Run with -update to record what the traces are now.
 func TestTracesAreTheSameEverywhere(t *testing.T) {
@@ -140,18 +167,18 @@ func TestTracesAreTheSameEverywhere(t *testing.T) {
 	for name := range worlds() {
 		t.Run(name, func(t *testing.T) {
 			e := world(t, name)
-			got[name] = run(t, e, Options{Workers: 1}).Result.TraceHash
+			got[name] = recorded(t, e, 1)
 			if !*update && got[name] != want[name] {
 				t.Errorf("trace %s on %s, recorded %s", got[name], runtime.GOARCH, want[name])
 			}
 			if testing.Short() {
 				return // on an emulated machine
 			}
-			if again := run(t, e, Options{Workers: 3}).Result.TraceHash; again != got[name] {
+			if again := recorded(t, e, 3); again != got[name] {
 				t.Errorf("trace %s with three workers, %s with one", again, got[name])
 			}
 			e.Seed++
-			if other := run(t, e, Options{Workers: 1}).Result.TraceHash; other == got[name] {
+			if other := recorded(t, e, 1); other == got[name] {
 				t.Error("another seed gives the same trace")
 			}
 		})
@@ -186,7 +213,12 @@ func TestShippedExperimentsRunAndConserve(t *testing.T) {
 					sets = []string{"nodes=4", "model='gpt:layers=1,width=16,heads=2,context=16'", "data.source='babble:bytes=20000'", "data.path=''",
 						"method.steps=5", "stop.rounds=3", "stop.tokens=0", "stop.time=20s", "evaluate.every=1", "evaluate.nodes=2", "evaluate.rows=16"}
 				}
+				if strings.Contains(string(text), "pretrain:") {
+					sets = append(sets, "pretrain.source='babble:bytes=20000,seed=2'", "pretrain.path=''", "pretrain.steps=5")
+				}
 				switch name {
+				case "scalar-pools":
+					sets = append(sets, "nodes=2", "evaluate.nodes=2", "seed=1", "stop.time=4s", "stop.rounds=0")
 				case "fragments": // of which each needs its steps
 					sets = append(sets, "method.steps=100", "method.batch=1", "compute.step=10ms")
 				case "cells-10000":
@@ -209,8 +241,8 @@ func TestShippedExperimentsRunAndConserve(t *testing.T) {
 				if r.Messages.Sent == 0 || r.Rounds == 0 || !r.Accuracy.Mean.Finite() {
 					t.Errorf("%s: nothing happened: %+v", p.Label, r)
 				}
-				if p := r.Replicas; (p != nil) != strings.HasPrefix(name, "scalar-") || p != nil && !p.Equal {
-					t.Errorf("%s: replicas are %+v", name, p)
+				if q := r.Replicas; (q != nil) != (p.Experiment.Method.Name == "scalar") || q != nil && !q.Equal {
+					t.Errorf("%s: replicas are %+v", p.Label, q)
 				}
 				t.Logf("%-60s accuracy %.3f after %.1f rounds, %d messages, %.1f CPU s", p.Label, r.Accuracy.Mean, r.Rounds, r.Messages.Sent, r.CPUSeconds)
 			}
