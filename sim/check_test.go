@@ -178,7 +178,7 @@ func TestHonestNodesAreNeverAccused(t *testing.T) {
 }
 
 // mute does not say what its records were measured on.
-type mute struct{ adversary.Attack }
+type mute struct{ adversary.Honest }
 
 func (mute) Send(_ int, m *gossip.Message) *gossip.Message {
 	if _, ok := m.Body.(*gossip.Basis); ok {
