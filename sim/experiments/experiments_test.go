@@ -35,7 +35,7 @@ func load(t *testing.T, name string, overrides ...string) *experiment.File {
 func TestEveryFileIsAnExperiment(t *testing.T) {
 	points := map[string]int{
 		"async-heterogeneous": 5, "byzantine": 21, "cells-10000": 2, "churn": 4, "codec-frontier": 17, "diloco-8": 6, "fragments": 5, "noloco-32": 4,
-		"slow-and-gone": 3, "demo-8": 1, "mlp-1000": 1, "partition": 2, "pegasos-1000": 1, "scafcom": 4, "scalar-1000": 1, "scalar-byzantine": 20, "scalar-lm": 3, "scalar-mnist": 5, "scalar-partition": 1, "scalar-pools": 45, "srrw-churn": 4, "srrw-mnist": 4, "srrw-many-tokens": 6, "thin-4": 1, "topologies": 7, "vanishing-variance": 14,
+		"slow-and-gone": 3, "demo-8": 1, "diloco-16000": 3, "mlp-1000": 1, "partition": 2, "pegasos-1000": 1, "scafcom": 4, "scalar-1000": 1, "scalar-byzantine": 20, "scalar-lm": 3, "scalar-mnist": 5, "scalar-partition": 1, "scalar-pools": 45, "srrw-churn": 4, "srrw-mnist": 4, "srrw-many-tokens": 6, "thin-4": 1, "topologies": 7, "vanishing-variance": 14,
 	}
 	for _, name := range Names() {
 		if name == "srrw-variance" { // the one study of walks
