@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 )
 
@@ -21,16 +20,8 @@ func openJSONL(arg string) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data %w", err)
 	}
-	info, err := os.Stat(file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("data %s: there is no such file", file)
-	case err != nil:
-		return nil, fmt.Errorf("data: %w", err)
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("data %s: is not a file", file)
-	case info.Size() > maxText:
-		return nil, fmt.Errorf("data %s: %d bytes are more than %d", file, info.Size(), maxText)
+	if _, err := sizeOf(file, ""); err != nil {
+		return nil, err
 	}
 	j := jsonl{file: file, held: held}
 	s := &Source{name: file, classes: textClasses, tokens: j.tokens}

@@ -64,20 +64,29 @@ func openText(arg string) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data %w", err)
 	}
+	size, err := sizeOf(file, "; any text will do")
+	if err != nil {
+		return nil, err
+	}
+	t := text{name: file, held: int64(held * float64(size))}
+	t.train = size - t.held
+	return t.source(), nil
+}
+
+// sizeOf returns the size of a file that is to lie in memory, in bytes. hint goes behind the error that there is none.
+func sizeOf(file, hint string) (int64, error) {
 	info, err := os.Stat(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("data %s: there is no such file; any text will do", file)
+		return 0, fmt.Errorf("data %s: there is no such file%s", file, hint)
 	case err != nil:
-		return nil, fmt.Errorf("data: %w", err)
+		return 0, fmt.Errorf("data: %w", err)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("data %s: is not a file", file)
+		return 0, fmt.Errorf("data %s: is not a file", file)
 	case info.Size() > maxText:
-		return nil, fmt.Errorf("data %s: %d bytes are more than %d", file, info.Size(), maxText)
+		return 0, fmt.Errorf("data %s: %d bytes are more than %d", file, info.Size(), maxText)
 	}
-	t := text{name: file, held: int64(held * float64(info.Size()))}
-	t.train = info.Size() - t.held
-	return t.source(), nil
+	return info.Size(), nil
 }
 
 // source returns the source that has no rows yet.
