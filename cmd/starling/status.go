@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -69,7 +70,11 @@ func printStatus(w io.Writer, r daemon.Report) {
 				goal += " reached"
 			}
 		}
-		line("accuracy", "%.2f %% at round %d%s", 100*r.Accuracy, r.EvalAt, goal)
+		if r.OfText {
+			line("held out", "perplexity %.3f at round %d, %.2f %% of tokens foretold%s", math.Exp(r.EvalLoss), r.EvalAt, 100*r.Accuracy, goal)
+		} else {
+			line("accuracy", "%.2f %% at round %d%s", 100*r.Accuracy, r.EvalAt, goal)
+		}
 	}
 	if r.Round > 0 {
 		line("loss", "%.4f in training", r.Loss)

@@ -31,6 +31,7 @@ type Report struct {
 	Loss     float64 `json:"loss"`
 	Accuracy float64 `json:"accuracy"` // of the newest evaluation, 0 to 1
 	EvalLoss float64 `json:"eval_loss"`
+	OfText   bool    `json:"of_text,omitempty"`  // what is foretold are tokens: the exponential of a loss is the perplexity
 	EvalAt   uint64  `json:"evaluated_at_round"` // 0: not yet
 	Target   float64 `json:"target"`             // 0: none
 	Reached  bool    `json:"reached"`            // the newest evaluation is at or above the target

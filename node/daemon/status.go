@@ -118,6 +118,7 @@ func (d *Daemon) report(ctx context.Context) (Report, error) {
 	r.Name, r.Method, r.Exchange, r.Target = m.Name, methodText(m.Method), m.Method.Exchange, m.Evaluate.Target
 	r.Phase, r.Round, r.Age, r.Steps, r.Loss = s.Phase, s.Round, s.Age, s.Step, finite(s.Loss)
 	r.Began = d.loop.began
+	r.OfText = d.program.Tokens() > 0
 	r.Accuracy, r.EvalLoss, r.EvalAt = finite(s.Accuracy), finite(s.EvalLoss), s.EvaluatedAt
 	r.Reached = r.Target > 0 && r.EvalAt > 0 && r.Accuracy >= r.Target
 	r.Resumed, r.Announced = d.resumed, s.Announced
