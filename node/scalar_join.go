@@ -171,7 +171,16 @@ func (s *scalarMethod) adopt(c *Core) {
 		return
 	}
 	s.origin = j.snap
+	before := s.replica.Set().Next(s.tag)
 	s.replace(next)
+	if o := &s.own; next.Set().Next(s.tag) > before {
+		// Others have records of this node that it has only the sum of: what it has not sent yet was meant for their places, and what it sends
+		// next follows a batch that it has to be shown.
+		if o.open != nil {
+			c.out.Persist = append(c.out.Persist, Record{Key: loggedKey(o.open.First)})
+		}
+		o.open, o.sealAt, o.previous = nil, 0, [32]byte{}
+	}
 	if s.closer != nil {
 		s.closer.begin(c, s, j.cert)
 	}

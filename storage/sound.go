@@ -38,11 +38,29 @@ func sound(dir string) error {
 	return nil
 }
 
+// unbegun removes logs of memtables without content: a process was killed before it gave them any, or when it removed them. Badger would
+// not open the store.
+func unbegun(dir string) error {
+	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
+	if err != nil {
+		return err
+	}
+	for _, path := range logs {
+		if info, err := os.Stat(path); err != nil || info.Size() > 0 || InUse(dir) {
+			continue
+		}
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // listed returns the tables that Badger opens, in ascending order: none where there is no list yet.
 func listed(dir string) ([]uint64, error) {
 	f, err := os.Open(filepath.Join(dir, badger.ManifestFilename))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, unlisted(dir)
 	}
 	if err != nil {
 		return nil, err
@@ -53,6 +71,15 @@ func listed(dir string) ([]uint64, error) {
 		return nil, fmt.Errorf("%s: %w", badger.ManifestFilename, err)
 	}
 	return slices.Sorted(maps.Keys(m.Tables)), nil
+}
+
+// unlisted returns an error if there are tables without a list: Badger would remove them, unread.
+func unlisted(dir string) error {
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err == nil && len(tables) > 0 {
+		err = fmt.Errorf("%s is missing, and there are %d tables that it would list", badger.ManifestFilename, len(tables))
+	}
+	return err
 }
 
 // soundTable reads a table from its end: the length of a checksum, the checksum, the length of the index, the index, of

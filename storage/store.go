@@ -85,6 +85,9 @@ func Open(dir string, opt Options) (*Store, error) {
 		WithNumCompactors(2).WithNumLevelZeroTables(3).WithNumLevelZeroTablesStall(8).
 		WithBaseTableSize(4 << 20).WithBaseLevelSize(16 << 20).
 		WithNumGoroutines(2)
+	if err := unbegun(dir); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
 	if err := sound(dir); err != nil {
 		if InUse(dir) { // and so the tables change
 			return nil, fmt.Errorf("open store %s: %w", dir, ErrLocked)

@@ -89,7 +89,7 @@ type speakerFlags struct {
 }
 
 func (f *speakerFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.adapter, "adapter", "", "directory of a LoRA adapter, as PEFT or `starling checkpoint export --format peft` writes it")
+	cmd.Flags().StringVar(&f.adapter, "adapter", "", "directory of a LoRA adapter, as PEFT or 'starling checkpoint export --format peft' writes it")
 	cmd.Flags().BoolVar(&f.int8, "int8", false, "hold the weights in 8 bits: a quarter of the memory")
 	cmd.Flags().IntVar(&f.threads, "threads", runtime.GOMAXPROCS(0), "processor cores to use")
 }
@@ -108,7 +108,7 @@ func modelEvalCommand() *cobra.Command {
 	var source string
 	var context, rows int
 	cmd := &cobra.Command{
-		Use:   "eval MODEL --data text:FILE",
+		Use:   "eval MODEL --data text:FILE|jsonl:FILE",
 		Short: "Measure a model on the held-out part of a text or of documents",
 		Long: `Measure a model on the held-out part of a text or of documents: the last tenth of a text, every tenth of the documents of a JSONL
 file, or another share, text:held=0.5:FILE. Of documents, only answers count, as in training.`,
@@ -116,16 +116,22 @@ file, or another share, text:held=0.5:FILE. Of documents, only answers count, as
   starling model eval SmolLM2-135M-Instruct --data jsonl:questions.jsonl --adapter adapter`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if source == "" {
+			switch {
+			case source == "":
 				return usageError{commandName(cmd), fmt.Errorf("--data is missing: text:FILE or jsonl:FILE")}
+			case context < 0 || rows < 0 || f.threads < 1:
+				return usageError{commandName(cmd), fmt.Errorf("--context and --rows must not be negative, and --threads at least 1")}
 			}
 			texts, err := data.Open(source)
 			if err != nil {
 				return err
 			}
-			_, s, err := f.open(args[0])
+			l, s, err := f.open(args[0])
 			if err != nil {
 				return err
+			}
+			if context == 0 {
+				context = min(512, l.Config().Context)
 			}
 			loss, accuracy, tokens, err := s.Evaluate(cmd.Context(), texts, context, rows)
 			if err != nil {
@@ -138,7 +144,7 @@ file, or another share, text:held=0.5:FILE. Of documents, only answers count, as
 	}
 	f.add(cmd)
 	cmd.Flags().StringVar(&source, "data", "", "text:FILE or jsonl:FILE")
-	cmd.Flags().IntVar(&context, "context", 512, "tokens of a row")
+	cmd.Flags().IntVar(&context, "context", 0, "tokens of a row (default: 512, if the model was made for so many)")
 	cmd.Flags().IntVar(&rows, "rows", 0, "rows to measure, evenly from all of them (0: all)")
 	return cmd
 }
@@ -157,6 +163,12 @@ func modelGenerateCommand() *cobra.Command {
   starling model generate SmolLM2-135M-Instruct --adapter adapter --prompt "Once upon a time" --temperature 0`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case prompt == "":
+				return usageError{commandName(cmd), fmt.Errorf("--prompt is missing")}
+			case !(how.Temperature >= 0) || !(how.TopP > 0 && how.TopP <= 1) || tokens < 1 || f.threads < 1:
+				return usageError{commandName(cmd), fmt.Errorf("--temperature must not be negative, --top-p is above 0 and at most 1, and --tokens and --threads are at least 1")}
+			}
 			if prompt == "-" {
 				text, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), 1<<20))
 				if err != nil {

@@ -106,6 +106,13 @@ func runTemplateCommand() *cobra.Command {
 		Example: "  starling run template > run.yaml\n  starling run template --model SmolLM2-135M-Instruct > run.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.Model == "" {
+				for _, name := range []string{"name", "adapter", "method", "context", "int8"} {
+					if cmd.Flags().Changed(name) {
+						return usageError{commandName(cmd), fmt.Errorf("--%s has no effect without --model: change the file that comes out", name)}
+					}
+				}
+			}
 			m, err := manifestOf(nil, f)
 			if err != nil {
 				return err

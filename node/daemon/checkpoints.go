@@ -55,6 +55,11 @@ func ExportCheckpoint(ctx context.Context, runDir string, number uint64, path st
 	if stat, err := os.Stat(path); err == nil && stat.IsDir() {
 		return info, fmt.Errorf("%s is a directory: name a file in it", path)
 	}
+	if other, err := isOther(path); err != nil {
+		return info, err
+	} else if other {
+		return info, fmt.Errorf("%s exists, and is no safetensors file: name another one, or remove it", path)
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".starling-*")
 	if errors.Is(err, fs.ErrNotExist) {
 		return info, fmt.Errorf("there is no directory %s: make it first", filepath.Dir(path))
@@ -82,6 +87,23 @@ func ExportCheckpoint(ctx context.Context, runDir string, number uint64, path st
 		return info, fmt.Errorf("write %s: %w", path, err)
 	}
 	return info, os.Rename(f.Name(), path)
+}
+
+// isOther reports whether there is a file, and it is not one that an export would have written: those are replaced.
+func isOther(path string) (bool, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	var head [9]byte // the length of the header, which is below 4 GiB, and its first character
+	n, err := io.ReadFull(f, head[:])
+	if n == 0 && err == io.EOF {
+		return false, nil // made to be written to
+	}
+	return n < len(head) || head[8] != '{' || [4]byte(head[4:8]) != [4]byte{}, nil
 }
 
 // useStore opens the store of a run, or turns to the daemon that holds it.

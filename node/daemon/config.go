@@ -15,6 +15,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"starling/node/data"
 	"starling/node/manifest"
 )
 
@@ -140,6 +141,11 @@ func (c *Config) Validate() error {
 	}
 	if c.Shard < -1 {
 		errs = append(errs, fmt.Errorf("shard: %d: must be -1 (chosen by key) or more", c.Shard))
+	}
+	for _, own := range [...]struct{ name, path string }{{"data", data.Path(c.Data)}, {"model", c.Model}} {
+		if _, err := os.Stat(own.path); own.path != "" && err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", own.name, err))
+		}
 	}
 	if len(c.Listen) == 0 {
 		errs = append(errs, errors.New("listen: no address: use :4150, or 127.0.0.1:0 for this machine only"))

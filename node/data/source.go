@@ -157,3 +157,16 @@ func (p *picker) count(of int) int {
 }
 
 var errChanged = errors.New("the file was changed while it was in use; open it again")
+
+// Path returns the file or directory that a specification names, or "" if it names none.
+func Path(spec string) string {
+	switch kind, arg, _ := strings.Cut(spec, ":"); kind {
+	case "idx", "csv":
+		return arg
+	case "text", "jsonl":
+		if _, file, err := HeldFile(kind, arg); err == nil {
+			return file
+		}
+	}
+	return ""
+}
