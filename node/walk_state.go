@@ -15,6 +15,8 @@ import (
 type WalkStatus struct {
 	Tokens     []TokenStatus // ascending by number
 	Neighbours int
+	Shown      uint32 // the token whose model the node would show,
+	ShownHops  uint64 // and how many hops that model has gone; 0 if the node has seen none
 }
 
 // TokenStatus is what a node knows of one token.
@@ -22,7 +24,10 @@ type TokenStatus struct {
 	Token      uint32
 	Generation uint32
 	Hop        uint64
+	Moves      uint64 // of the hops, those from one node to another
 	Age        uint64 // local steps in the copy of this node, if it has one
+	Holder     PeerID // who has said last that it holds the token, or to whom this node has given it since; zero if not known
+	Heard      Instant
 	State      string // of that copy: held, kept, void or coming; empty if there is none
 }
 
@@ -31,7 +36,7 @@ var copyLives = [...]string{shadow: "kept", live: "held", remnant: "void"}
 func (w *walk) status() MethodStatus {
 	s := MethodStatus{
 		Phase: w.phaseName(), Round: w.visits, Announced: w.visits, Age: w.best.age, Step: w.step, Loss: w.loss,
-		Walk: &WalkStatus{},
+		Walk: &WalkStatus{Shown: w.best.token, ShownHops: w.best.hop},
 	}
 	for _, n := range w.near.all {
 		if n.m.up {
@@ -39,7 +44,7 @@ func (w *walk) status() MethodStatus {
 		}
 	}
 	for _, v := range w.views {
-		t := TokenStatus{Token: v.number, Generation: v.fence.Generation, Hop: v.hop}
+		t := TokenStatus{Token: v.number, Generation: v.fence.Generation, Hop: v.hop, Moves: v.moves, Heard: v.heard, Holder: w.lastHolder(v)}
 		if v.coming != nil {
 			t.State, t.Age = "coming", v.coming.offer.Age
 			s.InFlight++
@@ -51,6 +56,19 @@ func (w *walk) status() MethodStatus {
 	}
 	w.report(&s)
 	return s
+}
+
+// lastHolder is who holds a token as far as this node knows.
+func (w *walk) lastHolder(v *tokenView) PeerID {
+	switch cp := v.own; {
+	case cp != nil && cp.life == live:
+		return w.run.Self
+	case v.gave.fence == v.fence && v.hop <= v.gave.hop+1 && v.gaveBy.seq != 0:
+		return v.gaveBy.from
+	case v.news != nil:
+		return v.news.Author
+	}
+	return PeerID{}
 }
 
 func (w *walk) phaseName() string {
