@@ -151,6 +151,7 @@ func (n *neighbours) heard(c *Core, from PeerID, b *gossip.Beat) {
 			return
 		}
 		n.all = slices.Insert(n.all, i, &neighbour{id: from, tag: gossip.Tag(n.w.run.Run, from)})
+		n.w.accompanied()
 	}
 	x := n.all[i]
 	x.m, x.degree, x.weight, x.heard, x.mute = m, b.Degree, float64(b.Weight), c.now, false

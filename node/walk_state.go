@@ -426,6 +426,18 @@ func (w *walk) replay(log []Record) error {
 	return nil
 }
 
+// listenUntil is until when a node that comes back looks for neighbours before it goes on with its tokens, if it finds none sooner.
+func (w *walk) listenUntil() Instant { return w.began + w.cfg.CreateAfter }
+
+// accompanied ends that: there is a neighbour.
+func (w *walk) accompanied() {
+	for _, v := range w.views {
+		if cp := v.own; cp != nil && cp.stage == stageWait && cp.waitUntil == w.listenUntil() {
+			cp.waitUntil = 0
+		}
+	}
+}
+
 // awake goes on with a token as the checkpoint and what was persisted since say.
 func (w *walk) awake(c *Core, v *tokenView) {
 	if in := v.coming; in != nil {
@@ -453,7 +465,8 @@ func (w *walk) awake(c *Core, v *tokenView) {
 		cp.life = shadow
 	}
 	if cp.life == live {
-		cp.stage = stageWait
+		// Alone it would walk on the spot, many times a second, before the first neighbour is found again.
+		cp.stage, cp.waitUntil = stageWait, w.listenUntil()
 	} else {
 		cp.stage = stageHere
 	}

@@ -129,7 +129,7 @@ func walkDemo(m *manifest.Manifest, given func(flag string) bool) {
 		m.Method.Steps = manifest.Steps{Count: 10}
 	}
 	if !given("optimizer") {
-		m.Optimizer = "sgd:lr=0.1,schedule=cosine,total=8000"
+		m.Optimizer = "sgd:lr=0.1,schedule=cosine,total=8000,final=0.2"
 	}
 	m.Evaluate.Every = 5
 }
