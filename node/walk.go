@@ -41,6 +41,7 @@ type walk struct {
 	idle    bool // the node is paused
 	closing bool
 	closeBy Instant // when a node that leaves gives up handing its tokens over
+	nobody  int     // how often a token of this node found nobody to take it
 	retryAt Instant // next try to save, or to train after divergence; 0 is none
 	lookAt  Instant // next look at what tokens there should be
 	unsaved bool    // something is to be saved that the save under way does not have
@@ -242,12 +243,14 @@ func (w *walk) rearm(c *Core) {
 	c.alarm(max(at, c.now+1))
 }
 
-// leavePatience is how long a node that leaves tries to hand its tokens over.
-const leavePatience = 8 * Second
+const (
+	leavePatience = 8 * Second // how long a node that leaves tries to hand its tokens over,
+	leaveRounds   = 3          // and how often it does so with each neighbour
+)
 
 func (w *walk) paused(c *Core) {
 	if c.mode == leaving {
-		w.closing, w.closeBy = true, c.now+leavePatience
+		w.closing, w.closeBy, w.nobody = true, c.now+leavePatience, 0
 		if cp := w.train; cp != nil && cp.stage == stageTrain {
 			cp.stage = stageHere // without the steps under way
 		}
