@@ -38,7 +38,8 @@ type walk struct {
 	began   Instant
 	visits  uint64 // of tokens, here
 	loss    float64
-	idle    bool // the node is paused
+	handed  Instant // how long the newest hand-over took
+	idle    bool    // the node is paused
 	closing bool
 	closeBy Instant // when a node that leaves gives up handing its tokens over
 	nobody  int     // how often a token of this node found nobody to take it

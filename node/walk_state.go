@@ -15,8 +15,9 @@ import (
 type WalkStatus struct {
 	Tokens     []TokenStatus // ascending by number
 	Neighbours int
-	Shown      uint32 // the token whose model the node would show,
-	ShownHops  uint64 // and how many hops that model has gone; 0 if the node has seen none
+	HandOver   Instant // how long the newest one took, from the offer to the word that the token was taken; 0 before the first
+	Shown      uint32  // the token whose model the node would show,
+	ShownHops  uint64  // and how many hops that model has gone; 0 if the node has seen none
 }
 
 // TokenStatus is what a node knows of one token.
@@ -36,7 +37,7 @@ var copyLives = [...]string{shadow: "kept", live: "held", remnant: "void"}
 func (w *walk) status() MethodStatus {
 	s := MethodStatus{
 		Phase: w.phaseName(), Round: w.visits, Announced: w.visits, Age: w.best.age, Step: w.step, Loss: w.loss,
-		Walk: &WalkStatus{Shown: w.best.token, ShownHops: w.best.hop},
+		Walk: &WalkStatus{HandOver: w.handed, Shown: w.best.token, ShownHops: w.best.hop},
 	}
 	for _, n := range w.near.all {
 		if n.m.up {

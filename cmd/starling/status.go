@@ -88,6 +88,9 @@ func printStatus(w io.Writer, r daemon.Report) {
 		for _, t := range k.Tokens {
 			line(fmt.Sprintf("token %d", t.Token), "%d hops, generation %d, %s", t.Hops, t.Generation, t.Where(r.Peer))
 		}
+		if k.HandOver > 0 {
+			line("hand-over", "took %s, the newest", k.HandOver.Round(time.Millisecond/10))
+		}
 		if k.ShownHops > 0 {
 			line("model", "that of token %d after %d hops", k.Shown, k.ShownHops)
 		}

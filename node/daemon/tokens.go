@@ -59,12 +59,13 @@ func held(s *node.WalkStatus) (n int) {
 
 // A WalkReport is what a node of the method walk knows of the tokens of the run.
 type WalkReport struct {
-	Tokens     []TokenReport `json:"tokens"`     // ascending by number
-	Held       int           `json:"held"`       // of these, here now
-	Neighbours int           `json:"neighbours"` // to which this node may hand tokens
-	Shown      uint32        `json:"shown"`      // the token whose model is evaluated and saved here,
-	ShownHops  uint64        `json:"shown_hops"` // as it was after so many hops; 0: the node has seen none yet
-	Resumed    int           `json:"resumed"`    // tokens that the process before this one had when it ended
+	Tokens     []TokenReport `json:"tokens"`       // ascending by number
+	Held       int           `json:"held"`         // of these, here now
+	Neighbours int           `json:"neighbours"`   // to which this node may hand tokens
+	HandOver   time.Duration `json:"hand_over_ns"` // how long the newest one took; 0 before the first
+	Shown      uint32        `json:"shown"`        // the token whose model is evaluated and saved here,
+	ShownHops  uint64        `json:"shown_hops"`   // as it was after so many hops; 0: the node has seen none yet
+	Resumed    int           `json:"resumed"`      // tokens that the process before this one had when it ended
 }
 
 // A TokenReport is what a node knows of one token.
@@ -84,7 +85,7 @@ func (d *Daemon) reportWalk(s *node.WalkStatus) *WalkReport {
 	if s == nil {
 		return nil
 	}
-	r := &WalkReport{Held: held(s), Neighbours: s.Neighbours, Shown: s.Shown, ShownHops: s.ShownHops, Resumed: d.held}
+	r := &WalkReport{Held: held(s), Neighbours: s.Neighbours, HandOver: time.Duration(s.HandOver), Shown: s.Shown, ShownHops: s.ShownHops, Resumed: d.held}
 	for _, t := range s.Tokens {
 		tr := TokenReport{Token: t.Token, Hops: t.Hop, Moves: t.Moves, Generation: t.Generation, Here: t.State, Steps: t.Age}
 		if t.Holder != (gossip.PeerID{}) {
