@@ -33,6 +33,8 @@ type walk struct {
 	calls  map[JobID]func(*Core, Event)
 	train  *tokenCopy // whose local steps are under way
 
+	listens Instant // until when a node that comes back looks for neighbours before it goes on with tokens that came from others
+
 	near    neighbours
 	rates   rates
 	began   Instant
@@ -101,6 +103,7 @@ func (w *walk) asked(*Core, PeerID, *gossip.Request)        {}
 
 func (w *walk) start(c *Core) {
 	w.began, w.lookAt = c.now, c.now+w.cfg.CreateAfter
+	w.listens = c.now + w.lostAfter() // then others take them for lost
 	w.near.beatAt = c.now + 1 + Instant(c.cfg.Rand.Int64N(int64(w.cfg.BeatEvery)))
 	w.best.at = c.now
 	if w.best.age == 0 { // not all at once

@@ -427,13 +427,10 @@ func (w *walk) replay(log []Record) error {
 	return nil
 }
 
-// listenUntil is until when a node that comes back looks for neighbours before it goes on with its tokens, if it finds none sooner.
-func (w *walk) listenUntil() Instant { return w.began + w.cfg.CreateAfter }
-
-// accompanied ends that: there is a neighbour.
+// accompanied has a node that came back go on with its tokens: there is a neighbour.
 func (w *walk) accompanied() {
 	for _, v := range w.views {
-		if cp := v.own; cp != nil && cp.stage == stageWait && cp.waitUntil == w.listenUntil() {
+		if cp := v.own; cp != nil && cp.stage == stageWait && cp.waitUntil == w.listens {
 			cp.waitUntil = 0
 		}
 	}
@@ -466,8 +463,10 @@ func (w *walk) awake(c *Core, v *tokenView) {
 		cp.life = shadow
 	}
 	if cp.life == live {
-		// Alone it would walk on the spot, many times a second, before the first neighbour is found again.
-		cp.stage, cp.waitUntil = stageWait, w.listenUntil()
+		if cp.stage = stageWait; cp.moves > 0 {
+			// Alone it would walk on the spot, many times a second, before the first neighbour is found again.
+			cp.waitUntil = w.listens
+		}
 	} else {
 		cp.stage = stageHere
 	}

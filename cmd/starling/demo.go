@@ -131,7 +131,7 @@ func walkDemo(m *manifest.Manifest, given func(flag string) bool) {
 	if !given("optimizer") {
 		m.Optimizer = "sgd:lr=0.1,schedule=cosine,total=8000,final=0.2"
 	}
-	m.Evaluate.Every = 5
+	m.Evaluate.Every, m.Checkpoint.Every = 5, 10 // a token that comes is saved all the same
 }
 
 // stepsFlag makes the steps of a manifest a flag.

@@ -257,7 +257,7 @@ func (d *Daemon) prepare(ctx context.Context) error {
 	d.estimate()
 	d.limits = gossip.DefaultLimits()
 	d.store.SetKeep(m.Checkpoint.Keep)
-	d.blobs = blob.NewTiered(d.store, blob.TieredOptions{})
+	d.blobs = blob.NewTiered(d.store, tiers(m.Method.Name, int64(d.program.MaxPayload())))
 	d.server = blob.NewServer(d.swarm.Host(), d.blobs, blob.ServerOptions{Limiter: d.up, Count: d.metrics.count})
 	d.fetcher = blob.NewFetcher(d.swarm.Host(), d.blobs, blob.FetcherOptions{Limiter: d.down, Count: d.metrics.count})
 	if err := d.restore(ctx); err != nil {
@@ -322,8 +322,7 @@ func (d *Daemon) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := core.Status()
-	d.resumed, d.held = s.Round, held(s.Walk) // those of the checkpoint, or what records after it say
+	d.resumed = core.Status().Round // that of the checkpoint, or what records after it say
 	d.core.Store(core)
 	return nil
 }

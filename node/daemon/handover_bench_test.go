@@ -18,7 +18,7 @@ func BenchmarkHandOver(b *testing.B) {
 	const size = 16 << 20
 	m := walking()
 	m.Data.Shards, m.Method.Tokens, m.Method.Steps.Count, m.Method.Batch = 2, 1, 1, 1
-	m.Model, m.Codec, m.Optimizer, m.Evaluate.Every = "mlp:5275", "fp32", "sgd:lr=0.001", 0
+	m.Model, m.Codec, m.Optimizer, m.Evaluate.Every, m.Checkpoint.Every = "mlp:5275", "fp32", "sgd:lr=0.001", 0, 1000
 	homes := []string{b.TempDir(), b.TempDir()}
 	link, err := CreateRun(homes[0], m, []string{"/ip4/127.0.0.1/tcp/1"})
 	if err != nil {

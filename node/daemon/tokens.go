@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"starling/gossip"
+	"starling/gossip/swarm/blob"
 	"starling/node"
 )
 
@@ -42,6 +43,16 @@ func setPace(cfg *node.WalkConfig, payload uint64) {
 	cfg.LostAfter = max(8*cfg.NewsEvery, 2*hop)
 	// So a node that no token visits pulls a tenth of what the slow link carries at the most.
 	cfg.ModelEvery = max(3*node.Second, 10*hop)
+}
+
+// tiers says where blobs are. Those of tokens are made and pulled at every hop and of no use after it: up to a size that does not hurt they
+// stay in memory, a few at a time.
+func tiers(method string, payload int64) (o blob.TieredOptions) {
+	const most, hops = 64 << 20, 4
+	if method == "walk" && payload <= most {
+		o.Threshold, o.Memory = most, max(blob.DefaultMemory, hops*payload)
+	}
+	return o
 }
 
 // held counts the tokens that a node has.
