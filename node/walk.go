@@ -33,14 +33,18 @@ type walk struct {
 	calls  map[JobID]func(*Core, Event)
 	train  *tokenCopy // whose local steps are under way
 
+	listens Instant // until when a node that comes back looks for neighbours before it goes on with tokens that came from others
+
 	near    neighbours
 	rates   rates
 	began   Instant
 	visits  uint64 // of tokens, here
 	loss    float64
-	idle    bool // the node is paused
+	handed  Instant // how long the newest hand-over took
+	idle    bool    // the node is paused
 	closing bool
 	closeBy Instant // when a node that leaves gives up handing its tokens over
+	nobody  int     // how often a token of this node found nobody to take it
 	retryAt Instant // next try to save, or to train after divergence; 0 is none
 	lookAt  Instant // next look at what tokens there should be
 	unsaved bool    // something is to be saved that the save under way does not have
@@ -99,6 +103,7 @@ func (w *walk) asked(*Core, PeerID, *gossip.Request)        {}
 
 func (w *walk) start(c *Core) {
 	w.began, w.lookAt = c.now, c.now+w.cfg.CreateAfter
+	w.listens = c.now + w.lostAfter() // then others take them for lost
 	w.near.beatAt = c.now + 1 + Instant(c.cfg.Rand.Int64N(int64(w.cfg.BeatEvery)))
 	w.best.at = c.now
 	if w.best.age == 0 { // not all at once
@@ -242,12 +247,14 @@ func (w *walk) rearm(c *Core) {
 	c.alarm(max(at, c.now+1))
 }
 
-// leavePatience is how long a node that leaves tries to hand its tokens over.
-const leavePatience = 8 * Second
+const (
+	leavePatience = 8 * Second // how long a node that leaves tries to hand its tokens over,
+	leaveRounds   = 3          // and how often it does so with each neighbour
+)
 
 func (w *walk) paused(c *Core) {
 	if c.mode == leaving {
-		w.closing, w.closeBy = true, c.now+leavePatience
+		w.closing, w.closeBy, w.nobody = true, c.now+leavePatience, 0
 		if cp := w.train; cp != nil && cp.stage == stageTrain {
 			cp.stage = stageHere // without the steps under way
 		}

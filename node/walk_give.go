@@ -24,8 +24,9 @@ type given struct {
 	offerName // with the receiver as from
 	spot
 	token uint32
-	moves uint64 // before
-	rest  bool   // it is what was left of a void copy
+	moves uint64  // before
+	began Instant // when it was offered; 0 if that was before a restart
+	rest  bool    // it is what was left of a void copy
 	tries int
 	at    Instant // next repetition
 }
@@ -147,7 +148,7 @@ func (w *walk) give(c *Core, v *tokenView) {
 	w.persist(c, v)
 	w.known(c, v, cp.spot, cp.moves)
 	v.jitter = w.drawJitter(c)
-	w.given = append(w.given, &given{offerName: v.gaveBy, spot: cp.spot, moves: cp.moves, token: v.number, rest: rest})
+	w.given = append(w.given, &given{offerName: v.gaveBy, spot: cp.spot, moves: cp.moves, token: v.number, began: g.began, rest: rest})
 	w.tellGiven(c, w.given[len(w.given)-1])
 	c.sent.add(g.msg.Seq)
 	c.observe(Stat{Kind: StatPublished, Peer: g.to, Round: cp.hop, Value: float64(cp.size())})
@@ -163,6 +164,9 @@ func (w *walk) afterGiven(c *Core, name offerName, h *gossip.Hand) {
 	case h.Step == gossip.StepTaken:
 		g := w.given[i]
 		w.given = slices.Delete(w.given, i, i+1)
+		if g.began != 0 {
+			w.handed = c.now - g.began
+		}
 		c.sent.credit(w.run.Self, []gossip.Mark{{Author: w.run.Self, Seq: name.seq}}, nil)
 		if !g.rest {
 			w.known(c, w.view(g.token), spot{g.fence, g.hop + 1}, g.moves+1)

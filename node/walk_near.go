@@ -151,8 +151,10 @@ func (n *neighbours) heard(c *Core, from PeerID, b *gossip.Beat) {
 			return
 		}
 		n.all = slices.Insert(n.all, i, &neighbour{id: from, tag: gossip.Tag(n.w.run.Run, from)})
+		n.w.accompanied()
 	}
 	x := n.all[i]
+	m.gone = false // it may have left and come back, and has no token to tell of
 	x.m, x.degree, x.weight, x.heard, x.mute = m, b.Degree, float64(b.Weight), c.now, false
 	if !b.Reply && (x.told == 0 || c.now-x.told > n.w.cfg.BeatEvery/2) {
 		n.tell(c, from, true)

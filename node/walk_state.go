@@ -15,6 +15,9 @@ import (
 type WalkStatus struct {
 	Tokens     []TokenStatus // ascending by number
 	Neighbours int
+	HandOver   Instant // how long the newest one took, from the offer to the word that the token was taken; 0 before the first
+	Shown      uint32  // the token whose model the node would show,
+	ShownHops  uint64  // and how many hops that model has gone; 0 if the node has seen none
 }
 
 // TokenStatus is what a node knows of one token.
@@ -22,7 +25,10 @@ type TokenStatus struct {
 	Token      uint32
 	Generation uint32
 	Hop        uint64
+	Moves      uint64 // of the hops, those from one node to another
 	Age        uint64 // local steps in the copy of this node, if it has one
+	Holder     PeerID // who has said last that it holds the token, or to whom this node has given it since; zero if not known
+	Heard      Instant
 	State      string // of that copy: held, kept, void or coming; empty if there is none
 }
 
@@ -31,7 +37,7 @@ var copyLives = [...]string{shadow: "kept", live: "held", remnant: "void"}
 func (w *walk) status() MethodStatus {
 	s := MethodStatus{
 		Phase: w.phaseName(), Round: w.visits, Announced: w.visits, Age: w.best.age, Step: w.step, Loss: w.loss,
-		Walk: &WalkStatus{},
+		Walk: &WalkStatus{HandOver: w.handed, Shown: w.best.token, ShownHops: w.best.hop},
 	}
 	for _, n := range w.near.all {
 		if n.m.up {
@@ -39,7 +45,7 @@ func (w *walk) status() MethodStatus {
 		}
 	}
 	for _, v := range w.views {
-		t := TokenStatus{Token: v.number, Generation: v.fence.Generation, Hop: v.hop}
+		t := TokenStatus{Token: v.number, Generation: v.fence.Generation, Hop: v.hop, Moves: v.moves, Heard: v.heard, Holder: w.lastHolder(v)}
 		if v.coming != nil {
 			t.State, t.Age = "coming", v.coming.offer.Age
 			s.InFlight++
@@ -51,6 +57,19 @@ func (w *walk) status() MethodStatus {
 	}
 	w.report(&s)
 	return s
+}
+
+// lastHolder is who holds a token as far as this node knows.
+func (w *walk) lastHolder(v *tokenView) PeerID {
+	switch cp := v.own; {
+	case cp != nil && cp.life == live:
+		return w.run.Self
+	case v.gave.fence == v.fence && v.hop <= v.gave.hop+1 && v.gaveBy.seq != 0:
+		return v.gaveBy.from
+	case v.news != nil:
+		return v.news.Author
+	}
+	return PeerID{}
 }
 
 func (w *walk) phaseName() string {
@@ -408,6 +427,15 @@ func (w *walk) replay(log []Record) error {
 	return nil
 }
 
+// accompanied has a node that came back go on with its tokens: there is a neighbour.
+func (w *walk) accompanied() {
+	for _, v := range w.views {
+		if cp := v.own; cp != nil && cp.stage == stageWait && cp.waitUntil == w.listens {
+			cp.waitUntil = 0
+		}
+	}
+}
+
 // awake goes on with a token as the checkpoint and what was persisted since say.
 func (w *walk) awake(c *Core, v *tokenView) {
 	if in := v.coming; in != nil {
@@ -435,7 +463,10 @@ func (w *walk) awake(c *Core, v *tokenView) {
 		cp.life = shadow
 	}
 	if cp.life == live {
-		cp.stage = stageWait
+		if cp.stage = stageWait; cp.moves > 0 {
+			// Alone it would walk on the spot, many times a second, before the first neighbour is found again.
+			cp.waitUntil = w.listens
+		}
 	} else {
 		cp.stage = stageHere
 	}

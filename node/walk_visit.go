@@ -215,6 +215,9 @@ func (w *walk) choose(c *Core, v *tokenView) {
 	if !ok {
 		cp.failed, cp.stage = nil, stageOffer
 		cp.tries++
+		if w.nobody++; w.closing && w.nobody >= leaveRounds {
+			w.closeBy = c.now // all the others leave, too, it seems
+		}
 		cp.waitUntil = c.now + w.rates.rest()
 		return
 	}

@@ -33,6 +33,7 @@ Ctrl-C stops all of them.`,
   starling demo --nodes 4 --mix mean --init common --split iid
   starling demo --method outer --outer delayed-nesterov --codec int4
   starling demo --method scalar --json result.json
+  starling demo --method walk --tokens 2 --kill 4
   starling demo --exchange push --wake 500ms --steps epoch --target 0.9
   starling demo --home ./demo --json result.json`,
 		Args: cobra.NoArgs,
@@ -48,6 +49,9 @@ Ctrl-C stops all of them.`,
 			}
 			if method == "scalar" {
 				scalarDemo(&m, cmd.Flags().Changed)
+			}
+			if method == "walk" {
+				walkDemo(&m, cmd.Flags().Changed)
 			}
 			if err := checkDemo(m, nodes, kills, timeout); err != nil {
 				return usageError{"demo ", err}
@@ -80,10 +84,12 @@ Ctrl-C stops all of them.`,
 	}
 	f := cmd.Flags()
 	f.IntVar(&nodes, "nodes", 8, "number of daemons")
-	f.StringVar(&method, "method", m.Method.Name, "how they train together: average, outer or scalar")
+	f.StringVar(&method, "method", m.Method.Name, "how they train together: average, outer, scalar or walk")
 	f.StringVar(&m.Method.Outer, "outer", m.Method.Outer, "diloco, delayed-nesterov or noloco, and settings; only with --method outer")
 	f.StringVar(&m.Method.Scalar, "scalar", m.Method.Scalar, "structured, rademacher, binom8 or binom32, and settings; only with --method scalar")
 	f.Float64Var(&m.Method.Check, "check", m.Method.Check, "part of others' records that each measures again, 0 to 1; only with --method scalar")
+	f.StringVar(&m.Method.Walk, "walk", m.Method.Walk, "srrw, and settings such as srrw:alpha=10; only with --method walk")
+	f.IntVar(&m.Method.Tokens, "tokens", m.Method.Tokens, "models that walk from node to node; 0: one for every 16 nodes; only with --method walk")
 	f.StringVar(&m.Method.Mix, "mix", m.Method.Mix, "how models are mixed: variance-corrected, mean, age, metropolis, push-sum")
 	f.StringVar(&m.Data.Split, "split", m.Data.Split, "how MNIST is divided: iid, dirichlet:A, shards:K, contiguous")
 	f.StringVar(&m.Model, "model", m.Model, "softmax, or mlp: and the widths of the hidden layers")
@@ -121,6 +127,18 @@ func scalarDemo(m *manifest.Manifest, given func(flag string) bool) {
 	m.Method.Batch, m.Checkpoint.Every = 128, 8
 }
 
+// walkDemo sets what was not given such that the models of the method walk suit all nodes, of whose data each visit shows them a part: short
+// visits, and a learning rate that falls.
+func walkDemo(m *manifest.Manifest, given func(flag string) bool) {
+	if !given("steps") {
+		m.Method.Steps = manifest.Steps{Count: 10}
+	}
+	if !given("optimizer") {
+		m.Optimizer = "sgd:lr=0.1,schedule=cosine,total=8000,final=0.2"
+	}
+	m.Evaluate.Every, m.Checkpoint.Every = 5, 10 // a token that comes is saved all the same
+}
+
 // stepsFlag makes the steps of a manifest a flag.
 type stepsFlag struct{ *manifest.Steps }
 
@@ -136,7 +154,7 @@ func (f stepsFlag) Type() string { return "steps" }
 // checkDemo names problems by the flags that are to blame.
 func checkDemo(m manifest.Manifest, nodes, kills int, timeout time.Duration) error {
 	flags := map[string]string{
-		"method.name": "method", "method.outer": "outer", "method.scalar": "scalar", "method.check": "check", "method.mix": "mix", "method.steps": "steps", "method.exchange": "exchange",
+		"method.name": "method", "method.outer": "outer", "method.scalar": "scalar", "method.check": "check", "method.walk": "walk", "method.tokens": "tokens", "method.mix": "mix", "method.steps": "steps", "method.exchange": "exchange",
 		"method.public.correct": "correct", "method.wake.period": "wake", "data.split": "split", "evaluate.target": "target",
 	}
 	var errs []error

@@ -83,6 +83,18 @@ func printStatus(w io.Writer, r daemon.Report) {
 	if k := r.Records; k != nil {
 		printRecords(line, k)
 	}
+	if k := r.Walk; k != nil {
+		line("tokens", "%d seen, %d here, %d neighbours to hand them to", len(k.Tokens), k.Held, k.Neighbours)
+		for _, t := range k.Tokens {
+			line(fmt.Sprintf("token %d", t.Token), "%d hops, generation %d, %s", t.Hops, t.Generation, t.Where(r.Peer))
+		}
+		if k.HandOver > 0 {
+			line("hand-over", "took %s, the newest", k.HandOver.Round(time.Millisecond/10))
+		}
+		if k.ShownHops > 0 {
+			line("model", "that of token %d after %d hops", k.Shown, k.ShownHops)
+		}
+	}
 	if len(r.Rejected) > 0 {
 		line("not taken", "from others: %s", daemon.Reasons(r.Rejected))
 	}

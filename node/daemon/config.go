@@ -15,6 +15,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"starling/node"
 	"starling/node/data"
 	"starling/node/manifest"
 )
@@ -50,6 +51,7 @@ type Config struct {
 	listen []string
 
 	diskLimit int64                   // tests: in place of Disk, which has a least value
+	walk      func(*node.WalkConfig)  // tests: other times than those of setPace
 	tap       func(net.Conn) net.Conn // tests: see [swarm.Config]
 }
 

@@ -58,6 +58,7 @@ type Daemon struct {
 	fetcher  *blob.Fetcher
 	server   *blob.Server
 	resumed  uint64
+	held     int                       // tokens that the node had when its process before this one ended
 	replica  *compute.Replica          // of the method scalar; nil with another
 	hashing  hashing                   // of the replica's model
 	base     [32]byte                  // SHA-256 of what its records are added to
@@ -258,7 +259,7 @@ func (d *Daemon) prepare(ctx context.Context) error {
 	d.estimate()
 	d.limits = gossip.DefaultLimits()
 	d.store.SetKeep(m.Checkpoint.Keep)
-	d.blobs = blob.NewTiered(d.store, blob.TieredOptions{})
+	d.blobs = blob.NewTiered(d.store, tiers(m.Method.Name, int64(d.program.MaxPayload())))
 	d.server = blob.NewServer(d.swarm.Host(), d.blobs, blob.ServerOptions{Limiter: d.up, Count: d.metrics.count})
 	d.fetcher = blob.NewFetcher(d.swarm.Host(), d.blobs, blob.FetcherOptions{Limiter: d.down, Count: d.metrics.count})
 	if err := d.restore(ctx); err != nil {
@@ -302,18 +303,19 @@ func (d *Daemon) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if m.Method.Name == "walk" {
-		return errors.New("method.name is walk, which this build only simulates: see starling sim sweep srrw-mnist")
+	walk, err := d.walk()
+	if err != nil {
+		return err
 	}
 	cfg := node.Config{
-		Run: d.link.Run, Method: m.Method.Name, Outer: outer, Scalar: scalar,
+		Run: d.link.Run, Method: m.Method.Name, Outer: outer, Scalar: scalar, Walk: walk,
 		Average: node.AverageConfig{
 			Mix: m.Method.Mix, Exchange: m.Method.Exchange, Steps: uint64(m.Method.Steps.Count), Degree: m.Method.Degree,
 			Push:      node.PushConfig{Every: node.Instant(m.Method.Wake.Period), Deviation: node.Instant(m.Method.Wake.Deviation)},
 			Copies:    d.program.Copies(),
 			SaveEvery: uint64(m.Checkpoint.Every), EvaluateEvery: uint64(m.Evaluate.Every),
 		},
-		Codec: d.program.Codec(), Len: d.program.Len(), Tensors: d.program.Tensors(), MaxPayload: d.program.MaxPayload(), Feedback: d.program.Feedback(),
+		Codec: d.program.Codec(), Len: d.program.Len(), OptLen: d.program.OptLen(), Tensors: d.program.Tensors(), MaxPayload: d.program.MaxPayload(), Feedback: d.program.Feedback(),
 		Cells: d.cells.count,
 		Self:  d.self, Seq: seq, AnnounceEvery: announceEvery, MaxMembers: m.Limits.Peers, Paused: d.cfg.Paused,
 		Rand: rand.New(rand.NewPCG(d.nodeSeed(), seq)),

@@ -43,7 +43,7 @@ func local(home string) Config {
 }
 
 // serve runs a daemon until the test ends, or until the returned function is called, which returns what Serve returned.
-func serve(t *testing.T, link string, cfg Config) (*Daemon, func() error) {
+func serve(t testing.TB, link string, cfg Config) (*Daemon, func() error) {
 	t.Helper()
 	d, err := Open(link, cfg)
 	if err != nil {
@@ -78,7 +78,7 @@ func serveError(t *testing.T, link string, cfg Config) error {
 }
 
 // reports polls a daemon until its report is as wanted.
-func reports(t *testing.T, d *Daemon, what string, ok func(Report) bool) Report {
+func reports(t testing.TB, d *Daemon, what string, ok func(Report) bool) Report {
 	t.Helper()
 	var r Report
 	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {

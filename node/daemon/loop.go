@@ -115,6 +115,7 @@ func (l *loop) run(ctx, run context.Context, d *Daemon) error {
 	l.began = s.epoch
 	close(l.ready)
 	s.step(node.Tick{})
+	d.held = held(s.core.MethodStatus().Walk)
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	s.turn()

@@ -24,6 +24,8 @@ type metrics struct {
 	checks   *prometheus.CounterVec // by peer and outcome
 	accuracy prometheus.Gauge
 	mixed    prometheus.Counter
+	hops     prometheus.Gauge
+	bytes    *prometheus.CounterVec // of models, by which way they went
 	events   *prometheus.CounterVec // by kind
 	messages *prometheus.CounterVec // not taken, by verdict and reason
 	dropped  *prometheus.CounterVec // own messages, by queue
@@ -59,6 +61,8 @@ func newMetrics(reg *prometheus.Registry, d *Daemon) *metrics {
 			Help: "Records of others that were measured again, or were to be: right, wrong, unanswered or unable, by the last characters of their author's ID."},
 			[]string{"peer", "outcome"}),
 		mixed: prometheus.NewCounter(prometheus.CounterOpts{Name: "starling_mixed_total", Help: "Updates of others that were mixed in."}),
+		hops:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "starling_token_hops", Help: "Hops of the token that came here last."}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "starling_model_bytes_total", Help: "Encoded models: published, handed over included, and taken."}, []string{"way"}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "starling_events_total", Help: "What happened, by kind."},
 			[]string{"kind"}),
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "starling_messages_refused_total",
@@ -73,7 +77,7 @@ func newMetrics(reg *prometheus.Registry, d *Daemon) *metrics {
 		work:    make(map[string]Work),
 		counts:  make(map[string]int64),
 	}
-	reg.MustRegister(m.round, m.loss, m.accuracy, m.checks, m.mixed, m.events, m.messages, m.dropped, m.blobs, m.jobs,
+	reg.MustRegister(m.round, m.loss, m.accuracy, m.checks, m.mixed, m.hops, m.bytes, m.events, m.messages, m.dropped, m.blobs, m.jobs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "starling_disk_bytes", Help: "Bytes of the run's store on disk."},
 			func() float64 { return float64(d.store.Usage()) }))
@@ -93,6 +97,11 @@ func (m *metrics) observe(s node.Stat) {
 		m.accuracy.Set(s.Value)
 	case node.StatMixed:
 		m.mixed.Add(s.Value)
+	case node.StatPublished:
+		m.bytes.WithLabelValues("published").Add(s.Value)
+	case node.StatTaken:
+		m.hops.Set(float64(s.Round))
+		m.bytes.WithLabelValues("taken").Add(s.Value)
 	}
 }
 
@@ -160,7 +169,7 @@ func (m *metrics) blobCounts() map[string]int64 {
 func (d *Daemon) logStat(s node.Stat) {
 	level := slog.LevelDebug
 	switch s.Kind {
-	case node.StatEvaluated, node.StatJoined, node.StatLeft, node.StatAdopted, node.StatCaughtUp:
+	case node.StatEvaluated, node.StatJoined, node.StatLeft, node.StatAdopted, node.StatCaughtUp, node.StatCreated, node.StatRevived, node.StatFenced:
 		level = slog.LevelInfo
 	case node.StatDiverged, node.StatSaveError, node.StatBanned, node.StatConflict, node.StatCrowded, node.StatForgotten, node.StatWrong:
 		level = slog.LevelWarn

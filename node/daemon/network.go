@@ -110,7 +110,9 @@ func (d *Daemon) encodePayload(ctx context.Context, w *compute.Worker, j node.En
 	return ev, nil
 }
 
-// payload makes what travels of an encoded vector, which is a blob if it is too large for an announcement.
+// payload makes what travels of an encoded vector, which is a blob if it is too large for an announcement. The newest blobs of this node
+// stay in the store whatever it pulls besides, which is more than the few tokens that a node has at a time; what is gone all the same
+// is encoded anew by the core when a pull fails.
 func (d *Daemon) payload(ctx context.Context, b []byte, apart bool) (gossip.Piece, error) {
 	p := gossip.Piece{Size: uint64(len(b))}
 	if !apart && len(b) <= int(d.manifest.Limits.Inline) {

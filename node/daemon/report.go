@@ -42,6 +42,7 @@ type Report struct {
 	CellPeers int       `json:"cell_peers_connected"` // peers of the same cell that this node is connected to
 
 	Records *RecordReport `json:"records,omitempty"` // null but with the method scalar
+	Walk    *WalkReport   `json:"walk,omitempty"`    // null but with the method walk
 
 	Resumed   uint64            `json:"resumed_at_round"` // round of the checkpoint this process started from; 0: fresh
 	Announced uint64            `json:"announced_round"`  // newest round that was announced by this process
@@ -123,6 +124,8 @@ func (r Report) Counts() string {
 		return "nothing announced yet: the node is paused; go on with `starling resume`"
 	case r.Records != nil:
 		return r.countsOfRecords()
+	case r.Walk != nil:
+		return r.countsOfWalk()
 	case r.Exchange == manifest.Push:
 		return r.countsOfPush()
 	case r.Published == 0:

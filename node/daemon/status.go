@@ -123,7 +123,7 @@ func (d *Daemon) report(ctx context.Context) (Report, error) {
 	r.Reached = r.Target > 0 && r.EvalAt > 0 && r.Accuracy >= r.Target
 	r.Resumed, r.Announced = d.resumed, s.Announced
 	r.Published, r.Counted, r.NewestSeq, r.NewestBy, r.Refused = s.Published, s.Counted, s.NewestSeq, s.NewestBy, s.Refused
-	r.Records = d.reportRecords(s, logs)
+	r.Records, r.Walk = d.reportRecords(s, logs), d.reportWalk(s.Walk)
 	d.reportCell(&r)
 	for _, m := range s.Members {
 		r.Members = append(r.Members, MemberReport{
@@ -211,8 +211,8 @@ func residentMemory() int64 {
 }
 
 // methodText names a method for people, with the part of it that makes a difference: how models are mixed, and how they travel unless
-// that is the usual way; or the outer optimizer
-// or the family of directions, without settings.
+// that is the usual way; or the outer optimizer, the family
+// of directions or the walk, without settings.
 func methodText(m manifest.Method) string {
 	if m.Name == "outer" {
 		variant, _, _ := strings.Cut(m.Outer, ":")
@@ -221,6 +221,10 @@ func methodText(m manifest.Method) string {
 	if m.Name == "scalar" {
 		family, _, _ := strings.Cut(m.Scalar, ":")
 		return m.Name + ", " + family
+	}
+	if m.Name == "walk" {
+		rule, _, _ := strings.Cut(m.Walk, ":")
+		return m.Name + ", " + rule
 	}
 	text := m.Name + ", " + m.Mix
 	if m.Exchange != manifest.Announce {

@@ -1,11 +1,13 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,9 +54,19 @@ type Result struct {
 
 	ModelHashes []string `json:"model_hashes,omitempty"` // by node, in the end; only with the method scalar
 
+	Tokens []TokenResult `json:"tokens,omitempty"` // by number; only with the method walk
+
 	Kills     int    `json:"kills"`
+	Holders   int    `json:"holders_killed"`   // kills of nodes that held a token of the method walk
 	MostLost  uint64 `json:"most_rounds_lost"` // by a kill
 	Corrupted int    `json:"corrupted"`        // checkpoints that did not verify at the end
+}
+
+// A TokenResult is how far a token of the method walk got, as far as any node knows.
+type TokenResult struct {
+	Token      uint32 `json:"token"`
+	Hops       uint64 `json:"hops"`
+	Generation uint32 `json:"generation"` // 1, and one more each time that it was lost and revived
 }
 
 // jobDuration is the mean duration in seconds by kind of job.
@@ -99,10 +111,21 @@ func (d *Demo) Run(ctx context.Context) (Result, error) {
 			r.Nodes, target, r.Seconds, 100*r.Accuracy.Mean, 100*r.Accuracy.Worst,
 			float64(r.BytesSentPerNode)/1e6, float64(r.BytesReceivedPerNode)/1e6)
 		if r.Kills > 0 {
-			fmt.Fprintf(d.Out, "%d kills: at most %s lost each time, no damaged checkpoint\n", r.Kills, count(r.MostLost, "round"))
+			fmt.Fprintln(d.Out, r.killed())
+		}
+		for _, t := range r.Tokens {
+			fmt.Fprintf(d.Out, "token %d went %s and is of generation %d\n", t.Token, count(t.Hops, "hop"), t.Generation)
 		}
 	}
 	return r, err
+}
+
+// killed says what came of the kills.
+func (r *Result) killed() string {
+	if r.Method == "walk" {
+		return fmt.Sprintf("%d kills, %d of nodes that held a token: no damaged checkpoint", r.Kills, r.Holders)
+	}
+	return fmt.Sprintf("%d kills: at most %s lost each time, no damaged checkpoint", r.Kills, count(r.MostLost, "round"))
 }
 
 func (d *Demo) watch(ctx context.Context, s *Swarm, began time.Time, r *Result) error {
@@ -128,7 +151,7 @@ func (d *Demo) watch(ctx context.Context, s *Swarm, began time.Time, r *Result) 
 			printed = time.Now()
 			summary(d.Out, s, r.Seconds)
 		}
-		r.Kills, r.MostLost = killer.done, killer.mostLost
+		r.Kills, r.MostLost, r.Holders = killer.done, killer.mostLost, killer.holders
 		if done {
 			if !d.Terminal {
 				table(d.Out, s, r.Seconds)
@@ -310,8 +333,29 @@ func (r *Result) measure(s *Swarm) {
 		received += rep.Received
 	}
 	r.measureTraining(s)
+	r.Tokens = tokens(s)
 	r.Rounds = float64(rounds) / n
 	r.BytesSentPerNode, r.BytesReceivedPerNode = sent/int64(len(s.Nodes())), received/int64(len(s.Nodes()))
+}
+
+// tokens lists how far the tokens got, from what each node knows of them: the newest life, and in that the most hops.
+func tokens(s *Swarm) (out []TokenResult) {
+	for _, node := range s.Nodes() {
+		if node.Report.Walk == nil {
+			continue
+		}
+		for _, t := range node.Report.Walk.Tokens {
+			seen := TokenResult{t.Token, t.Hops, t.Generation}
+			i, ok := slices.BinarySearchFunc(out, t.Token, func(r TokenResult, token uint32) int { return cmp.Compare(r.Token, token) })
+			switch {
+			case !ok:
+				out = slices.Insert(out, i, seen)
+			case cmp.Or(cmp.Compare(seen.Generation, out[i].Generation), cmp.Compare(seen.Hops, out[i].Hops)) > 0:
+				out[i] = seen
+			}
+		}
+	}
+	return out
 }
 
 // measureTraining takes what nodes say about their training. A node that was killed tells of its present process only.
@@ -342,7 +386,8 @@ func (r *Result) measureTraining(s *Swarm) {
 }
 
 // A killer kills random nodes one after the other: each is restarted at once, and the next one falls when it is back and
-// has announced a round of its own.
+// has announced a round of its own. With the method walk it kills those that hold a token, as far as it can tell: tokens move on within
+// the time that it takes to kill.
 type killer struct {
 	s        *Swarm
 	total    int
@@ -350,6 +395,7 @@ type killer struct {
 	victim   int    // -1: none
 	round    uint64 // that the victim had announced
 	mostLost uint64
+	holders  int // nodes that held a token when they were killed, as their checkpoints say
 	rand     *rand.Rand
 }
 
@@ -373,6 +419,9 @@ func (k *killer) step() error {
 		if n.Report.Resumed < k.round {
 			k.mostLost = max(k.mostLost, k.round-n.Report.Resumed)
 		}
+		if w := n.Report.Walk; w != nil && w.Resumed > 0 {
+			k.holders++
+		}
 		k.victim = -1
 	}
 	if k.done == k.total {
@@ -382,6 +431,9 @@ func (k *killer) step() error {
 	n := k.s.nodes[i]
 	if !n.Seen || n.Report.Published == 0 {
 		return nil // let it get somewhere first
+	}
+	if w := n.Report.Walk; w != nil && w.Held == 0 {
+		return nil // another time
 	}
 	k.victim, k.round = i, n.Report.Announced
 	k.done++
