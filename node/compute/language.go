@@ -188,8 +188,8 @@ func (l *Language) Prompt(text string, chat bool) ([]int32, error) {
 	return l.words.question(text)
 }
 
-// MemoryOf estimates how many bytes it takes to train a published model: its weights, what a step keeps, and the vectors of a node, of which
-// there are about six, with the optimizer's; and how many numbers are trained.
+// MemoryOf estimates how many bytes it takes to train a published model with so many goroutines: its weights, what a step keeps, and the
+// vectors of a node; and how many numbers are trained.
 func MemoryOf(c hf.Config, s llama.Spec, threads int) (bytes int64, trained int, err error) {
 	parts, trained, err := llama.Memory(c, s.Training, llama.Options{Int8: s.Int8},
 		llama.Use{Context: s.Context, Sequences: max(1, evalTokens/s.Context), Workers: threads, Train: true})

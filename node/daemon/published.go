@@ -156,8 +156,8 @@ func freeMemory() int64 {
 	return 0
 }
 
-// heldRows is how many tokens of the held-out rows of a published model are evaluated: all of a large file would take longer than the
-// round before.
+// heldTokens is about how many held-out tokens a published model is evaluated on: all of a large file would take longer than the round
+// before.
 const heldTokens = 16 << 10
 
 // options are those of the program that the manifest names. It refuses a published model for which there is no memory.
