@@ -155,5 +155,10 @@ func (w *walk) whenComplete(c *Core, v *tokenView) {
 			return
 		}
 	}
+	if !in.offer.Remnant {
+		// It has gone further than what this node has shown until now. A checkpoint, which has to be written before the token may come, then
+		// has one new vector, and not two.
+		w.show(c, &tokenCopy{token: in.offer.Token, spot: in.spot(), age: in.offer.Age, params: in.params})
+	}
 	w.unsaved = true
 }
