@@ -158,7 +158,7 @@ func freeMemory() int64 {
 
 // heldTokens is about how many held-out tokens a published model is evaluated on: all of a large file would take longer than the round
 // before.
-const heldTokens = 16 << 10
+const heldTokens = 4 << 10
 
 // options are those of the program that the manifest names. It refuses a published model for which there is no memory.
 func (d *Daemon) options() (compute.Options, error) {

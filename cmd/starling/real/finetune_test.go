@@ -156,7 +156,7 @@ func (f fineTuning) run(sites []topic, all string) float64 {
 	var out bytes.Buffer
 	links := make([]thin.Link, len(sites))
 	for i := range links {
-		links[i] = thin.Link{Up: 125_000, Down: 125_000}
+		links[i] = thin.Link{Up: 1_000_000, Down: 1_000_000}
 	}
 	trial := thin.Trial{
 		Config:   thin.Config{Links: links, Delay: func(int, int) time.Duration { return 100 * time.Millisecond }},
