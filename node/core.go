@@ -308,7 +308,7 @@ func (c *Core) received(from PeerID, msg *gossip.Message) {
 		m.accepted++
 		mixed := body.Mixed
 		if body.Part == gossip.PartMean {
-			mixed = m.untold(c.cfg.Self, mixed)
+			mixed = m.credited.untold(c.cfg.Self, mixed)
 		}
 		if body.Part != gossip.PartState { // which says nothing of messages
 			c.sent.credit(c.cfg.Self, mixed, body.Refused)

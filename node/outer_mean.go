@@ -149,7 +149,7 @@ func (t *together) announceMean(c *Core, f *turn, s int, job EncodeJob, d *gossi
 	f.asked[s] = f.rank(s, t.o.self)
 	seq := t.o.tell(c, d)
 	if len(d.Mixed) > 1 { // else nobody has anything of it but this node
-		c.sent.credit(t.o.self, t.me.untold(t.o.self, d.Mixed), nil)
+		c.sent.credit(t.o.self, t.credited.untold(t.o.self, d.Mixed), nil)
 	}
 	t.settle(c, f, s, &shardMean{author: t.o.self, seq: seq, d: d, vec: job.Sent})
 }

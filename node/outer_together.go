@@ -46,7 +46,7 @@ type together struct {
 	lastBegan Instant        // when the turn before began
 	lateness  Instant        // how long contributors take, smoothed
 	failures  int            // turns in a row in which no mean came
-	me        member         // what this node's own means told of
+	credited  credited       // by this node's own means
 }
 
 // A standing is where a node stands: the turn under way, or the next, and the names of its state now and a turn before.

@@ -36,7 +36,7 @@ type member struct {
 	avoidUntil Instant // it does not want this node as a neighbour; see type copies
 
 	taken    uint64 // sequence number of its newest update that this node tried to mix in
-	credited uint64 // the newest own message that a mean of its had in it
+	credited credited
 	score    float64
 
 	accepted uint32 // updates heard
@@ -249,12 +249,15 @@ func (l *sentLog) add(seq uint64) {
 	l.entries = append(l.entries, sentEntry{seq: seq})
 }
 
-// untold returns the mark of an own message in a mean of the member, unless another mean of its has told of that one already: a node
-// sums up several pieces of the same model.
-func (m *member) untold(self PeerID, mixed []gossip.Mark) []gossip.Mark {
+// credited is the newest own message that means of a node had in them.
+type credited uint64
+
+// untold returns the mark of an own message in a mean, unless another mean of the same node has told of that one already: a node sums up
+// several pieces of the same model.
+func (c *credited) untold(self PeerID, mixed []gossip.Mark) []gossip.Mark {
 	for i, k := range mixed {
-		if k.Author == self && k.Seq > m.credited {
-			m.credited = k.Seq
+		if k.Author == self && k.Seq > uint64(*c) {
+			*c = credited(k.Seq)
 			return mixed[i : i+1]
 		}
 	}

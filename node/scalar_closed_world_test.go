@@ -97,17 +97,7 @@ func closesAlike(t *testing.T, seed uint64) (map[StatKind]int, int) {
 			down++
 		}
 	}
-	for _, n := range w.nodes {
-		if n.core == nil {
-			w.boot(n)
-		}
-	}
-	w.until(w.now + 10*Second)
-	for _, n := range w.nodes {
-		w.step(n, Command{Pause})
-	}
-	w.loss = 0
-	w.until(w.now + 150*Second)
+	w.rest(150 * Second)
 	first := w.nodes[0].method()
 	for i, n := range w.nodes {
 		s := n.method()

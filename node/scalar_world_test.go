@@ -326,3 +326,18 @@ func (n *worldNode) told(t *testing.T) {
 		}
 	}
 }
+
+// rest has all nodes be there for a while, pause, and then tell each other what there is, of which nothing gets lost any more.
+func (w *scalarWorld) rest(quiet Instant) {
+	for _, n := range w.nodes {
+		if n.core == nil {
+			w.boot(n)
+		}
+	}
+	w.until(w.now + 10*Second)
+	for _, n := range w.nodes {
+		w.step(n, Command{Pause})
+	}
+	w.loss = 0
+	w.until(w.now + quiet)
+}

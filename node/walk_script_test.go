@@ -3,7 +3,6 @@ package node
 import (
 	"encoding/binary"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -141,14 +140,7 @@ func (s *script) walkRestart() string {
 	k := &s.walk
 	cfg := k.cfg
 	cfg.Rand = rand.New(rand.NewPCG(2, 2))
-	for _, key := range slices.Sorted(maps.Keys(k.store)) {
-		if strings.HasPrefix(key, WalkKey) {
-			cfg.Walk.Log = append(cfg.Walk.Log, Record{Key: key, Value: k.store[key]})
-		}
-	}
-	if v := k.store[SeqKey]; v != nil {
-		cfg.Seq = binary.BigEndian.Uint64(v)
-	}
+	cfg.Walk.Log, cfg.Seq = walkKept(k.store)
 	from := k.saved
 	from.Params, from.Opt = 1, 2
 	from.Vectors = slices.Clone(from.Vectors)

@@ -114,18 +114,24 @@ func (w *walkWorld) until(at Instant) {
 	w.now = at
 }
 
+// walkKept returns what was persisted of tokens, and the number of the newest message.
+func walkKept(store map[string][]byte) (log []Record, seq uint64) {
+	for _, key := range slices.Sorted(maps.Keys(store)) {
+		if strings.HasPrefix(key, WalkKey) {
+			log = append(log, Record{Key: key, Value: store[key]})
+		}
+	}
+	if v := store[SeqKey]; v != nil {
+		seq = binary.BigEndian.Uint64(v)
+	}
+	return log, seq
+}
+
 func (w *walkWorld) boot(n *walkNode) {
 	cfg := testConfig(n.id)
 	cfg.Method, cfg.Rand, cfg.Walk, cfg.RepairEvery = "walk", rand.New(rand.NewPCG(w.rand.Uint64(), 1)), w.walk, 4*Second
 	cfg.OptLen = 1
-	for _, key := range slices.Sorted(maps.Keys(n.store)) {
-		if strings.HasPrefix(key, WalkKey) {
-			cfg.Walk.Log = append(cfg.Walk.Log, Record{Key: key, Value: n.store[key]})
-		}
-	}
-	if v := n.store[SeqKey]; v != nil {
-		cfg.Seq = binary.BigEndian.Uint64(v)
-	}
+	cfg.Walk.Log, cfg.Seq = walkKept(n.store)
 	// A driver gives the vectors of a checkpoint new names.
 	from := n.saved
 	from.Params, from.Opt = 1, 2

@@ -336,3 +336,14 @@ func TestHelpersAndObserversChangeNothing(t *testing.T) {
 		t.Errorf("observed: trace %s, unobserved %s", got, want)
 	}
 }
+
+// checkTraces wants traces that depend on the seed, and on nothing else.
+func checkTraces(t *testing.T, trace func(seed uint64, workers int) string) {
+	t.Helper()
+	if a, b := trace(1, 1), trace(1, 3); a != b {
+		t.Errorf("traces %s and %s of one seed differ", a, b)
+	}
+	if a, b := trace(1, 1), trace(2, 1); a == b {
+		t.Errorf("different seeds give the same trace %s: chance has no effect", a)
+	}
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"strings"
@@ -72,7 +73,7 @@ func printModel(out io.Writer, c *hf.Checkpoint) error {
 		if err != nil {
 			return err
 		}
-		need, trained, err := compute.MemoryOf(*m, s, runtime.GOMAXPROCS(0))
+		need, trained, err := compute.MemoryOf(*m, s, runtime.GOMAXPROCS(0), false)
 		if err != nil {
 			continue // GPT-2 calls its projections by other names
 		}
@@ -138,7 +139,7 @@ file, or another share, text:held=0.5:FILE. Of documents, only answers count, as
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "perplexity %.3f (loss %.4f) over %d held-out tokens, of which %.1f %% are foretold\n",
-				compute.Perplexity(loss), loss, tokens, 100*accuracy)
+				math.Exp(loss), loss, tokens, 100*accuracy)
 			return nil
 		},
 	}

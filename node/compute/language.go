@@ -3,7 +3,6 @@ package compute
 import (
 	"context"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -50,9 +49,6 @@ func OpenLanguage(path string, want [32]byte, o llama.Options) (*Language, error
 
 // Config returns the configuration of the model.
 func (l *Language) Config() hf.Config { return l.base.Config() }
-
-// Tokenizer returns the tokenizer of the model, as data wants it.
-func (l *Language) Tokenizer() data.Tokenizer { return l.words }
 
 // Model returns a model that trains what t says, computed by so many goroutines.
 func (l *Language) Model(t llama.Training, threads int) (*llama.Model, error) {
@@ -176,9 +172,6 @@ func (s *Speaker) Say(ctx context.Context, prompt []int32, most int, how llama.S
 	return say(stream.End())
 }
 
-// Perplexity is the exponential of a mean loss.
-func Perplexity(loss float64) float64 { return math.Exp(loss) }
-
 // Prompt returns the tokens of a text that a model is to continue; with chat, those of a dialogue in which a user has said it and the
 // assistant is to answer.
 func (l *Language) Prompt(text string, chat bool) ([]int32, error) {
@@ -188,11 +181,11 @@ func (l *Language) Prompt(text string, chat bool) ([]int32, error) {
 	return l.words.question(text)
 }
 
-// MemoryOf estimates how many bytes it takes to train a published model with so many goroutines: its weights, what a step keeps, and the
-// vectors of a node; and how many numbers are trained.
-func MemoryOf(c hf.Config, s llama.Spec, threads int) (bytes int64, trained int, err error) {
+// MemoryOf estimates how many bytes it takes to train a published model with so many goroutines: its weights, what a step keeps, which is
+// less if it is frugal, and the vectors of a node; and how many numbers are trained.
+func MemoryOf(c hf.Config, s llama.Spec, threads int, frugal bool) (bytes int64, trained int, err error) {
 	parts, trained, err := llama.Memory(c, s.Training, llama.Options{Int8: s.Int8},
-		llama.Use{Context: s.Context, Sequences: max(1, evalTokens/s.Context), Workers: threads, Train: true})
+		llama.Use{Context: s.Context, Sequences: max(1, evalTokens/s.Context), Workers: threads, Train: true, Frugal: frugal})
 	for _, p := range parts {
 		bytes += p.Bytes
 	}

@@ -45,6 +45,8 @@ type Options struct {
 	Model string
 	// Threads is how many goroutines compute one batch of a published model; 0 is one.
 	Threads int
+	// Frugal has a published model compute parts of a step twice, to take less memory; results are the same. See [llama.Model.Frugal].
+	Frugal bool
 }
 
 // A Program is all that a manifest names, built once. It does not change and is safe for concurrent use.

@@ -34,6 +34,7 @@ func (p *Program) publish(source *data.Source, o Options) (rows *data.Source, er
 	if err != nil {
 		return nil, err
 	}
+	m.Frugal(o.Frugal)
 	if p.model, err = m.Windows(spec.Context); err != nil {
 		return nil, err
 	}

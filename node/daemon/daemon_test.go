@@ -94,17 +94,24 @@ func reports(t testing.TB, d *Daemon, what string, ok func(Report) bool) Report 
 	return r
 }
 
-func TestTwoDaemonsTrainTogetherAndGoOnAfterARestart(t *testing.T) {
-	first, second := t.TempDir(), t.TempDir()
-	link, err := CreateRun(first, tiny(), []string{"/ip4/127.0.0.1/tcp/1"})
+// two serves two daemons of a run, of which the second has the configuration that is returned.
+func two(t *testing.T, m manifest.Manifest) (link gossip.Link, a, b *Daemon, cfg Config, stopA, stopB func() error) {
+	t.Helper()
+	first := t.TempDir()
+	link, err := CreateRun(first, m, []string{"/ip4/127.0.0.1/tcp/1"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, stopA := serve(t, link.String(), local(first))
+	a, stopA = serve(t, link.String(), local(first))
 	link.Bootstrap = a.Addrs()
-	cfg := local(second)
+	cfg = local(t.TempDir())
 	cfg.Shard = 1
-	b, stopB := serve(t, link.String(), cfg)
+	b, stopB = serve(t, link.String(), cfg)
+	return link, a, b, cfg, stopA, stopB
+}
+
+func TestTwoDaemonsTrainTogetherAndGoOnAfterARestart(t *testing.T) {
+	link, a, b, cfg, stopA, stopB := two(t, tiny())
 	r := reports(t, b, "rounds that count", func(r Report) bool { return r.Counted > 2 && r.EvalAt > 0 })
 	if !strings.HasPrefix(r.Counts(), "yes: ") || r.Run != link.Run.String() || len(r.Peers) != 1 {
 		t.Errorf("%s; %+v", r.Counts(), r)

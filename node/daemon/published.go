@@ -52,7 +52,7 @@ func (f FineTuning) Manifest() (manifest.Manifest, error) {
 	if spec, err = llama.ParseSpec(spec.String()); err != nil {
 		return m, err
 	}
-	if _, _, err := compute.MemoryOf(*c.Config, spec, 1); err != nil {
+	if _, _, err := compute.MemoryOf(*c.Config, spec, 1, false); err != nil {
 		return m, fmt.Errorf("model %s: %w", f.Model, err) // such as projections that it does not have
 	}
 	words, err := c.Tokenizer()
@@ -107,10 +107,10 @@ func nameOf(path string) string {
 
 // A Need is what training a published model takes on this machine, about.
 type Need struct {
-	Trained int           // numbers that are trained
-	Memory  int64         // bytes
-	Free    int64         // bytes of memory that are free here; 0 if not known
-	Step    time.Duration // of one step; 0 if not measured
+	Trained int   // numbers that are trained
+	Memory  int64 // bytes
+	Free    int64 // bytes of memory that are free here; 0 if not known
+	Frugal  bool  // Memory is for steps of which parts are computed twice, since there is not enough for others
 }
 
 // NeedOf estimates what a run of a published model takes here.
@@ -125,13 +125,18 @@ func NeedOf(m manifest.Manifest, model string, threads int) (Need, error) {
 	}
 	defer c.Close()
 	n := Need{Free: freeMemory()}
-	n.Memory, n.Trained, err = compute.MemoryOf(*c.Config, spec, threads)
+	n.Memory, n.Trained, err = compute.MemoryOf(*c.Config, spec, threads, false)
+	if n.Frugal = !n.enough(); n.Frugal && err == nil {
+		n.Memory, _, err = compute.MemoryOf(*c.Config, spec, threads, true)
+	}
 	return n, err
 }
 
+func (n Need) enough() bool { return n.Free == 0 || n.Memory <= n.Free }
+
 // Fits returns an error with advice if there is not enough memory.
 func (n Need) Fits() error {
-	if n.Free > 0 && n.Memory > n.Free {
+	if !n.enough() {
 		return fmt.Errorf("training takes about %d MiB of memory, and %d MiB are free: end other programs, or make the run with --int8, a shorter --context or fewer --adapter targets",
 			n.Memory>>20, n.Free>>20)
 	}
@@ -182,7 +187,8 @@ func (d *Daemon) options() (compute.Options, error) {
 	if err != nil {
 		return o, err
 	}
-	d.log.Info("model", "path", d.cfg.Model, "trained", need.Trained, "memory", fmt.Sprintf("%d MiB", need.Memory>>20))
+	o.Frugal = need.Frugal
+	d.log.Info("model", "path", d.cfg.Model, "trained", need.Trained, "memory", fmt.Sprintf("%d MiB", need.Memory>>20), "frugal", need.Frugal)
 	return o, need.Fits()
 }
 

@@ -28,16 +28,7 @@ func byScalars() manifest.Manifest {
 }
 
 func TestScalarDaemonsHoldTheSameModelAlsoAfterARestart(t *testing.T) {
-	first, second := t.TempDir(), t.TempDir()
-	link, err := CreateRun(first, byScalars(), []string{"/ip4/127.0.0.1/tcp/1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, stopA := serve(t, link.String(), local(first))
-	link.Bootstrap = a.Addrs()
-	cfg := local(second)
-	cfg.Shard = 1
-	b, stopB := serve(t, link.String(), cfg)
+	link, a, b, cfg, stopA, stopB := two(t, byScalars())
 	r := reports(t, b, "records of both", func(r Report) bool {
 		return r.Records != nil && r.Records.Logs == 2 && r.Records.Own > 150 && r.EvalAt > 0
 	})
@@ -150,7 +141,7 @@ func TestRecordsThatCouldNotBeWrittenAreWrittenWithTheNext(t *testing.T) {
 	if s.persist([]node.Record{{Key: "scalar/1", Value: value}, {Key: "scalar/2", Value: []byte("two")}}) || s.persist(nil) {
 		t.Error("what a closed store does not take is durable")
 	}
-	copy(value, "xxx") // the core's memory is used again
+	clear(value) // as the core does, which uses its memory again: what is owed must be a copy
 	s.persist([]node.Record{{Key: "scalar/2", Value: []byte("deux")}, {Key: "scalar/3"}})
 	if len(d.trouble.list()) != 1 {
 		t.Errorf("the owner is told %q", d.trouble.list())

@@ -177,7 +177,7 @@ func (g *gpt) inner(v []float32, layer, tensor int) []float32 {
 
 // token returns the token that a feature is. Its row is one text to a gpt, whatever begins in it.
 func (g *gpt) token(v float32) int {
-	v, _ = Token(v)
+	v = Token(v)
 	if !(v >= 0 && v < float32(g.tokens)) {
 		panic(fmt.Sprintf("model: internal error: %v is not a token below %d", v, g.tokens))
 	}

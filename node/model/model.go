@@ -46,12 +46,12 @@ type Preparer interface {
 	Prepare(x []float32, y []int32) func(params []float32) (loss float64, right int)
 }
 
-// Token returns the token that a feature of a sequence stands for, and whether a document begins with it.
-func Token(feature float32) (token float32, begins bool) {
+// Token returns the token that a feature of a sequence stands for. A document begins with it if the feature is negative.
+func Token(feature float32) float32 {
 	if feature < 0 {
-		return -1 - feature, true
+		return -1 - feature
 	}
-	return feature, false
+	return feature
 }
 
 // Counted returns how many of the labels count: those that are not negative.

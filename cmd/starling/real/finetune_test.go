@@ -23,11 +23,11 @@ import (
 
 // The long form, some quarter of an hour of two cores, with the real model:
 //
-//	STARLING_SMOLLM2=SmolLM2-135M-Instruct.Q4_1.gguf go test ./cmd/starling/real -run Sites -rounds 12 -timeout 1h -v
+//	STARLING_SMOLLM2=SmolLM2-135M-Instruct.Q4_1.gguf go test ./cmd/starling/real -run Sites -timeout 1h -v
 //
 // and the same with -method scalar.
 var (
-	rounds = flag.Int("rounds", 3, "rounds of the fine-tuning in TestSitesLearnFromEachOtherBehindThinLinks")
+	rounds = flag.Int("rounds", 6, "rounds of the fine-tuning in TestSitesLearnFromEachOtherBehindThinLinks")
 	method = flag.String("method", "outer", "its method: outer, scalar or average")
 )
 
@@ -37,18 +37,18 @@ type topic struct {
 	documents []string
 }
 
-// topics are three kinds of text that are on every machine that has Go: physics of 1704, programs, and a specification.
+// topics are three kinds of text among the sources of Go: physics of 1704, programs, and programs for one processor.
 func topics(t *testing.T) []topic {
 	t.Helper()
 	opticks := text(t)
 	root := filepath.Dir(filepath.Dir(filepath.Dir(opticks)))
-	out := []topic{{name: "opticks"}, {name: "programs"}, {name: "specification"}}
+	out := []topic{{name: "opticks"}, {name: "programs"}, {name: "assembly"}}
 	for i, from := range []struct{ file, cut string }{
-		{opticks, "\n\n\n"}, {filepath.Join(root, "src", "net", "http", "server.go"), "\nfunc "}, {filepath.Join(root, "doc", "go_spec.html"), "<h"},
+		{opticks, "\n\n\n"}, {filepath.Join(root, "src", "net", "http", "server.go"), "\nfunc "}, {filepath.Join(root, "src", "runtime", "asm_amd64.s"), "\nTEXT "},
 	} {
 		b, err := os.ReadFile(from.file)
 		if err != nil {
-			t.Skipf("no text for the site %s: %v", out[i].name, err)
+			t.Fatal(err)
 		}
 		for _, d := range strings.Split(string(b), from.cut) {
 			if len(d) > 300 && len(out[i].documents) < 200 {
@@ -109,18 +109,12 @@ func TestSitesLearnFromEachOtherBehindThinLinks(t *testing.T) {
 	if together >= before {
 		t.Errorf("together the sites have learned nothing: loss %.4f before, %.4f after", before, together)
 	}
-	mean := 0.0
 	for _, site := range sites {
 		alone := f.run([]topic{site}, all)
 		t.Logf("%s alone: %.4f", site.name, alone)
-		mean += alone / float64(len(sites))
-		if f.format == daemon.FormatPEFT && together >= alone {
+		if together >= alone {
 			t.Errorf("%s alone gets to a loss of %.4f, all together to %.4f", site.name, alone, together)
 		}
-	}
-	// Of three rounds of a tiny model one may be without one of the sites, on a machine that is busy.
-	if together >= mean {
-		t.Errorf("alone the sites get to a loss of %.4f on average, together to %.4f", mean, together)
 	}
 }
 

@@ -167,6 +167,7 @@ func (f *File) place(r *reader, n int, alignment uint64) {
 	}
 	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Or(cmp.Compare(a.offset, b.offset), cmp.Compare(a.size, b.size)) })
 	var at uint64
+	tensors := make(map[string]weights.Tensor, len(rows))
 	for _, t := range rows {
 		data := r.data[start:]
 		switch {
@@ -183,8 +184,9 @@ func (f *File) place(r *reader, n int, alignment uint64) {
 			r.fail("%w", err)
 			return
 		}
-		f.tensors[t.name] = tensor
+		tensors[t.name] = tensor
 	}
+	f.Fill(tensors)
 }
 
 // row reads one row of the table of tensors.

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -70,7 +69,7 @@ func oneLine(err error) error {
 }
 
 func (c *Checkpoint) openDirectory() error {
-	text, err := read(filepath.Join(c.path, "config.json"), maxConfig)
+	text, err := weights.ReadSmall(filepath.Join(c.path, "config.json"), maxConfig)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errors.New("there is no config.json in the directory")
 	} else if err != nil {
@@ -102,23 +101,6 @@ func openWeights(dir string) (weights.Source, error) {
 		return nil, errors.New("the weights are in pytorch_model.bin, which can hold programs and is not read; save the model as safetensors")
 	}
 	return nil, fmt.Errorf("there is neither %s nor %s in the directory", safetensors.FileName, safetensors.IndexName)
-}
-
-// read reads a file of limited size.
-func read(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(text)) > limit {
-		return nil, fmt.Errorf("%s has more than %d bytes, which no such file has", path, limit)
-	}
-	return text, nil
 }
 
 // A prefixed source has tensors whose names lack what names begin with elsewhere: models that were saved without their head.
@@ -201,7 +183,7 @@ func (c *Checkpoint) tokenizer() (*tokenizer.Tokenizer, error) {
 	if c.gguf != nil {
 		return TokenizerFromGGUF(c.gguf)
 	}
-	text, err := read(filepath.Join(c.path, "tokenizer.json"), maxTokenizer)
+	text, err := weights.ReadSmall(filepath.Join(c.path, "tokenizer.json"), maxTokenizer)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("there is no tokenizer.json in the directory")
 	} else if err != nil {

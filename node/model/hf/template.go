@@ -9,6 +9,7 @@ import (
 
 	"starling/node/data/chat"
 	"starling/node/model/gguf"
+	"starling/node/model/weights"
 )
 
 // Template is how a conversation is written for a model.
@@ -112,7 +113,7 @@ func directoryTemplate(dir string) (Template, error) {
 		BOS      named     `json:"bos_token"`
 		EOS      named     `json:"eos_token"`
 	}
-	text, err := read(filepath.Join(dir, "tokenizer_config.json"), maxTokenizer)
+	text, err := weights.ReadSmall(filepath.Join(dir, "tokenizer_config.json"), maxTokenizer)
 	if err == nil {
 		if err := json.Unmarshal(text, &f); err != nil {
 			return Template{}, fmt.Errorf("tokenizer_config.json: %w", err)
@@ -121,7 +122,7 @@ func directoryTemplate(dir string) (Template, error) {
 		return Template{}, err
 	}
 	t := Template{Text: string(f.Template), BOS: string(f.BOS), EOS: string(f.EOS)}
-	text, err = read(filepath.Join(dir, "chat_template.jinja"), maxConfig) // of newer models; goes before the other
+	text, err = weights.ReadSmall(filepath.Join(dir, "chat_template.jinja"), maxConfig) // of newer models; goes before the other
 	if err == nil {
 		t.Text = string(text)
 	} else if !errors.Is(err, fs.ErrNotExist) {

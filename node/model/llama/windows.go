@@ -70,7 +70,7 @@ func (b *Batch) add(features []float32, labels []int32) {
 		return
 	}
 	for i, label := range labels[:n] {
-		v, _ := model.Token(features[i])
+		v := model.Token(features[i])
 		token := int32(v)
 		if float32(token) != v {
 			panic(fmt.Sprintf("llama: internal error: %v is no token", v))

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sort"
 	"unicode/utf8"
 
@@ -17,29 +15,14 @@ import (
 
 // A File is an open safetensors file. It is a [weights.Source].
 type File struct {
+	weights.Table
 	Metadata map[string]string // text that the writer left; often only "format"; must not be changed
-
-	names   []string
-	tensors map[string]weights.Tensor
-	mapping *weights.Mapping // nil for a file that was in memory
 }
 
 var _ weights.Source = (*File)(nil)
 
 // Open maps a file into memory and reads its header. It returns an error for every file that breaks the format.
-func Open(path string) (*File, error) {
-	m, err := weights.Map(path)
-	if err != nil {
-		return nil, err
-	}
-	f, err := Parse(m.Data)
-	if err != nil {
-		m.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	f.mapping = m
-	return f, nil
-}
+func Open(path string) (*File, error) { return weights.Open(path, Parse) }
 
 // Parse reads the header of a file in memory. It keeps data, which must not be changed.
 func Parse(data []byte) (*File, error) {
@@ -53,7 +36,7 @@ func Parse(data []byte) (*File, error) {
 	case n > uint64(len(data)-8):
 		return nil, fmt.Errorf("safetensors file is cut short: header of %d bytes in a file of %d", n, len(data))
 	}
-	f := &File{tensors: map[string]weights.Tensor{}}
+	f := &File{}
 	entries, err := f.header(data[8 : 8+n])
 	if err != nil {
 		return nil, fmt.Errorf("header of safetensors: %w", err)
@@ -61,7 +44,6 @@ func Parse(data []byte) (*File, error) {
 	if err := f.place(entries, data[8+n:]); err != nil {
 		return nil, fmt.Errorf("header of safetensors: %w", err)
 	}
-	f.names = slices.Sorted(maps.Keys(f.tensors))
 	return f, nil
 }
 
@@ -132,6 +114,7 @@ func (f *File) place(entries []named, data []byte) error {
 		return a[0] < b[0] || a[0] == b[0] && a[1] < b[1]
 	})
 	var at uint64
+	tensors := make(map[string]weights.Tensor, len(entries))
 	for _, e := range entries {
 		from, to := e.Offsets[0], e.Offsets[1]
 		switch {
@@ -151,30 +134,11 @@ func (f *File) place(entries []named, data []byte) error {
 		if err != nil {
 			return err
 		}
-		f.tensors[e.name] = tensor
+		tensors[e.name] = tensor
 	}
 	if at != uint64(len(data)) {
 		return fmt.Errorf("%d bytes after the last tensor", uint64(len(data))-at)
 	}
+	f.Fill(tensors)
 	return nil
-}
-
-// Names returns the names of all tensors, sorted. The slice must not be changed.
-func (f *File) Names() []string { return f.names }
-
-// Tensor returns a tensor, whose bytes are those of the file; or an error if it is not there.
-func (f *File) Tensor(name string) (weights.Tensor, error) {
-	t, ok := f.tensors[name]
-	if !ok {
-		return t, weights.Missing(name, f.names)
-	}
-	return t, nil
-}
-
-// Close unmaps the file; see [weights.Source].
-func (f *File) Close() error {
-	if f.mapping == nil {
-		return nil
-	}
-	return f.mapping.Close()
 }

@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,7 +41,7 @@ var _ weights.Source = (*Index)(nil)
 // returns an error if one of them breaks the format or misses a tensor that the index promises. Tensors that the index does not name
 // are left out.
 func OpenIndex(path string) (*Index, error) {
-	text, err := readAtMost(path, maxIndex)
+	text, err := weights.ReadSmall(path, maxIndex)
 	if err != nil {
 		return nil, err
 	}
@@ -52,23 +50,6 @@ func OpenIndex(path string) (*Index, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return x, nil
-}
-
-// readAtMost reads a file of limited size.
-func readAtMost(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(text)) > limit {
-		return nil, fmt.Errorf("%s: more than %d bytes, which no such file has", path, limit)
-	}
-	return text, nil
 }
 
 func parseIndex(text []byte, open func(name string) (*File, error)) (_ *Index, err error) {
