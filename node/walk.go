@@ -28,8 +28,8 @@ type walk struct {
 	vecs   vectors
 	opt    VecRef // of this node, if tokens carry none
 	best   bestModel
-	given  []*given                   // not known to have been taken, oldest first
-	proofs map[PeerID]*gossip.Message // how the senders of offers say that they got the token
+	given  []*given                     // not known to have been taken, oldest first
+	proofs map[PeerID][]*gossip.Message // how the senders of offers say that they got the tokens, the newest last
 	calls  map[JobID]func(*Core, Event)
 	train  *tokenCopy // whose local steps are under way
 
@@ -75,7 +75,7 @@ func newWalk(run *Config, from State) (*walk, error) {
 	}
 	w := &walk{
 		cfg: cfg, run: run, tag: gossip.Tag(run.Run, run.Self), step: from.Step, visits: from.Round,
-		vecs: make(vectors), opt: from.Opt, proofs: make(map[PeerID]*gossip.Message), calls: make(map[JobID]func(*Core, Event)),
+		vecs: make(vectors), opt: from.Opt, proofs: make(map[PeerID][]*gossip.Message), calls: make(map[JobID]func(*Core, Event)),
 		upkeep: upkeep{saveEvery: cfg.SaveEvery, evaluateEvery: cfg.EvaluateEvery},
 	}
 	w.best.params = w.vecs.hold(from.Params)

@@ -62,7 +62,8 @@ func (w *walk) checkDirect(body gossip.Body) gossip.Verdict {
 }
 
 const (
-	maxProofs = 2 * maxDegree
+	// maxProofs is how many offers that were made to it a peer may show before it makes its own: more than tokens it can have.
+	maxProofs = 4 * mostLive
 	// scoreForged is for a token that cannot have come about as its giver says: the fourth one bans.
 	scoreForged = -100
 	// maxJump is how many generations a token may be ahead of what a node knows of it.

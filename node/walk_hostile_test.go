@@ -102,7 +102,12 @@ func TestStrangersCannotFillTheMemoryOfANode(t *testing.T) {
 	if n := len(w.near.all); n > maxDegree {
 		t.Errorf("%d neighbours", n)
 	}
-	if len(w.views) > 3 || len(w.proofs) > maxProofs || len(w.given) > 0 {
+	for id, shown := range w.proofs {
+		if len(shown) > maxProofs {
+			t.Errorf("%s has shown %d offers", id.Short(), len(shown))
+		}
+	}
+	if len(w.views) > 3 || len(w.proofs) > len(c.roster.sorted())+1 || len(w.given) > 0 {
 		t.Errorf("%d tokens, %d offers to others, %d given away", len(w.views), len(w.proofs), len(w.given))
 	}
 	coming := 0

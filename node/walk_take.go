@@ -1,6 +1,11 @@
 package node
 
-import "starling/gossip"
+import (
+	"maps"
+	"slices"
+
+	"starling/gossip"
+)
 
 // An incoming is a hand-over as the receiver sees it, up to when the token is its own.
 type incoming struct {
@@ -33,21 +38,41 @@ func (in *incoming) complete() bool {
 // mostLive is how many tokens a node has at a time at the most: two can meet.
 const mostLive = 2
 
+// proof returns how a peer has shown that it got a token. It may offer two tokens at the same time, and what it sends together need not
+// come together.
+func (w *walk) proof(from PeerID, token uint32) *gossip.Message {
+	for _, m := range w.proofs[from] {
+		if m.Body.(*gossip.Offer).Token == token {
+			return m
+		}
+	}
+	return nil
+}
+
+// shown keeps what a peer shows of a token, also when that has been accepted: the offer may come again.
+func (w *walk) shown(c *Core, from PeerID, msg *gossip.Message) {
+	if w.proofs[from] == nil { // of whom this node knows no more it expects no offer
+		maps.DeleteFunc(w.proofs, func(id PeerID, _ []*gossip.Message) bool { return c.roster.find(id) == nil })
+	}
+	token := msg.Body.(*gossip.Offer).Token
+	list := slices.DeleteFunc(w.proofs[from], func(m *gossip.Message) bool { return m.Body.(*gossip.Offer).Token == token })
+	list = append(list, msg)
+	w.proofs[from] = list[max(0, len(list)-maxProofs):]
+}
+
 // offered takes an offer to this node; or one to the sender, which says how it got the token that it is about to offer.
 func (w *walk) offered(c *Core, from PeerID, msg *gossip.Message, o *gossip.Offer) {
+	m := c.roster.find(from)
 	if o.To == from {
-		if len(w.proofs) >= maxProofs {
-			clear(w.proofs) // who has more to say than this shows it again
+		if m != nil {
+			w.shown(c, from, msg)
 		}
-		w.proofs[from] = msg
 		return
 	}
-	m := c.roster.find(from)
 	if o.To != w.run.Self || msg.Author != from || m == nil || m.banned.Load() {
 		return
 	}
-	proof := w.proofs[from]
-	delete(w.proofs, from)
+	proof := w.proof(from, o.Token)
 	v := w.view(o.Token)
 	name := offerName{from, msg.Seq}
 	in := v.coming

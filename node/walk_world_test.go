@@ -423,13 +423,16 @@ func (w *walkWorld) carry(from, to *walkNode, msgs ...*gossip.Message) {
 		return
 	}
 	for w.rand.Float64() >= w.loss {
-		w.later(to, w.delay(w.lag), func() {
-			for _, m := range msgs {
+		// What is forwarded together comes in its order, but not at once: what comes at the same time may come between.
+		at := w.delay(w.lag)
+		for _, m := range msgs {
+			w.later(to, at, func() {
 				if to.core != nil {
 					w.arrive(from, to, m)
 				}
-			}
-		})
+			})
+			at += w.delay(Second / 20)
+		}
 		if w.rand.Float64() > 0.1 { // else they come twice
 			return
 		}
