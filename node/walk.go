@@ -258,19 +258,29 @@ func (w *walk) paused(c *Core) {
 		if cp := w.train; cp != nil && cp.stage == stageTrain {
 			cp.stage = stageHere // without the steps under way
 		}
+		for _, v := range w.views {
+			if v.coming != nil && !v.coming.ready {
+				w.refuse(c, v)
+			}
+		}
 	}
 	w.goOn(c)
 }
 
 // closeWhenDone ends the work of a node that leaves, once it has handed over what it holds, or could not.
 func (w *walk) closeWhenDone(c *Core) {
-	if !w.closing || c.mode == left || c.now < w.closeBy && (w.holds() > 0 || len(w.given) > 0) {
+	if !w.closing || c.mode == left || c.now < w.closeBy && (w.holds() > 0 || w.awaits() || len(w.given) > 0) {
 		return
 	}
 	w.closeBy = 0
 	if w.saveErr != "" || w.upkeep.close(c, w.state()) {
 		c.finish()
 	}
+}
+
+// awaits reports whether the node may have been given a token: it has said that it is ready, and if it leaves now the token is lost.
+func (w *walk) awaits() bool {
+	return slices.ContainsFunc(w.views, func(v *tokenView) bool { return v.coming != nil && v.coming.ready && !v.coming.offer.Remnant })
 }
 
 // holds is how many live tokens the node has.
