@@ -45,10 +45,16 @@ func (s *Store) PutBlob(data []byte, ref string) (BlobID, error) {
 	l := Chunks(data)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.putChunks(l, data); err != nil {
+	lists := []ChunkList{l}
+	writes, err := s.putChunks(lists, [][]byte{data})
+	if err != nil {
 		return BlobID{}, fmt.Errorf("put blob: %w", err)
 	}
-	return l.ID(), s.pin(l, ref)
+	if err := s.pin(l, ref, writes...); err != nil {
+		return BlobID{}, fmt.Errorf("put blob: %w", err)
+	}
+	s.repaired(lists)
+	return l.ID(), nil
 }
 
 // Begin makes room for a blob that will come chunk by chunk. What is there already, also from before a restart, need not
@@ -62,8 +68,8 @@ func (s *Store) Begin(l ChunkList, ref string) error {
 	return s.pin(l, ref)
 }
 
-// pin adds a reference. The caller holds mu.
-func (s *Store) pin(l ChunkList, ref string) error {
+// pin adds a reference, behind other writes. The caller holds mu.
+func (s *Store) pin(l ChunkList, ref string, writes ...write) error {
 	id := l.ID()
 	value, err := s.get(blobKey(id))
 	b := blobRecord{List: l}
@@ -78,12 +84,12 @@ func (s *Store) pin(l ChunkList, ref string) error {
 	if i, ok := slices.BinarySearch(b.Refs, ref); !ok {
 		b.Refs = slices.Insert(b.Refs, i, ref)
 	} else if known {
-		return nil
+		return s.commit("blob", writes)
 	}
 	if value, err = b.encode(); err != nil {
 		return err
 	}
-	if err := s.commit("blob", []write{{blobKey(id), value}}); err != nil {
+	if err := s.commit("blob", append(writes, write{key: blobKey(id), value: value})); err != nil {
 		return err
 	}
 	if !known {
@@ -112,7 +118,7 @@ func (s *Store) Unpin(id BlobID, ref string) error {
 		if value, err = b.encode(); err != nil {
 			return err
 		}
-		return s.commit("unpin", []write{{blobKey(id), value}})
+		return s.commit("unpin", []write{{key: blobKey(id), value: value}})
 	}
 	// The record first: chunks that nothing names are harmless, a blob without chunks is not.
 	if err := s.commit("unpin", []write{{key: blobKey(id)}}); err != nil {
@@ -163,7 +169,11 @@ func (s *Store) PutChunk(l ChunkList, i int, data []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.commit("blob chunk", []write{{chunkKey(l.Hashes[i]), data}})
+	writes, err := s.place([]string{chunkKey(l.Hashes[i])}, [][]byte{data}, int64(len(data)))
+	if err != nil {
+		return err
+	}
+	return s.commit("blob chunk", writes)
 }
 
 // HasChunk reports whether a chunk is there, without reading it.

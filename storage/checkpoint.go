@@ -90,9 +90,12 @@ func numberOf(key string) uint64 {
 // on disk and whole. When it fails, [ErrDiskFull] or otherwise, the checkpoints before are as they were.
 func (s *Store) SaveCheckpoint(ctx context.Context, c Checkpoint) error {
 	m := manifest{Meta: c.Meta}
-	lists := make([]ChunkList, len(c.Sections))
+	lists, values := make([]ChunkList, len(c.Sections)), make([][]byte, len(c.Sections))
 	for i, sec := range c.Sections {
-		lists[i] = Chunks(sec.Data)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		lists[i], values[i] = Chunks(sec.Data), sec.Data
 		m.Sections = append(m.Sections, sectionRecord{Name: sec.Name, List: lists[i].Encode()})
 	}
 	record, err := cbor.Marshal(&m)
@@ -101,13 +104,9 @@ func (s *Store) SaveCheckpoint(ctx context.Context, c Checkpoint) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, sec := range c.Sections {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := s.putChunks(lists[i], sec.Data); err != nil {
-			return fmt.Errorf("save checkpoint: %w", err)
-		}
+	writes, err := s.putChunks(lists, values)
+	if err != nil {
+		return fmt.Errorf("save checkpoint: %w", err)
 	}
 	old, err := s.tooOld()
 	if err != nil {
@@ -115,7 +114,7 @@ func (s *Store) SaveCheckpoint(ctx context.Context, c Checkpoint) error {
 		s.opt.Logger.Warn("find old checkpoints", "error", err)
 	}
 	seq := s.newest + 1
-	writes := []write{{checkpointKey(seq), record}}
+	writes = append(writes, write{key: checkpointKey(seq), value: record})
 	for _, o := range old {
 		writes = append(writes, write{key: o.key})
 	}
@@ -125,6 +124,7 @@ func (s *Store) SaveCheckpoint(ctx context.Context, c Checkpoint) error {
 		return fmt.Errorf("save checkpoint: %w", err)
 	}
 	s.newest = seq
+	s.repaired(lists)
 	s.count(m.chunks(), 1)
 	for _, o := range old {
 		if err := s.commit("prune chunks", s.drop(o.manifest.chunks())); err != nil {

@@ -6,6 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/dgraph-io/badger/v4"
 )
 
 // ChunkSize is the length of every chunk but the last one of a value.
@@ -30,11 +36,22 @@ type ChunkList struct {
 // Chunks returns the list of some bytes.
 func Chunks(data []byte) ChunkList {
 	l := ChunkList{Size: int64(len(data))}
-	for i := range l.count() {
-		l.Hashes = append(l.Hashes, sha256.Sum256(l.Cut(data, i)))
+	l.Hashes = make([]hash, l.count())
+	var hashers sync.WaitGroup
+	var next atomic.Int64
+	for range min(runtime.GOMAXPROCS(0), (len(l.Hashes)+chunksOfHasher-1)/chunksOfHasher) {
+		hashers.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(l.Hashes); i = int(next.Add(1)) - 1 {
+				l.Hashes[i] = sha256.Sum256(l.Cut(data, i))
+			}
+		})
 	}
+	hashers.Wait()
 	return l
 }
+
+// chunksOfHasher is for how many chunks one more processor is of use.
+const chunksOfHasher = 4
 
 func (l ChunkList) count() int { return int((l.Size + ChunkSize - 1) / ChunkSize) }
 
@@ -98,33 +115,71 @@ func chunkOf(key string) (h hash, ok bool) {
 	return h, ok
 }
 
-// putChunks makes the chunks of data durable that the store does not have. The caller holds mu.
-func (s *Store) putChunks(l ChunkList, data []byte) error {
-	var writes []write
+// putChunks makes the chunks durable that the store does not have, of several values, and returns what to write to Badger so that they
+// are found: with it, or after it, may come what names them. The caller holds mu.
+func (s *Store) putChunks(lists []ChunkList, values [][]byte) ([]write, error) {
+	var keys []string
+	var chunks [][]byte
 	var size int64
-	for i, h := range l.Hashes {
-		// A chunk that is named may still be on its way, for a blob that was begun, or be damaged.
-		if s.refs[h] == 0 || s.bad[h] || !s.HasChunk(h) {
-			chunk := l.Cut(data, i)
-			writes = append(writes, write{chunkKey(h), chunk})
-			size += int64(len(chunk))
+	seen := make(map[hash]bool)
+	for i, l := range lists {
+		for j, h := range l.Hashes {
+			// A chunk that is named may still be on its way, for a blob that was begun, or be damaged.
+			if !seen[h] && (s.refs[h] == 0 || s.bad[h] || !s.HasChunk(h)) {
+				chunk := l.Cut(values[i], j)
+				keys, chunks = append(keys, chunkKey(h)), append(chunks, chunk)
+				size += int64(len(chunk))
+			}
+			seen[h] = true
 		}
 	}
 	if err := s.room(size); err != nil {
-		return err
+		return nil, err
 	}
-	if err := s.commit("chunk", writes); err != nil {
-		return err
+	writes, err := s.place(keys, chunks, size)
+	if err != nil {
+		return nil, err
 	}
-	for _, h := range l.Hashes {
-		delete(s.bad, h)
+	if len(writes)*placeLen > together || size < s.opt.packFrom && size > together {
+		return nil, s.commit("chunk", writes)
 	}
-	return nil
+	return writes, nil
+}
+
+// place makes chunks durable in a pack, if they have size enough in all, and returns what to write to Badger: their places, or themselves.
+func (s *Store) place(keys []string, chunks [][]byte, size int64) ([]write, error) {
+	writes := make([]write, len(keys))
+	if size < s.opt.packFrom {
+		for i, key := range keys {
+			writes[i] = write{key: key, value: chunks[i]}
+		}
+		return writes, nil
+	}
+	places, err := s.writePack(len(chunks), func(i int) ([]byte, error) { return chunks[i], nil })
+	if err != nil {
+		return nil, err
+	}
+	for i, key := range keys {
+		writes[i] = write{key: key, value: places[i].encode(), meta: metaPlace}
+	}
+	return writes, nil
+}
+
+// together is how many bytes of chunks, or of their places, are written in the same transaction as what names them: all of it has to fit.
+const together = 64 << 10
+
+// repaired forgets the damage of chunks that have been written again. The caller holds mu.
+func (s *Store) repaired(lists []ChunkList) {
+	for _, l := range lists {
+		for _, h := range l.Hashes {
+			delete(s.bad, h)
+		}
+	}
 }
 
 // chunk reads a chunk and checks it. The caller does not hold mu.
 func (s *Store) chunk(h hash) ([]byte, error) {
-	b, err := s.get(chunkKey(h))
+	b, err := s.getChunk(h)
 	if errors.Is(err, ErrNotFound) {
 		return nil, fmt.Errorf("%w: missing", ErrDamaged)
 	}
@@ -138,6 +193,37 @@ func (s *Store) chunk(h hash) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return nil, fmt.Errorf("%w: its hash is wrong", ErrDamaged)
+}
+
+// getChunk reads a chunk from Badger, or from the pack where it is.
+func (s *Store) getChunk(h hash) ([]byte, error) {
+	for last := (place{}); ; {
+		var value []byte
+		var at *place
+		err := s.db.View(func(txn *badger.Txn) error {
+			item, err := txn.Get([]byte(chunkKey(h)))
+			if err != nil {
+				return err
+			}
+			if at, err = placeIn(item); at != nil || err != nil {
+				return err
+			}
+			value, err = item.ValueCopy(nil)
+			return err
+		})
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return nil, ErrNotFound
+		}
+		if err != nil || at == nil {
+			return value, err
+		}
+		value, err = s.readPlace(*at)
+		if errors.Is(err, fs.ErrNotExist) && *at != last { // it may be in a new pack by now
+			last = *at
+			continue
+		}
+		return value, err
+	}
 }
 
 // drop forgets references, and returns the removal of the chunks that nothing names any more. The caller holds mu.

@@ -115,23 +115,25 @@ func TestATableThatAProcessWasKilledInTheMidstOfIsNoDamage(t *testing.T) {
 }
 
 func TestADamagedChunkIsWrittenAgainWithTheNextCheckpoint(t *testing.T) {
-	s := open(t, t.TempDir(), Options{})
-	if err := s.SaveCheckpoint(t.Context(), state(0)); err != nil {
-		t.Fatal(err)
-	}
-	h := Chunks(state(0).Sections[0].Data).Hashes[0] // states 0 to 3 share it
-	if err := s.commit("damage", []write{{chunkKey(h), []byte("something else")}}); err != nil {
-		t.Fatal(err)
-	}
-	if _, skipped, err := s.Latest(t.Context()); !errors.Is(err, ErrNotFound) || len(skipped) != 1 {
-		t.Fatalf("%v %v", skipped, err)
-	}
-	if err := s.SaveCheckpoint(t.Context(), state(1)); err != nil {
-		t.Fatal(err)
-	}
-	if c, skipped, err := s.Latest(t.Context()); err != nil || len(skipped) > 0 || whole(c) != nil {
-		t.Errorf("the checkpoint after the damage: %v %v", skipped, err)
-	}
+	inBoth(t, func(t *testing.T, from int64) {
+		s := open(t, t.TempDir(), Options{packFrom: from})
+		if err := s.SaveCheckpoint(t.Context(), state(0)); err != nil {
+			t.Fatal(err)
+		}
+		h := Chunks(state(0).Sections[0].Data).Hashes[0] // states 0 to 3 share it
+		if err := s.commit("damage", []write{{key: chunkKey(h), value: []byte("something else")}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, skipped, err := s.Latest(t.Context()); !errors.Is(err, ErrNotFound) || len(skipped) != 1 {
+			t.Fatalf("%v %v", skipped, err)
+		}
+		if err := s.SaveCheckpoint(t.Context(), state(1)); err != nil {
+			t.Fatal(err)
+		}
+		if c, skipped, err := s.Latest(t.Context()); err != nil || len(skipped) > 0 || whole(c) != nil {
+			t.Errorf("the checkpoint after the damage: %v %v", skipped, err)
+		}
+	})
 }
 
 func TestClosingOnAFullDiskLosesNothing(t *testing.T) {

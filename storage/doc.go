@@ -1,4 +1,5 @@
-// Package storage keeps what one node must not lose, in Badger: checkpoints, blobs and small records.
+// Package storage keeps what one node must not lose: checkpoints, blobs and small records. They are in Badger, but for what is large, which
+// is in files beside it, to which Badger points.
 //
 // Start with [Open] and [Store.SaveCheckpoint]; [LoadOrCreateKey] keeps a node's identity beside the store. Large values
 // are cut into chunks that are named by their hash, stored once, and checked whenever they are read. What was

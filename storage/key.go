@@ -56,9 +56,14 @@ func createKey(path string) (_ ed25519.PrivateKey, err error) {
 			return nil, fmt.Errorf("write key: %w", err)
 		}
 	}
-	if d, err := os.Open(filepath.Dir(path)); err == nil {
+	syncDir(filepath.Dir(path))
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+// syncDir makes the names in a directory durable, where the system has a way to.
+func syncDir(dir string) {
+	if d, err := os.Open(dir); err == nil {
 		d.Sync()
 		d.Close()
 	}
-	return ed25519.NewKeyFromSeed(seed), nil
 }

@@ -15,10 +15,10 @@ func (s *Store) Append(log string, entries ...[]byte) (first uint64, err error) 
 	if err != nil {
 		return 0, err
 	}
-	writes := []write{{logEndKey(log), binary.BigEndian.AppendUint64(nil, next+uint64(len(entries)))}}
+	writes := []write{{key: logEndKey(log), value: binary.BigEndian.AppendUint64(nil, next+uint64(len(entries)))}}
 	for i, e := range entries {
 		b := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(e)), crc32.ChecksumIEEE(e))
-		writes = append(writes, write{logKey(log, next+uint64(i)), append(b, e...)})
+		writes = append(writes, write{key: logKey(log, next+uint64(i)), value: append(b, e...)})
 	}
 	return next, s.commit("append", writes)
 }

@@ -24,12 +24,16 @@ type Options struct {
 	DiskLimit int64        // bytes on disk; writes beyond it fail with ErrDiskFull. 0 is no limit
 	Keep      int          // newest checkpoints that are kept; default 3; see [Store.SetKeep]
 
-	fault func(op string) error // tests: asked before every commit
-	free  func() int64          // tests: in place of the space on the disk
+	fault    func(op string) error // tests: asked before every commit
+	free     func() int64          // tests: in place of the space on the disk
+	packFrom int64                 // tests: in place of the constant of that name
 }
 
 // schema is the version of the layout of keys.
-const schema = 1
+const schema = 2 // since 2 there are packs
+
+// packFrom is from how many bytes on chunks that are written together go into a pack.
+const packFrom = 128 << 10
 
 // The first byte of a key says what it holds.
 const (
@@ -49,11 +53,13 @@ type Store struct {
 	dir string
 
 	// mu orders writers of chunks against each other and against the removal of chunks. It guards what follows.
-	mu     sync.Mutex
-	refs   map[hash]int  // how often a chunk is named by checkpoints and blobs
-	bad    map[hash]bool // chunks that were found damaged and are written again when they come by
-	newest uint64        // number of the newest checkpoint ever written
-	closed bool
+	mu       sync.Mutex
+	refs     map[hash]int  // how often a chunk is named by checkpoints and blobs
+	bad      map[hash]bool // chunks that were found damaged and are written again when they come by
+	newest   uint64        // number of the newest checkpoint ever written
+	packs    map[uint64]*pack
+	lastPack uint64 // the largest number of a pack
+	closed   bool
 }
 
 // Open opens the store in a directory, which is made if there is none. One process at a time may have it open; a second
@@ -65,14 +71,17 @@ func Open(dir string, opt Options) (*Store, error) {
 	if opt.Keep == 0 {
 		opt.Keep = 3
 	}
+	if opt.packFrom == 0 {
+		opt.packFrom = packFrom
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", explain(err))
 	}
 	if err := (&Store{dir: dir, opt: opt}).space(0); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	// Values stay in the tree: checkpoints come and go every few seconds, and compaction reclaims deleted values at
-	// once, while the value log learns of them only when a memtable of tiny keys is full, which is almost never.
+	// Values that are too small for a pack stay in the tree: checkpoints come and go every few seconds, and compaction reclaims
+	// deleted values at once, while the value log learns of them only when a memtable of tiny keys is full, which is almost never.
 	// The sizes keep an idle store at a few MiB of memory; no block cache, as reads are rare and large.
 	o := badger.DefaultOptions(dir).
 		WithLogger(quiet{opt.Logger}).
@@ -105,7 +114,7 @@ func Open(dir string, opt Options) (*Store, error) {
 		}
 		return nil, unusable(dir, err)
 	}
-	s := &Store{db: db, opt: opt, dir: dir, refs: make(map[hash]int), bad: make(map[hash]bool)}
+	s := &Store{db: db, opt: opt, dir: dir, refs: make(map[hash]int), bad: make(map[hash]bool), packs: make(map[uint64]*pack)}
 	if err := s.begin(); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
@@ -122,16 +131,18 @@ func unusable(dir string, err error) error {
 func (s *Store) begin() error {
 	v, err := s.get(keySchema)
 	switch {
-	case errors.Is(err, ErrNotFound):
-		if err := s.commit("schema", []write{{keySchema, binary.BigEndian.AppendUint32(nil, schema)}}); err != nil {
-			return err
-		}
-	case err != nil:
-		return err
-	case len(v) != 4:
+	case err == nil && len(v) != 4:
 		return fmt.Errorf("schema record: %w", ErrDamaged)
-	case binary.BigEndian.Uint32(v) > schema:
+	case err == nil && binary.BigEndian.Uint32(v) > schema:
 		return fmt.Errorf("%w: schema %d, this one reads up to %d", ErrSchema, binary.BigEndian.Uint32(v), schema)
+	case errors.Is(err, ErrNotFound), err == nil && binary.BigEndian.Uint32(v) < schema: // what older ones wrote is read as it is
+		err = s.commit("schema", []write{{key: keySchema, value: binary.BigEndian.AppendUint32(nil, schema)}})
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.openPacks(); err != nil {
+		return err
 	}
 	err = s.scan(keyCheckpoint, func(key string, value []byte) error {
 		s.newest = max(s.newest, numberOf(key))
@@ -198,8 +209,15 @@ func (s *Store) SetKeep(n int) {
 	s.opt.Keep = max(1, n)
 }
 
-// GC removes chunks that nothing names, which interrupted writes leave behind, and compacts the value log.
+// GC removes chunks that nothing names, which interrupted writes leave behind, and compacts packs and the value log.
 func (s *Store) GC(ctx context.Context) error {
+	if err := s.collect(ctx); err != nil {
+		return err
+	}
+	return s.repack()
+}
+
+func (s *Store) collect(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -284,8 +302,8 @@ type Record struct {
 func (s *Store) Put(records []Record) error {
 	w := make([]write, len(records))
 	for i, r := range records {
-		if w[i] = (write{keyRecord + r.Key, r.Value}); len(r.Value) == 0 {
-			w[i].value = nil
+		if w[i].key = keyRecord + r.Key; len(r.Value) > 0 {
+			w[i].value = r.Value
 		}
 	}
 	s.mu.Lock()
@@ -312,7 +330,11 @@ func (s *Store) Records(prefix string) (out []Record, err error) {
 type write struct {
 	key   string
 	value []byte
+	meta  byte
 }
+
+// metaPlace marks the key of a chunk whose value is its place in a pack.
+const metaPlace = 1
 
 // commit makes the writes durable: all of them in one transaction if they fit into one, else in several in order. The
 // caller holds mu, or is the only user.
@@ -332,17 +354,28 @@ func (s *Store) commit(op string, writes []write) error {
 		}
 		writes = writes[n:]
 	}
+	s.sweepPacks()
 	return nil
 }
 
+// commitSome commits as many of the writes as fit into a transaction, and counts what is needed of packs by then.
 func (s *Store) commitSome(writes []write) (n int, err error) {
+	type change struct {
+		place
+		by int64
+	}
+	var changes []change
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()
 	for _, w := range writes {
+		before, err := placeAt(txn, w.key)
+		if err != nil {
+			return 0, err
+		}
 		if w.value == nil {
 			err = txn.Delete([]byte(w.key))
 		} else {
-			err = txn.Set([]byte(w.key), w.value)
+			err = txn.SetEntry(badger.NewEntry([]byte(w.key), w.value).WithMeta(w.meta))
 		}
 		if errors.Is(err, badger.ErrTxnTooBig) && n > 0 {
 			break
@@ -351,8 +384,24 @@ func (s *Store) commitSome(writes []write) (n int, err error) {
 			return 0, err
 		}
 		n++
+		if before != nil {
+			changes = append(changes, change{*before, -1})
+		}
+		if w.meta == metaPlace {
+			after, err := parsePlace(w.value)
+			if err != nil {
+				return 0, err
+			}
+			changes = append(changes, change{*after, 1})
+		}
 	}
-	return n, txn.Commit()
+	if err := txn.Commit(); err != nil {
+		return 0, err
+	}
+	for _, c := range changes {
+		s.needed(c.place, c.by)
+	}
+	return n, nil
 }
 
 func (s *Store) get(key string) (value []byte, err error) {

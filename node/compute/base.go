@@ -2,30 +2,17 @@ package compute
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
-	"math"
 
 	"starling/mixing"
 	"starling/mixing/kernel"
 	"starling/node/manifest"
+	"starling/node/model/weights"
 )
 
 // Digest is the SHA-256 of weights, float32 and little-endian: what a manifest names a base model by, see [manifest.WeightsInit], and
 // what nodes call the hash of their model.
-func Digest(weights []float32) [32]byte {
-	h := sha256.New()
-	var form [4096]byte
-	for len(weights) > 0 {
-		n := min(len(weights), len(form)/4)
-		for i, x := range weights[:n] {
-			binary.LittleEndian.PutUint32(form[4*i:], math.Float32bits(x))
-		}
-		h.Write(form[:4*n])
-		weights = weights[n:]
-	}
-	return [32]byte(h.Sum(nil))
-}
+func Digest(x []float32) [32]byte { return sha256.Sum256(weights.LittleEndian(x)) }
 
 // baseOf returns the weights that a run starts from, if they are those that its manifest names; nil if it names none.
 func baseOf(m manifest.Manifest, l *mixing.Layout, weights func(*mixing.Layout) ([]float32, error)) ([]float32, error) {

@@ -16,6 +16,7 @@ import (
 	"starling/mixing/scalar"
 	"starling/node"
 	"starling/node/compute"
+	"starling/node/model/weights"
 	"starling/storage"
 )
 
@@ -90,10 +91,10 @@ func (d *Daemon) saveState(ctx context.Context, s node.State, params, opt []floa
 	if d.replica != nil {
 		m.Base, m.Sums = hash(d.base), hash(scalar.DigestSums(s.Sums))
 	}
-	sections := []storage.Section{{Name: sectionParams, Data: floatBytes(params)}, {Name: sectionOpt, Data: floatBytes(opt)}}
+	sections := []storage.Section{{Name: sectionParams, Data: weights.LittleEndian(params)}, {Name: sectionOpt, Data: weights.LittleEndian(opt)}}
 	for i, v := range s.Vectors {
 		m.Vectors = append(m.Vectors, namedVector{Name: v.Name, Len: v.Len})
-		sections = append(sections, storage.Section{Name: sectionMethod + v.Name, Data: floatBytes(vectors[i])})
+		sections = append(sections, storage.Section{Name: sectionMethod + v.Name, Data: weights.LittleEndian(vectors[i])})
 	}
 	if len(s.Opaque) > 0 {
 		sections = append(sections, storage.Section{Name: sectionOpaque, Data: s.Opaque})
@@ -199,12 +200,4 @@ func section(c storage.Checkpoint, name string, want int) ([]float32, error) {
 		return v, nil
 	}
 	return nil, fmt.Errorf("checkpoint %d: section %s is missing", c.Seq, name)
-}
-
-func floatBytes(v []float32) []byte {
-	b := make([]byte, 4*len(v))
-	for i, x := range v {
-		binary.LittleEndian.PutUint32(b[4*i:], math.Float32bits(x))
-	}
-	return b
 }

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -233,7 +232,7 @@ func (a *audit) compareModel(v *Verification, seq uint64, meta stateMeta, weight
 	}
 	v.found("records", "%s; %s of others are kept, with signatures that hold, and say the same", text, batches(uint64(r.Sealed)))
 	v.found("sums", "%s, added up anew; those of checkpoint %d", meta.Sums, seq)
-	have, want := sha256.Sum256(floatBytes(weights)), a.program.ScalarModel(r.Sums)
+	have, want := compute.Digest(weights), a.program.ScalarModel(r.Sums)
 	if have != want {
 		problem("base and sums make the model %s, and the weights in checkpoint %d are %s", hash(want), seq, hash(have))
 		return false

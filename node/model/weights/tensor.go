@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -60,11 +61,16 @@ func New(name string, t Type, shape []int, data []byte) (Tensor, error) {
 
 // FromFloats returns a tensor of float32 with a copy of x.
 func FromFloats(name string, shape []int, x []float32) (Tensor, error) {
-	data := make([]byte, 0, 4*len(x))
-	for _, v := range x {
-		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
+	return New(name, F32, shape, bytes.Clone(LittleEndian(x)))
+}
+
+// LittleEndian returns x as files have it: the very memory of x where the machine is little-endian, else a copy. It must not be changed.
+func LittleEndian(x []float32) []byte {
+	if !littleEndian() {
+		b, _ := Append(nil, F32, x)
+		return b
 	}
-	return New(name, F32, shape, data)
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x))
 }
 
 // Len returns the number of elements; 1 for an empty shape.
