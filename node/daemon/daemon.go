@@ -161,9 +161,8 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	context.AfterFunc(run, func() { close(d.loop.over) })
 	g.Go(func() error { return ended(run, d.swarm.Run(run)) })
 	g.Go(func() error { return ended(run, d.store.Run(run)) })
-	g.Go(func() error {
-		return d.control.serve(run, d)
-	})
+	g.Go(func() error { return d.control.serve(run, d) })
+	g.Go(func() error { return d.lookout(run, aloneFor) })
 	g.Go(func() error {
 		if err := d.takePart(ctx, run); err != nil {
 			return err
@@ -197,6 +196,7 @@ func (d *Daemon) takePart(ctx, run context.Context) error {
 		}
 		return err
 	}
+	d.log.Info("taking part", "run", d.manifest.Name, "method", methodText(d.manifest.Method), "part", d.shard(), "rows", d.node.Rows(), "from round", d.resumed)
 	return d.loop.run(ctx, run, d)
 }
 
