@@ -219,8 +219,6 @@ func ExportPublished(ctx context.Context, runDir string, number uint64, format, 
 	switch {
 	case !llama.Published(m.Model):
 		return info, fmt.Errorf("this run trains model %s, which has no form %s; leave --format out", m.Model, format)
-	case format == FormatMerged && strings.EqualFold(filepath.Ext(model), ".gguf"):
-		return info, fmt.Errorf("a GGUF file has no config.json and tokenizer.json to go with merged weights: export --format peft, or name the model's directory")
 	case model == "":
 		return info, fmt.Errorf("say with --model where the model is that the run started from")
 	}
@@ -264,7 +262,7 @@ func ExportPublished(ctx context.Context, runDir string, number uint64, format, 
 	if format == FormatPEFT {
 		err = trained.SavePEFT(part, params, model)
 	} else {
-		err = errors.Join(trained.Merged(params).Save(part, weights.BF16, mergedFile), copyModelFiles(model, part))
+		err = saveMerged(trained.Merged(params), model, part)
 	}
 	if err != nil {
 		return info, err
@@ -281,19 +279,15 @@ func ExportPublished(ctx context.Context, runDir string, number uint64, format, 
 // mergedFile is the largest file of a merged model in bytes, as Hugging Face has them.
 const mergedFile = 5_000_000_000
 
-// copyModelFiles copies what belongs to a model in a directory beside its weights.
-func copyModelFiles(model, dir string) error {
-	for _, name := range []string{"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json", "chat_template.jinja"} {
-		b, err := os.ReadFile(filepath.Join(model, name))
-		if errors.Is(err, os.ErrNotExist) || err != nil && strings.EqualFold(filepath.Ext(model), ".gguf") {
-			continue
-		}
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, name), b, 0o644)
-		}
-		if err != nil {
-			return err
-		}
+// saveMerged writes merged weights and what goes beside them. That is first: it can be refused.
+func saveMerged(merged *llama.Merged, model, dir string) error {
+	c, err := hf.Open(model)
+	if err != nil {
+		return err
 	}
-	return nil
+	defer c.Close()
+	if err := c.Describe(dir, weights.BF16); err != nil {
+		return err
+	}
+	return merged.Save(dir, weights.BF16, mergedFile)
 }

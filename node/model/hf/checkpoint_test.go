@@ -316,7 +316,7 @@ func TestSavedModelsAreReadAgain(t *testing.T) {
 	for _, name := range []string{"smollm2", "qwen2", "gpt2"} {
 		c := open(t, filepath.Join("testdata", name+".gguf"))
 		dir := t.TempDir()
-		text, err := c.Config.JSON()
+		text, err := c.Config.JSON(weights.BF16)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"starling/node/model/gguf"
+	"starling/node/model/weights"
 )
 
 const (
@@ -57,7 +58,7 @@ func TestConfigsOfPublishedModelsAreRead(t *testing.T) {
 		if n := got.Parameters(); n != test.parameters {
 			t.Errorf("%d parameters, want %d", n, test.parameters)
 		}
-		text, err := got.JSON()
+		text, err := got.JSON(weights.BF16)
 		if err != nil {
 			t.Error(err)
 			continue
@@ -210,7 +211,7 @@ func FuzzConfig(f *testing.F) {
 		if c.Family != GPT2 {
 			c.Rope.Frequencies(c.HeadDim)
 		}
-		text, err := c.JSON()
+		text, err := c.JSON(weights.BF16)
 		if err != nil {
 			t.Fatal(err)
 		}

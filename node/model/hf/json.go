@@ -45,9 +45,9 @@ type configFile struct {
 	ScaleLayers   bool     `json:"scale_attn_by_inverse_layer_idx,omitempty"`
 	CrossAttn     bool     `json:"add_cross_attention,omitempty"`
 
-	BOS ids `json:"bos_token_id,omitempty"`
-	EOS ids `json:"eos_token_id,omitempty"`
-	Pad ids `json:"pad_token_id,omitempty"`
+	BOS ids `json:"bos_token_id"` // null is none; where they are missing, readers have tokens of their own
+	EOS ids `json:"eos_token_id"`
+	Pad ids `json:"pad_token_id"`
 }
 
 type scaling struct {
@@ -79,9 +79,12 @@ func (x *ids) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// MarshalJSON writes one token as a number, as most readers expect it.
+// MarshalJSON writes one token as a number, as most readers expect it, and none as null.
 func (x ids) MarshalJSON() ([]byte, error) {
-	if len(x) == 1 {
+	switch len(x) {
+	case 0:
+		return []byte("null"), nil
+	case 1:
 		return json.Marshal(x[0])
 	}
 	return json.Marshal([]int(x))
@@ -202,43 +205,4 @@ func (f *configFile) gpt2() (*Config, error) {
 		c.HeadDim = c.Hidden / c.Heads
 	}
 	return c, nil
-}
-
-// JSON returns c as a config.json. It returns an error for rotary factors that came from a GGUF file, which config.json cannot express.
-func (c *Config) JSON() ([]byte, error) {
-	one := func(id int) ids {
-		if id < 0 {
-			return nil
-		}
-		return ids{id}
-	}
-	f := configFile{ModelType: string(c.Family), Vocab: c.Vocab, Tied: &c.Tied, BOS: one(c.BOS), EOS: c.EOS, Pad: one(c.Pad)}
-	all := struct {
-		Architectures []string `json:"architectures"`
-		*configFile
-	}{configFile: &f}
-	if c.Family == GPT2 {
-		all.Architectures = []string{"GPT2LMHeadModel"}
-		f.GPTContext, f.GPTHidden, f.GPTLayers, f.GPTHeads, f.GPTInner, f.GPTEps, f.GPTActivation = c.Context, c.Hidden, c.Layers, c.Heads, &c.MLP, &c.NormEps, &c.Activation
-		return json.MarshalIndent(all, "", "  ")
-	}
-	all.Architectures = []string{"LlamaForCausalLM"}
-	if c.Family == Qwen2 {
-		all.Architectures = []string{"Qwen2ForCausalLM"}
-	} else {
-		if c.QKVBias != c.OutBias {
-			return nil, errors.New("a Llama model with biases in some of its attention projections cannot be described by config.json")
-		}
-		f.Bias, f.MLPBias = &c.QKVBias, &c.MLPBias
-	}
-	f.Context, f.Hidden, f.MLP, f.Layers, f.Heads, f.KVHeads, f.HeadDim = &c.Context, c.Hidden, c.MLP, c.Layers, c.Heads, &c.KVHeads, &c.HeadDim
-	f.RMSEps, f.Activation, f.Theta = &c.NormEps, &c.Activation, &c.Rope.Theta
-	switch r := c.Rope; r.Scaling {
-	case "":
-	case "factors":
-		return nil, errors.New("the rotary frequencies of a GGUF file cannot be described by config.json")
-	default:
-		f.Scaling = &scaling{Type: r.Scaling, Factor: r.Factor, Low: r.Low, High: r.High, Original: r.Original}
-	}
-	return json.MarshalIndent(all, "", "  ")
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"starling/node/data/chat"
+	"starling/node/model/weights"
 )
 
 // smollm2 opens SmolLM2-135M-Instruct, which is too large to be kept here.
@@ -65,7 +66,7 @@ func TestSmolLM2IsRead(t *testing.T) {
 
 func describe(t *testing.T, c *Config) string {
 	t.Helper()
-	text, err := c.JSON()
+	text, err := c.JSON(weights.BF16)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,19 +60,24 @@ func ggufTemplate(f *gguf.File) (t Template, err error) {
 	if err != nil {
 		return t, err
 	}
-	for _, token := range []struct {
-		name string
-		to   *string
-	}{{"bos", &t.BOS}, {"eos", &t.EOS}} {
-		if key := "tokenizer.ggml." + token.name + "_token_id"; f.Has(key) {
-			id, err := f.Int(key)
-			if err != nil || id < 0 || id >= len(tokens) {
-				return t, fmt.Errorf("%s is no token", key)
-			}
-			*token.to = tokens[id]
-		}
+	if t.BOS, err = ggufToken(f, tokens, "bos"); err != nil {
+		return t, err
 	}
-	return t, nil
+	t.EOS, err = ggufToken(f, tokens, "eos")
+	return t, err
+}
+
+// ggufToken returns the text of the token with a task, or "" if there is none.
+func ggufToken(f *gguf.File, tokens []string, task string) (string, error) {
+	key := "tokenizer.ggml." + task + "_token_id"
+	if !f.Has(key) {
+		return "", nil
+	}
+	id, err := f.Int(key)
+	if err != nil || id < 0 || id >= len(tokens) {
+		return "", fmt.Errorf("%s is no token", key)
+	}
+	return tokens[id], nil
 }
 
 // named is a token in tokenizer_config.json: its text, or an object with that.

@@ -34,6 +34,14 @@ var cuttings = map[string]cutting{
 
 // TokenizerFromGGUF returns the tokenizer in the metadata of a GGUF file. It returns an error for kinds that are not matched here.
 func TokenizerFromGGUF(f *gguf.File) (*tokenizer.Tokenizer, error) {
+	s, err := ggufTokenizer(f)
+	if err != nil {
+		return nil, err
+	}
+	return tokenizer.New(*s)
+}
+
+func ggufTokenizer(f *gguf.File) (*tokenizer.Spec, error) {
 	model, err := f.Text("tokenizer.ggml.model")
 	if err != nil {
 		return nil, err
@@ -49,14 +57,11 @@ func TokenizerFromGGUF(f *gguf.File) (*tokenizer.Tokenizer, error) {
 	if !ok {
 		return nil, fmt.Errorf("tokenizer.ggml.pre is %s, which is not known here; gpt-2, llama-bpe, qwen2 and smollm are", spelling.Quote(name))
 	}
-	s := tokenizer.Spec{Split: how.split, NFC: how.nfc, WholeWords: how.wholeWords, Unknown: -1}
-	if err := ggufVocabulary(f, &s); err != nil {
+	s := &tokenizer.Spec{Split: how.split, NFC: how.nfc, WholeWords: how.wholeWords, Unknown: -1}
+	if err := ggufVocabulary(f, s); err != nil {
 		return nil, err
 	}
-	if err := ggufFrame(f, &s, how.bos); err != nil {
-		return nil, err
-	}
-	return tokenizer.New(s)
+	return s, ggufFrame(f, s, how.bos)
 }
 
 func ggufVocabulary(f *gguf.File, s *tokenizer.Spec) error {
