@@ -312,34 +312,33 @@ func TestTemplatesAreFoundWhereverTheyAre(t *testing.T) {
 	}
 }
 
+// save writes the weights of a model to a directory.
+func save(t *testing.T, c *Checkpoint, dir string) {
+	t.Helper()
+	var specs []safetensors.Spec
+	for _, s := range c.Config.Tensors() {
+		specs = append(specs, safetensors.Spec{Name: s.Name, Type: weights.BF16, Shape: s.Shape})
+	}
+	err := safetensors.Save(dir, specs, 4000, nil, func(s safetensors.Spec, w *safetensors.Writer) error {
+		tensor, err := c.Tensor(s.Name)
+		if err != nil {
+			return err
+		}
+		x, err := tensor.Floats()
+		if err != nil {
+			return err
+		}
+		return w.Floats(x)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestSavedModelsAreReadAgain(t *testing.T) {
-	for _, name := range []string{"smollm2", "qwen2", "gpt2"} {
+	for _, name := range tiny {
 		c := open(t, filepath.Join("testdata", name+".gguf"))
-		dir := t.TempDir()
-		text, err := c.Config.JSON(weights.BF16)
-		if err != nil {
-			t.Fatal(err)
-		}
-		write(t, filepath.Join(dir, "config.json"), string(text))
-		var specs []safetensors.Spec
-		for _, s := range c.Config.Tensors() {
-			specs = append(specs, safetensors.Spec{Name: s.Name, Type: weights.BF16, Shape: s.Shape})
-		}
-		err = safetensors.Save(dir, specs, 4000, nil, func(s safetensors.Spec, w *safetensors.Writer) error {
-			tensor, err := c.Tensor(s.Name)
-			if err != nil {
-				return err
-			}
-			x, err := tensor.Floats()
-			if err != nil {
-				return err
-			}
-			return w.Floats(x)
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		again := open(t, dir)
+		again := described(t, c)
 		for _, s := range c.Config.Tensors() {
 			x, _ := c.Tensor(s.Name)
 			y, _ := again.Tensor(s.Name)

@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
+	"starling/node/data/tokenizer"
 	"starling/node/model/gguf"
 	"starling/node/model/weights"
 )
@@ -236,7 +238,18 @@ func FuzzGGUF(f *testing.F) {
 			return
 		}
 		if tok, err := TokenizerFromGGUF(file); err == nil {
-			tok.NewEncoder().Encode(nil, "the <tool> 12")
+			ids := tok.NewEncoder().Encode(nil, "the <tool> 12")
+			if spec, err := ggufTokenizer(file); err != nil {
+				t.Fatal(err)
+			} else if text, err := spec.JSON(); err == nil {
+				again, err := tokenizer.Parse(text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := again.NewEncoder().Encode(nil, "the <tool> 12"); !slices.Equal(got, ids) {
+					t.Fatalf("a tokenizer that was written encodes to %v, want %v", got, ids)
+				}
+			}
 		}
 		if _, err := ggufTemplate(file); err != nil {
 			return
@@ -247,6 +260,15 @@ func FuzzGGUF(f *testing.F) {
 		}
 		if err := c.Validate(); err != nil {
 			t.Fatal(err)
+		}
+		if text, err := c.JSON(weights.BF16); err == nil {
+			again, err := ParseConfig(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again.Rope = c.Rope; !reflect.DeepEqual(again, c) {
+				t.Fatalf("%s is read as %+v, want %+v", text, again, c)
+			}
 		}
 		source := newGGUFSource(file, c)
 		if err := c.Check(source); err != nil {

@@ -1,6 +1,7 @@
 package hf
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,26 +14,26 @@ import (
 type configFile struct {
 	ModelType string `json:"model_type"`
 
-	Vocab        int      `json:"vocab_size"`
-	Context      *int     `json:"max_position_embeddings,omitempty"`
-	Hidden       int      `json:"hidden_size,omitempty"`
-	MLP          int      `json:"intermediate_size,omitempty"`
-	Layers       int      `json:"num_hidden_layers,omitempty"`
-	Heads        int      `json:"num_attention_heads,omitempty"`
-	KVHeads      *int     `json:"num_key_value_heads,omitempty"`
-	HeadDim      *int     `json:"head_dim,omitempty"`
-	RMSEps       *float64 `json:"rms_norm_eps,omitempty"`
-	Activation   *string  `json:"hidden_act,omitempty"`
-	Tied         *bool    `json:"tie_word_embeddings,omitempty"`
-	Bias         *bool    `json:"attention_bias,omitempty"`
-	MLPBias      *bool    `json:"mlp_bias,omitempty"`
-	Theta        *float64 `json:"rope_theta,omitempty"`
-	Scaling      *scaling `json:"rope_scaling,omitempty"`
-	Parameters   *scaling `json:"rope_parameters,omitempty"` // theta and scaling in newer files
-	Partial      *float64 `json:"partial_rotary_factor,omitempty"`
-	Sliding      bool     `json:"use_sliding_window,omitempty"`
-	LayerTypes   []string `json:"layer_types,omitempty"`
-	Quantization any      `json:"quantization_config,omitempty"`
+	Vocab        int       `json:"vocab_size"`
+	Context      *int      `json:"max_position_embeddings,omitempty"`
+	Hidden       int       `json:"hidden_size,omitempty"`
+	MLP          int       `json:"intermediate_size,omitempty"`
+	Layers       int       `json:"num_hidden_layers,omitempty"`
+	Heads        int       `json:"num_attention_heads,omitempty"`
+	KVHeads      *int      `json:"num_key_value_heads,omitempty"`
+	HeadDim      *int      `json:"head_dim,omitempty"`
+	RMSEps       *float64  `json:"rms_norm_eps,omitempty"`
+	Activation   *string   `json:"hidden_act,omitempty"`
+	Tied         *bool     `json:"tie_word_embeddings,omitempty"`
+	Bias         *bool     `json:"attention_bias,omitempty"`
+	MLPBias      *bool     `json:"mlp_bias,omitempty"`
+	Theta        *fraction `json:"rope_theta,omitempty"`
+	Scaling      *scaling  `json:"rope_scaling,omitempty"`
+	Parameters   *scaling  `json:"rope_parameters,omitempty"` // theta and scaling in newer files
+	Partial      *float64  `json:"partial_rotary_factor,omitempty"`
+	Sliding      bool      `json:"use_sliding_window,omitempty"`
+	LayerTypes   []string  `json:"layer_types,omitempty"`
+	Quantization any       `json:"quantization_config,omitempty"`
 
 	GPTContext    int      `json:"n_positions,omitempty"`
 	GPTHidden     int      `json:"n_embd,omitempty"`
@@ -51,14 +52,25 @@ type configFile struct {
 }
 
 type scaling struct {
-	Type     string   `json:"rope_type,omitempty"`
-	OldType  string   `json:"type,omitempty"`
-	Theta    *float64 `json:"rope_theta,omitempty"`
-	Factor   float64  `json:"factor,omitempty"`
-	Low      float64  `json:"low_freq_factor,omitempty"`
-	High     float64  `json:"high_freq_factor,omitempty"`
-	Original int      `json:"original_max_position_embeddings,omitempty"`
-	Partial  *float64 `json:"partial_rotary_factor,omitempty"`
+	Type     string    `json:"rope_type,omitempty"`
+	OldType  string    `json:"type,omitempty"`
+	Theta    *fraction `json:"rope_theta,omitempty"`
+	Factor   fraction  `json:"factor,omitempty"`
+	Low      fraction  `json:"low_freq_factor,omitempty"`
+	High     fraction  `json:"high_freq_factor,omitempty"`
+	Original int       `json:"original_max_position_embeddings,omitempty"`
+	Partial  *float64  `json:"partial_rotary_factor,omitempty"`
+}
+
+// A fraction is a number that is written with a point: some readers refuse 8 where they want 8.0.
+type fraction float64
+
+func (x fraction) MarshalJSON() ([]byte, error) {
+	text, err := json.Marshal(float64(x))
+	if err == nil && !bytes.ContainsAny(text, ".e") {
+		text = append(text, ".0"...)
+	}
+	return text, err
 }
 
 // ids is one token, a list of tokens, or null.
@@ -164,13 +176,13 @@ func (f *configFile) llama() (*Config, error) {
 }
 
 func (f *configFile) rope() (Rope, error) {
-	r := Rope{Theta: or(f.Theta, 10000)}
-	partial := or(f.Partial, 1)
+	theta, partial := or(f.Theta, 10000), or(f.Partial, 1)
 	s := f.Scaling
 	if f.Parameters != nil {
 		s = f.Parameters
-		r.Theta, partial = or(s.Theta, r.Theta), or(s.Partial, partial)
+		theta, partial = or(s.Theta, theta), or(s.Partial, partial)
 	}
+	r := Rope{Theta: float64(theta)}
 	if partial != 1 {
 		return r, fmt.Errorf("partial_rotary_factor is %g, and heads are always rotated as a whole here", partial)
 	}
@@ -184,9 +196,9 @@ func (f *configFile) rope() (Rope, error) {
 	switch name {
 	case "", "default":
 	case "linear":
-		r.Scaling, r.Factor = name, s.Factor
+		r.Scaling, r.Factor = name, float64(s.Factor)
 	case "llama3":
-		r.Scaling, r.Factor, r.Low, r.High, r.Original = name, s.Factor, s.Low, s.High, s.Original
+		r.Scaling, r.Factor, r.Low, r.High, r.Original = name, float64(s.Factor), float64(s.Low), float64(s.High), s.Original
 	default:
 		return r, fmt.Errorf("rope_scaling of type %s is not known here; linear and llama3 are", spelling.Quote(name))
 	}

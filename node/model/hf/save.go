@@ -55,8 +55,9 @@ func (c *Config) JSON(numbers weights.Type) ([]byte, error) {
 		f.Bias, f.MLPBias = &c.QKVBias, &c.MLPBias
 	}
 	f.Context, f.Hidden, f.MLP, f.Layers, f.Heads, f.KVHeads, f.HeadDim = &c.Context, c.Hidden, c.MLP, c.Layers, c.Heads, &c.KVHeads, &c.HeadDim
-	f.RMSEps, f.Activation, f.Theta = &c.NormEps, &c.Activation, &c.Rope.Theta
-	r := c.Rope
+	f.RMSEps, f.Activation = &c.NormEps, &c.Activation
+	r, theta := c.Rope, fraction(c.Rope.Theta)
+	f.Theta = &theta
 	if r.Scaling == "factors" {
 		var ok bool
 		if r, ok = r.llama3Scaling(c.HeadDim); !ok {
@@ -64,7 +65,7 @@ func (c *Config) JSON(numbers weights.Type) ([]byte, error) {
 		}
 	}
 	if r.Scaling != "" {
-		f.Scaling = &scaling{Type: r.Scaling, Factor: r.Factor, Low: r.Low, High: r.High, Original: r.Original}
+		f.Scaling = &scaling{Type: r.Scaling, Factor: fraction(r.Factor), Low: fraction(r.Low), High: fraction(r.High), Original: r.Original}
 	}
 	return json.MarshalIndent(all, "", "  ")
 }

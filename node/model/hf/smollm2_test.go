@@ -2,6 +2,8 @@ package hf
 
 import (
 	"os"
+	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -61,6 +63,32 @@ func TestSmolLM2IsRead(t *testing.T) {
 	two, err2 := c.Digest()
 	if err1 != nil || err2 != nil || one != two {
 		t.Errorf("digests %x %v, %x %v", one, err1, two, err2)
+	}
+}
+
+func TestSmolLM2IsDescribed(t *testing.T) {
+	c, dir := smollm2(t), t.TempDir()
+	if err := c.Describe(dir, weights.BF16); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config, err := ParseConfig(text); err != nil || !reflect.DeepEqual(config, c.Config) {
+		t.Errorf("have %+v %v, want %+v", config, err, c.Config)
+	}
+	made := &Checkpoint{path: dir, Config: c.Config}
+	want, err1 := c.Tokenizer()
+	got, err2 := made.Tokenizer()
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
+	}
+	sameTokens(t, want, got)
+	a, err1 := c.Template()
+	b, err2 := made.Template()
+	if err1 != nil || err2 != nil || a != b {
+		t.Errorf("the template is %+v, want %+v: %v %v", b, a, err1, err2)
 	}
 }
 
