@@ -126,14 +126,15 @@ func mixed(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out []string
-	if err := json.Unmarshal(text, &out); err != nil {
+	var pieces []string
+	if err := json.Unmarshal(text, &pieces); err != nil {
 		t.Fatal(err)
 	}
+	out := slices.Clone(pieces)
 	for seed := range uint64(500) {
 		rng, line := rand.New(rand.NewPCG(seed, 2)), ""
 		for range 8 {
-			line += out[rng.IntN(len(out))]
+			line += pieces[rng.IntN(len(pieces))]
 			if rng.IntN(4) == 0 {
 				line += []string{"<|im_start|>", "<tool>", "<|im_end|>", "<|endoftext|>"}[rng.IntN(4)]
 			}
