@@ -116,14 +116,15 @@ func checkpointExportCommand() *cobra.Command {
 	var format, model string
 	cmd := &cobra.Command{
 		Use:   "export FILE",
-		Short: "Write a checkpoint's model as safetensors, or as an adapter for PEFT",
+		Short: "Write a checkpoint's model as safetensors, as an adapter for PEFT, or whole",
 		Long: `Write the model of the newest whole checkpoint, or of the one with the given number, as a safetensors file.
 A running daemon is asked for it; it need not stop.
 
 What a run has made of a published model can also be written into a directory: with --format peft as an adapter that PEFT
-loads, with --format merged as a model like the one that it started from.`,
+loads, with --format merged as a whole model that transformers loads, also if the run started from a GGUF file.`,
 		Example: `  starling checkpoint export model.safetensors
   starling checkpoint export adapter --format peft --model SmolLM2-135M-Instruct
+  starling checkpoint export merged --format merged --model smollm2.gguf
   python -c 'from safetensors.numpy import load_file; print(load_file("model.safetensors"))'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -209,7 +209,8 @@ const (
 )
 
 // ExportPublished writes what a run has made of a published model into a new or empty directory: an adapter, or all of the model's weights
-// with what was learned. model is the directory or GGUF file of the model that the run started from.
+// with what was learned and all that goes beside them. model is the directory or GGUF file of the model that the run started from; what is
+// written is as Hugging Face has it either way.
 func ExportPublished(ctx context.Context, runDir string, number uint64, format, model, dir string) (info CheckpointInfo, err error) {
 	m, err := LoadManifest(runDir)
 	if err != nil {
