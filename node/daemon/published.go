@@ -262,7 +262,7 @@ func ExportPublished(ctx context.Context, runDir string, number uint64, format, 
 		return info, err
 	}
 	if format == FormatPEFT {
-		err = trained.SavePEFT(part, params, model)
+		err = trained.SavePEFT(part, params, model, want)
 	} else {
 		err = errors.Join(trained.Merged(params).Save(part, weights.BF16, mergedFile), copyModelFiles(model, part))
 	}
