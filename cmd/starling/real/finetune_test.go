@@ -120,7 +120,7 @@ func TestSitesLearnFromEachOtherBehindThinLinks(t *testing.T) {
 	}
 	for _, method := range []string{"outer", "scalar"} {
 		t.Run(method, func(t *testing.T) {
-			f := fineTuning{t: t, program: program, method: method, model: smollm2, context: 128, steps: 5}
+			f := fineTuning{t: t, program: program, method: method, model: smollm2, context: 128, steps: 5, records: *records}
 			switch {
 			case method == "scalar":
 				f.train, f.rate, f.format = "full:norms", 1e-4, daemon.FormatMerged
@@ -132,7 +132,7 @@ func TestSitesLearnFromEachOtherBehindThinLinks(t *testing.T) {
 				f.model, f.context, f.steps = filepath.Join("..", "..", "..", "node", "model", "hf", "testdata", "llama"), 32, 20
 				f.train, f.format, f.rate = "lora:r=4;full:norms+lm_head.weight", daemon.FormatMerged, 2e-2
 				if method == "scalar" {
-					f.rate = 5e-3
+					f.rate, f.records = 3e-3, 800
 				}
 			}
 			f.compare()
@@ -145,6 +145,7 @@ type fineTuning struct {
 	program, model, method string
 	train, format          string
 	context, steps         int
+	records                int // of each site, with the method scalar
 	rate                   float64
 }
 
@@ -174,7 +175,7 @@ func (f fineTuning) manifest() manifest.Manifest {
 		f.t.Fatal(err)
 	}
 	if m.Method.Name == "scalar" {
-		m.Method.Scalar = fmt.Sprintf("structured:pool=4096,epoch=%d,records=%d,peers=3,lr=%g,eps=1e-3", *records, *records, f.rate)
+		m.Method.Scalar = fmt.Sprintf("structured:pool=4096,epoch=%d,records=%d,peers=3,lr=%g,eps=1e-3", f.records, f.records, f.rate)
 		m.Evaluate.Every = 100
 	} else {
 		// A site alone may do more rounds than asked for before it is stopped: they change nothing.
@@ -203,7 +204,7 @@ func (f fineTuning) run(sites []topic, all string) float64 {
 		Own: func(i int) []string { return []string{"--model", f.model, "--data", "jsonl:" + files[i]} },
 	}
 	if f.method == "scalar" {
-		trial.Records = uint64(*records * len(sites))
+		trial.Records = uint64(f.records * len(sites))
 	}
 	r, err := trial.Run(t.Context())
 	if errors.Is(err, thin.ErrNotPermitted) {
