@@ -95,12 +95,15 @@ func (f *speakerFlags) add(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.threads, "threads", runtime.GOMAXPROCS(0), "processor cores to use")
 }
 
-func (f *speakerFlags) open(path string) (*compute.Language, *compute.Speaker, error) {
+func (f *speakerFlags) open(cmd *cobra.Command, path string) (*compute.Language, *compute.Speaker, error) {
 	l, err := compute.OpenLanguage(path, [32]byte{}, llama.Options{Int8: f.int8})
 	if err != nil {
 		return nil, nil, err
 	}
 	s, err := l.Speaker(f.adapter, f.threads)
+	if err == nil && s.Other() != nil {
+		fmt.Fprintln(cmd.ErrOrStderr(), "note:", s.Other())
+	}
 	return l, s, err
 }
 
@@ -127,7 +130,7 @@ file, or another share, text:held=0.5:FILE. Of documents, only answers count, as
 			if err != nil {
 				return err
 			}
-			l, s, err := f.open(args[0])
+			l, s, err := f.open(cmd, args[0])
 			if err != nil {
 				return err
 			}
@@ -177,7 +180,7 @@ func modelGenerateCommand() *cobra.Command {
 				}
 				prompt = strings.TrimRight(string(text), "\n")
 			}
-			l, s, err := f.open(args[0])
+			l, s, err := f.open(cmd, args[0])
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package compute
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -61,7 +62,12 @@ type Speaker struct {
 	language *Language
 	model    *llama.Model
 	params   []float32
+	other    error
 }
+
+// Other says, if the adapter was trained on another model than this one, or on the same one in another number format, so: what it has
+// learned may not fit. It is nil if it was not, or if the adapter does not tell.
+func (s *Speaker) Other() error { return s.other }
 
 // Speaker returns the model as it was published, or with an adapter in a directory that PEFT or an export wrote, computed by so many
 // goroutines.
@@ -84,8 +90,21 @@ func (l *Language) Speaker(adapter string, threads int) (*Speaker, error) {
 	}
 	s.params = make([]float32, s.model.Layout().Len())
 	s.model.Init(s.params, 0)
-	if peft != nil {
-		err = peft.Params(s.model, s.params)
+	if peft == nil {
+		return s, nil
+	}
+	if err := peft.Params(s.model, s.params); err != nil || peft.Digest == "" {
+		return s, err
+	}
+	c, err := hf.Open(l.path)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	digest, err := c.Digest()
+	if have := hex.EncodeToString(digest[:]); have != peft.Digest {
+		s.other = fmt.Errorf("adapter %s was trained on a model with the digest %s, and %s has %s: what it has learned may not fit, even if only the number format differs",
+			adapter, peft.Digest, l.path, have)
 	}
 	return s, err
 }

@@ -172,3 +172,43 @@ func TestASpeakerSaysWhatIsMostProbable(t *testing.T) {
 		t.Error("rows longer than the model's context are evaluated")
 	}
 }
+
+func TestAnAdapterOfAnotherModelIsNoted(t *testing.T) {
+	l, err := OpenLanguage(tiny("llama"), [32]byte{}, llama.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	training, err := llama.ParseTraining("lora:r=2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := l.Model(training, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := hf.Open(tiny("llama"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	digest, err := c.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, wrong := range map[string]struct {
+		digest [32]byte
+		noted  bool
+	}{"of this model": {digest, false}, "of another one": {[32]byte{1}, true}, "that does not tell": {[32]byte{}, false}} {
+		dir := t.TempDir()
+		if err := m.SavePEFT(dir, make([]float32, m.Layout().Len()), "", wrong.digest); err != nil {
+			t.Fatal(err)
+		}
+		s, err := l.Speaker(dir, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if noted := s.Other() != nil && strings.Contains(s.Other().Error(), "may not fit"); noted != wrong.noted {
+			t.Errorf("adapter %s: %v", what, s.Other())
+		}
+	}
+}

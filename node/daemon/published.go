@@ -261,7 +261,7 @@ func ExportPublished(ctx context.Context, runDir string, number uint64, format, 
 		return info, err
 	}
 	if format == FormatPEFT {
-		err = trained.SavePEFT(part, params, model)
+		err = trained.SavePEFT(part, params, model, want)
 	} else {
 		err = saveMerged(trained.Merged(params), model, part)
 	}

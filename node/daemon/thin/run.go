@@ -17,7 +17,8 @@ import (
 type Trial struct {
 	Config
 	Manifest manifest.Manifest
-	Rounds   uint64        // it is over when every node has done so many
+	Rounds   uint64        // it is over when every node has done so many,
+	Records  uint64        // or, with the method scalar, when every node has so many records; 0: Rounds says
 	Timeout  time.Duration // give up after this
 	Home     string        // directory; node i lives in Home/node-i
 	Program  string        // the starling binary
@@ -174,7 +175,22 @@ func (r *trial) progress() string {
 	for _, n := range r.swarm.Nodes() {
 		text += fmt.Sprintf("node %d in round %d with %d peers, ", n.Index, n.Report.Round, len(n.Report.Peers))
 	}
+	if r.Records > 0 {
+		return text + fmt.Sprintf("want %d records", r.Records)
+	}
 	return text + fmt.Sprintf("want round %d", r.Rounds)
+}
+
+// over reports whether a node has done what it is to do.
+func (r *trial) over(n *demo.Node) bool {
+	switch rep := n.Report; {
+	case !n.Seen:
+		return false
+	case r.Records > 0:
+		return rep.Records != nil && rep.Records.Known >= r.Records
+	default:
+		return rep.Round >= r.Rounds
+	}
 }
 
 // connected reports whether every node knows every other one.
@@ -218,7 +234,7 @@ func (r *trial) done() (bool, error) {
 	share := 1 / float64(len(r.Links))
 	for i, n := range r.swarm.Nodes() {
 		rep, to := n.Report, &r.result.ByNode[i]
-		done = done && n.Seen && rep.Round >= r.Rounds
+		done = done && r.over(n)
 		to.paced(s.Seconds, rep)
 		s.Rounds += share * float64(rep.Round)
 		s.Sent += share * float64(rep.Sent-to.Joining.Sent)

@@ -163,7 +163,7 @@ func TestAdaptersOfPEFTAreReadAndWritten(t *testing.T) {
 			compareLogits(t, m, params, r.batch, floats(t, r.file, "adapted.logits"), 1e-4)
 
 			dir := t.TempDir()
-			if err := m.SavePEFT(dir, params, "some/model"); err != nil {
+			if err := m.SavePEFT(dir, params, "some/model", [32]byte{1, 31: 2}); err != nil {
 				t.Fatal(err)
 			}
 			again, err := OpenPEFT(dir)
@@ -172,7 +172,7 @@ func TestAdaptersOfPEFTAreReadAndWritten(t *testing.T) {
 			}
 			defer again.Close()
 			back := make([]float32, len(params))
-			if err := again.Params(m, back); err != nil || !slices.Equal(params, back) || again.Base != "some/model" || again.Training.String() != p.Training.String() {
+			if err := again.Params(m, back); err != nil || !slices.Equal(params, back) || again.Base != "some/model" || again.Digest != "01"+strings.Repeat("00", 30)+"02" || again.Training.String() != p.Training.String() {
 				t.Errorf("what was written is read as %+v: %v", again, err)
 			}
 			if files, _ := os.ReadDir(dir); len(files) != 2 {
@@ -196,7 +196,7 @@ func TestPEFTLoadsWhatIsWritten(t *testing.T) {
 			for i := range params {
 				params[i] = 0.2 * float32(rng.NormFloat64())
 			}
-			if err := m.SavePEFT(dir, params, name); err != nil {
+			if err := m.SavePEFT(dir, params, name, [32]byte{3}); err != nil {
 				t.Fatal(err)
 			}
 			tokens := r.batch.Tokens[:40]
@@ -263,7 +263,7 @@ func TestAdaptersThatAreNotBuiltInAreRefused(t *testing.T) {
 		}
 	}
 	m := r.model(t, "lora:r=3;full:norms", 1)
-	if err := m.SavePEFT(t.TempDir(), make([]float32, m.Layout().Len()), ""); err == nil || !strings.Contains(err.Error(), "merged") {
+	if err := m.SavePEFT(t.TempDir(), make([]float32, m.Layout().Len()), "", [32]byte{}); err == nil || !strings.Contains(err.Error(), "merged") {
 		t.Errorf("full tensors in an adapter: %v", err)
 	}
 	if _, err := OpenPEFT(t.TempDir()); err == nil {

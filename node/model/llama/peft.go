@@ -1,6 +1,7 @@
 package llama
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ const (
 	peftConfig  = "adapter_config.json"
 	peftWeights = "adapter_model.safetensors"
 	peftPrefix  = "base_model.model."
+	peftDigest  = "base_digest" // in the metadata of the tensors, where others pass it over
 
 	maxConfig = 1 << 20
 )
@@ -55,9 +57,9 @@ type peftRefused struct {
 }
 
 // SavePEFT writes the adapter in params to a directory that exists, for PEFT: adapter_config.json and adapter_model.safetensors. base
-// is the name or the path of the model below that PEFT notes there. It returns an error if full tensors were trained, which
+// is the name or the path of the model below that PEFT notes there, and digest, unless it is zero, the model's digest, see [PEFT]. It returns an error if full tensors were trained, which
 // the format of adapters has no good place for: save the [Merged] weights of those.
-func (m *Model) SavePEFT(dir string, params []float32, base string) error {
+func (m *Model) SavePEFT(dir string, params []float32, base string, digest [32]byte) error {
 	m.check(params)
 	t := m.training
 	if t.Rank == 0 || len(t.Full) > 0 {
@@ -87,9 +89,11 @@ func (m *Model) SavePEFT(dir string, params []float32, base string) error {
 	if err != nil {
 		return err
 	}
-	err = replace(filepath.Join(dir, peftWeights), func(w io.Writer) error {
-		return safetensors.Write(w, layout, params, map[string]string{"format": "pt"})
-	})
+	metadata := map[string]string{"format": "pt"}
+	if digest != [32]byte{} {
+		metadata[peftDigest] = hex.EncodeToString(digest[:])
+	}
+	err = replace(filepath.Join(dir, peftWeights), func(w io.Writer) error { return safetensors.Write(w, layout, params, metadata) })
 	if err != nil {
 		return fmt.Errorf("save adapter: %w", err)
 	}
@@ -121,6 +125,7 @@ func replace(path string, write func(io.Writer) error) error {
 type PEFT struct {
 	Training Training // what a model must train to hold it
 	Base     string   // name or path of the model below, as its author knew it; may be empty
+	Digest   string   // of that model, in hexadecimal, see hf.Checkpoint.Digest; empty if the author did not say
 
 	file *safetensors.File
 }
@@ -153,6 +158,7 @@ func openPEFT(dir string) (*PEFT, error) {
 	if p.file, err = safetensors.Open(filepath.Join(dir, peftWeights)); err != nil {
 		return nil, err
 	}
+	p.Digest = p.file.Metadata[peftDigest]
 	return p, nil
 }
 
