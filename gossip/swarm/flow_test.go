@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+	ma "github.com/multiformats/go-multiaddr"
 	"golang.org/x/time/rate"
 
 	"starling/gossip"
@@ -217,7 +218,18 @@ func TestRelayedPeerIsShownAsRelayedAndGetsDirectMessages(t *testing.T) {
 	}
 	addr := hub.Addrs()[0] + "/p2p-circuit/p2p/" + hidden.id.String()
 	far := start(t, 2, with(addr), relayed)
+	// They would find a direct way, sometimes at once, from what the hub tells them.
+	for _, n := range []*node{hidden, far} {
+		network := n.Host().Network()
+		direct := slices.DeleteFunc(network.ListenAddresses(), isRelayed)
+		network.(interface{ ListenClose(...ma.Multiaddr) }).ListenClose(direct...)
+	}
 	eventually(t, "the far node reaches it through the hub, and says so", func() bool {
+		for _, c := range far.Host().Network().ConnsToPeer(hidden.Host().ID()) {
+			if !isRelayed(c.RemoteMultiaddr()) {
+				c.Close()
+			}
+		}
 		return slices.ContainsFunc(far.Peers(), func(p PeerInfo) bool {
 			return p.ID == hidden.id && p.Relayed && p.Transport == "p2p-circuit" && !p.InMesh
 		})
