@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"starling/gossip/codec"
 	"starling/mixing"
@@ -60,6 +61,7 @@ type Program struct {
 	codec     codec.Codec
 	plain     codec.Codec // loses nothing
 	lossy     bool
+	kept      *kept // nil: all tensors are shared
 
 	train *data.Set
 	test  *data.Set
@@ -96,6 +98,9 @@ func New(m manifest.Manifest, o Options) (*Program, error) {
 		source, err = p.build(source, o)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if p.kept, err = keptOf(p.model.Layout()); err != nil {
 		return nil, err
 	}
 	if p.optimizer, err = optim.Parse(m.Optimizer); err != nil {
@@ -211,14 +216,25 @@ func (p *Program) choose(parts []int) []int32 {
 	return rows
 }
 
-// Layout returns the layout of the parameters.
-func (p *Program) Layout() *mixing.Layout { return p.model.Layout() }
+// Layout returns the layout of the parameters that nodes share. [Program.Kept] lists what there is besides.
+func (p *Program) Layout() *mixing.Layout {
+	if p.kept != nil {
+		return p.kept.shared
+	}
+	return p.model.Layout()
+}
 
 // Len returns the number of parameters.
 func (p *Program) Len() int { return p.Layout().Len() }
 
-// OptLen returns the length of the optimizer's state.
-func (p *Program) OptLen() int { return p.optimizer.StateLen(p.Len()) }
+// OptLen returns the length of the optimizer's state, with what is kept of the model.
+func (p *Program) OptLen() int {
+	n := p.optimizer.StateLen(p.model.Layout().Len())
+	if p.kept != nil {
+		n += p.kept.length
+	}
+	return n
+}
 
 // Tensors returns the number of tensors in the layout.
 func (p *Program) Tensors() int { return len(p.Layout().Tensors) }
@@ -268,6 +284,7 @@ type Node struct {
 	rows    []int32 // of the program's training set; nil is all
 	encoded uint64  // calls of Encode: the seeds of stochastic rounding
 	relabel func(labels []int32)
+	own     atomic.Pointer[[]float32] // the newest of what it keeps of the model
 }
 
 // Node returns a node with its own seed and a part of the data, counted modulo the number of parts. The part may have no rows:
@@ -337,5 +354,11 @@ func (p *Program) Init(n *Node, params, opt []float32) {
 	if !p.Common() {
 		seed ^= n.seed
 	}
-	p.model.Init(params, seed)
+	if p.kept == nil {
+		p.model.Init(params, seed)
+		return
+	}
+	full := make([]float32, p.kept.full.Len())
+	p.model.Init(full, seed)
+	p.kept.split(full, params, p.own(opt))
 }

@@ -23,6 +23,7 @@ type Worker struct {
 
 	batches data.Batches
 	grad    []float32
+	full    []float32    // the model of a node that keeps a part of it
 	sides   [2][]float32 // weights of a replica
 	drawn   []int32      // rows
 	x       []float32    // features of some rows
@@ -68,6 +69,21 @@ func (w *Worker) Train(ctx context.Context, n *Node, job node.TrainJob, params, 
 	if n.Rows() == 0 {
 		return t
 	}
+	state := outOpt
+	if k := w.program.kept; k != nil {
+		w.program.Recall(n, opt)
+		shared, own := out, w.program.own(outOpt)
+		if shift != nil {
+			wide := make([]float32, k.full.Len())
+			k.join(wide, shift, make([]float32, k.length))
+			shift = wide
+		}
+		out, state = w.whole(n, params), outOpt[:len(outOpt)-k.length]
+		defer func() {
+			k.split(out, shared, own)
+			w.program.Recall(n, outOpt)
+		}()
+	}
 	steps := job.Steps
 	if steps == 0 {
 		steps = n.plan.Pass()
@@ -89,7 +105,7 @@ func (w *Worker) Train(ctx context.Context, n *Node, job node.TrainJob, params, 
 		if job.Aged {
 			at.Step, at.LR = job.Age+i, w.program.optimizer.Rate(job.Age+i)
 		}
-		if err := w.program.optimizer.Step(out, w.grad, outOpt, at); err != nil {
+		if err := w.program.optimizer.Step(out, w.grad, state, at); err != nil {
 			t.Loss = math.NaN()
 			return t
 		}
@@ -158,7 +174,12 @@ func (w *Worker) rows(from, count int) (x []float32, y []int32) {
 	return w.x[from*inputs:][:count*inputs], w.y[from*labels:][:count*labels]
 }
 
-// Evaluate measures params on all held-out examples: the share of the labels that count which is right, and their mean loss; that
+// EvaluateOf is [Worker.Evaluate] of what a node computes with: params, and what it keeps of the model.
+func (w *Worker) EvaluateOf(ctx context.Context, n *Node, params []float32) (accuracy, loss float64) {
+	return w.Evaluate(ctx, w.whole(n, params))
+}
+
+// Evaluate measures the parameters of a model on all held-out examples: the share of the labels that count which is right, and their mean loss; that
 // of a text is the logarithm of the perplexity. It ends early, with a result of no use, when ctx ends.
 func (w *Worker) Evaluate(ctx context.Context, params []float32) (accuracy, loss float64) {
 	test := w.program.test
@@ -212,7 +233,8 @@ func (w *Worker) Pace(n *Node) time.Duration {
 		return 0
 	}
 	x, y := w.batch(n, node.TrainJob{Steps: 1}, 0)
-	params, grad := make([]float32, w.program.Len()), make([]float32, w.program.Len())
+	all := w.program.model.Layout().Len()
+	params, grad := make([]float32, all), make([]float32, all)
 	w.program.model.Init(params, w.program.manifest.Seed)
 	rows := len(y) / w.program.labels
 	began := time.Now()

@@ -195,11 +195,7 @@ func loadModel(ctx context.Context, runDir string, s *storage.Store, number uint
 	if err != nil {
 		return savedModel{}, err
 	}
-	layout, err := meta.layout()
-	if err != nil {
-		return savedModel{}, fmt.Errorf("checkpoint %d: %w", c.Seq, err)
-	}
-	params, err := section(c, sectionParams, layout.Len())
+	layout, params, err := meta.model(c)
 	if err != nil {
 		return savedModel{}, err
 	}

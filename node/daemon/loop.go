@@ -331,7 +331,7 @@ func (s *stepper) evaluate(j node.EvaluateJob) {
 		if r := s.d.replica; r != nil {
 			accuracy, loss = w.EvaluateReplica(s.work, r)
 		} else {
-			accuracy, loss = w.Evaluate(s.work, v)
+			accuracy, loss = w.EvaluateOf(s.work, s.d.node, v)
 		}
 		s.report(node.Evaluated{Job: j.Job, Accuracy: accuracy, Loss: loss}, j.Params)
 	})

@@ -33,6 +33,7 @@ type stateMeta struct {
 	Weight  float64   `json:"weight"`
 	Written time.Time `json:"written"`
 	Tensors []tensor  `json:"tensors"`
+	Kept    []tensor  `json:"kept,omitempty"` // of the model, but at the end of the optimizer's state: they stay with the node
 
 	// With the method scalar, SHA-256 of what the records are added to and of their sums, so that both can be compared with what the
 	// run's manifest and the records say.
@@ -56,13 +57,45 @@ type tensor struct {
 	Shape []int  `json:"shape"`
 }
 
-// layout rebuilds the layout of a checkpoint's parameters.
-func (m *stateMeta) layout() (*mixing.Layout, error) {
+func tensorsOf(list []mixing.Tensor) (out []tensor) {
+	for _, t := range list {
+		out = append(out, tensor{Name: t.Name, Shape: t.Shape})
+	}
+	return out
+}
+
+// layoutOf rebuilds a layout of tensors of a checkpoint.
+func layoutOf(list []tensor) (*mixing.Layout, error) {
 	var ts []mixing.Tensor
-	for _, t := range m.Tensors {
+	for _, t := range list {
 		ts = append(ts, mixing.Tensor{Name: t.Name, Shape: t.Shape})
 	}
 	return mixing.NewLayout(ts...)
+}
+
+// model returns the parameters in a checkpoint, with those that the node keeps, and their layout.
+func (m *stateMeta) model(c storage.Checkpoint) (*mixing.Layout, []float32, error) {
+	shared, err := layoutOf(m.Tensors)
+	if err != nil {
+		return nil, nil, fmt.Errorf("checkpoint %d: %w", c.Seq, err)
+	}
+	params, err := section(c, sectionParams, shared.Len())
+	if err != nil || len(m.Kept) == 0 {
+		return shared, params, err
+	}
+	all, err := layoutOf(slices.Concat(m.Tensors, m.Kept))
+	if err != nil {
+		return nil, nil, fmt.Errorf("checkpoint %d: %w", c.Seq, err)
+	}
+	own := all.Len() - shared.Len()
+	opt, err := section(c, sectionOpt, -1)
+	if err == nil && len(opt) < own {
+		err = fmt.Errorf("checkpoint %d: section %s has %d numbers, and the node keeps %d", c.Seq, sectionOpt, len(opt), own)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return all, append(params, opt[len(opt)-own:]...), nil
 }
 
 // The sections of a checkpoint: float32, little-endian.
@@ -85,9 +118,7 @@ func (d *Daemon) saveState(ctx context.Context, s node.State, params, opt []floa
 		Version: stateVersion, Run: d.link.Run.String(), Round: s.Round, Age: s.Age, Step: s.Step, Weight: s.Weight,
 		Written: time.Now().UTC().Truncate(time.Second), Numbers: s.Numbers,
 	}
-	for _, t := range d.program.Layout().Tensors {
-		m.Tensors = append(m.Tensors, tensor{Name: t.Name, Shape: t.Shape})
-	}
+	m.Tensors, m.Kept = tensorsOf(d.program.Layout().Tensors), tensorsOf(d.program.Kept())
 	if d.replica != nil {
 		m.Base, m.Sums = hash(d.base), hash(scalar.DigestSums(s.Sums))
 	}
@@ -158,6 +189,7 @@ func (d *Daemon) loadState(ctx context.Context) (node.State, error) {
 func (d *Daemon) putFirst(params, opt []float32) {
 	d.loop.arena.Put(firstParams, d.loop.pool.Of(params))
 	d.loop.arena.Put(firstOpt, d.loop.pool.Of(opt))
+	d.program.Recall(d.node, opt)
 }
 
 func hash(h [32]byte) string { return hex.EncodeToString(h[:]) }
@@ -185,10 +217,14 @@ func readMeta(c storage.Checkpoint) (stateMeta, error) {
 	return meta, nil
 }
 
+// section returns the floats of a section, of which there are to be so many; -1 is any number.
 func section(c storage.Checkpoint, name string, want int) ([]float32, error) {
 	for _, s := range c.Sections {
 		if s.Name != name {
 			continue
+		}
+		if want < 0 {
+			want = len(s.Data) / 4
 		}
 		if len(s.Data) != 4*want {
 			return nil, fmt.Errorf("checkpoint %d: section %s has %d bytes, the run's model needs %d", c.Seq, name, len(s.Data), 4*want)

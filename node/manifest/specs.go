@@ -72,6 +72,16 @@ func checkPublished(spec string, inputs int) error {
 	return err
 }
 
+// checkKept refuses a part of the model that stays with each node where all nodes have to have the same, or it would have to walk.
+func checkKept(ps *Problems, model, method string) {
+	if !llama.Published(model) || method != "scalar" && method != "walk" {
+		return
+	}
+	if s, err := llama.ParseSpec(model); err == nil && s.Training.ShareA {
+		ps.add("model", "share=a keeps a part of each adapter with its node, which the methods outer and average can do and %s cannot: leave it out", method)
+	}
+}
+
 func checkSource(spec string) error {
 	kind, arg := cutSpec(spec)
 	switch {

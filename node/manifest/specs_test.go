@@ -70,6 +70,16 @@ func TestAPublishedModelStartsFromItsWeights(t *testing.T) {
 	}
 }
 
+func TestOnlySomeMethodsLeaveAPartOfTheModelWithItsNode(t *testing.T) {
+	for method, works := range map[string]bool{"average": true, "outer": true, "scalar": false, "walk": false} {
+		m := Default()
+		m.Model, m.Data.Source, m.Init, m.Method.Name = "hf:lora:r=4,share=a", "own", WeightsInit([32]byte{1}), method
+		if err := m.Validate(); works != (err == nil || !strings.Contains(err.Error(), "share=a")) {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+}
+
 func TestModelsAndSourcesMustFitEachOther(t *testing.T) {
 	for _, test := range []struct{ model, source, want string }{
 		{"gpt", "text:x", ""},

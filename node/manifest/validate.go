@@ -40,6 +40,7 @@ func (m Manifest) problems(by owners) Problems {
 		inputs, classes := shape(m.Data.Source, m.Model)
 		return by.model(s, inputs, classes)
 	})
+	checkKept(&ps, m.Model, m.Method.Name)
 	checkText(&ps, "data.source", m.Data.Source, checkSource)
 	checkText(&ps, "data.split", m.Data.Split, checkSplit)
 	checkText(&ps, "method.mix", m.Method.Mix, func(s string) error {

@@ -2,7 +2,6 @@ package llama
 
 import (
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -71,9 +70,6 @@ func ParseSpec(spec string) (Spec, error) {
 	var err error
 	if s.Training, err = ParseTraining(strings.Join(training, ";")); err != nil {
 		return s, fmt.Errorf("model %s: %w", spelling.Quote(spec), err)
-	}
-	if s.Training.ShareA {
-		return s, errors.New("model hf: share=a keeps a part of each adapter with its node, which no method does yet: leave it out")
 	}
 	return s, nil
 }

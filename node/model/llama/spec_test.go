@@ -32,7 +32,7 @@ func TestSpecsAreReadAsTheyAreWritten(t *testing.T) {
 		"hf:lora:r=0":        "r is",
 		"hf:lorra:r=1":       `did you mean "lora"`,
 		"hf:tokenizer=01":    "want the first 16 digits",
-		"hf:lora:share=a":    "leave it out",
+		"hf:lora:share=b":    "share",
 	} {
 		if _, err := ParseSpec(spec); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", spec, err, want)
