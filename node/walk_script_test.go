@@ -122,6 +122,9 @@ func (s *script) walkCommand(cmd, word string, names []string, args map[string]s
 		return s.step(Encoded{Job: s.jobs["encode"], Pieces: []gossip.Piece{p}})
 	case "restart":
 		return s.walkRestart()
+	case "shown":
+		st := s.core.Status().Walk
+		return fmt.Sprintf("token %d as after hop %d\n", st.Shown, st.ShownHops)
 	case "walk-status":
 		st := s.core.Status()
 		var b strings.Builder

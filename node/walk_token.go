@@ -177,6 +177,9 @@ func (w *walk) known(c *Core, v *tokenView, p spot, moves uint64) bool {
 		return false
 	}
 	v.fence, v.hop, v.moves, v.heard = p.fence, p.hop, moves, max(c.now, 1)
+	if b := &w.best; b.token == v.number && b.fence.Less(p.fence) {
+		b.hop = min(b.hop, p.fence.Base) // the hops that it made since are void, however many
+	}
 	return true
 }
 

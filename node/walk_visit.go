@@ -235,6 +235,10 @@ func (w *walk) choose(c *Core, v *tokenView) {
 	}
 }
 
+// loneVisits is how many visits in a row a token makes without a rest where there is no neighbour: alone it would make thousands, and learn
+// that node's data by heart.
+const loneVisits = 8
+
 // again has a token visit this node once more.
 func (w *walk) again(c *Core, v *tokenView) {
 	cp := v.own
@@ -246,6 +250,9 @@ func (w *walk) again(c *Core, v *tokenView) {
 	w.visit(cp.memory, w.tag)
 	cp.stay++
 	cp.stage, cp.failed, cp.tries = stageWait, nil, 0
+	if cp.stay >= loneVisits && w.near.degree(c) == 0 {
+		cp.waitUntil = c.now + w.newsEvery()
+	}
 	w.advance(c, v)
 }
 
