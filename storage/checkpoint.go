@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -127,6 +128,9 @@ func (s *Store) SaveCheckpoint(ctx context.Context, c Checkpoint) error {
 	s.repaired(lists)
 	s.count(m.chunks(), 1)
 	for _, o := range old {
+		if o.manifest == nil {
+			continue
+		}
 		if err := s.commit("prune chunks", s.drop(o.manifest.chunks())); err != nil {
 			s.opt.Logger.Warn("remove chunks of old checkpoints", "error", err)
 		}
@@ -136,16 +140,17 @@ func (s *Store) SaveCheckpoint(ctx context.Context, c Checkpoint) error {
 
 type oldCheckpoint struct {
 	key      string
-	manifest *manifest
+	manifest *manifest // nil: it does not parse, and its chunks are for GC
 }
 
-// tooOld lists the checkpoints that have to go when the next one is saved. The caller holds mu.
+// tooOld lists the checkpoints that have to go when the next one is saved. Those that are known to be damaged do not stand for a whole one
+// that is kept. The caller holds mu.
 func (s *Store) tooOld() ([]oldCheckpoint, error) {
 	var all []oldCheckpoint
 	err := s.scan(keyCheckpoint, func(key string, value []byte) error {
 		m, err := decodeManifest(value)
 		if err != nil {
-			m = &manifest{} // damaged: its chunks are for GC
+			m = nil
 		}
 		all = append(all, oldCheckpoint{key, m})
 		return nil
@@ -153,7 +158,21 @@ func (s *Store) tooOld() ([]oldCheckpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	return all[:max(0, len(all)+1-s.opt.Keep)], nil
+	kept := 1 // the next one
+	for i := len(all); i > 0; i-- {
+		if kept >= s.opt.Keep {
+			return all[:i], nil
+		}
+		if s.whole(all[i-1].manifest) {
+			kept++
+		}
+	}
+	return nil, nil
+}
+
+// whole reports whether nothing is known to be damaged of a checkpoint.
+func (s *Store) whole(m *manifest) bool {
+	return m != nil && !slices.ContainsFunc(m.chunks(), func(h hash) bool { return s.bad[h] })
 }
 
 // List lists the checkpoints, the newest first.

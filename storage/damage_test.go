@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -179,5 +180,47 @@ func TestTheNumberOfCheckpointsKeptCanBeSet(t *testing.T) {
 	}
 	if list, err := s.List(); err != nil || len(list) != 5 {
 		t.Errorf("%d are kept, want 5; %v", len(list), err)
+	}
+}
+
+func TestADamagedCheckpointDoesNotStandForAWholeOne(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		s := open(t, t.TempDir(), Options{Keep: 3, packFrom: 1})
+		for n := range uint64(3) {
+			save(t, s, noise(n, ChunkSize))
+		}
+		newest := Chunks(noise(2, ChunkSize)).Hashes[0]
+		if err := s.commit("damage", []write{{key: chunkKey(newest), value: []byte("something else")}}); err != nil {
+			t.Fatal(err)
+		}
+		if known { // as whoever goes on from the newest whole one finds out
+			if c, skipped, err := s.Latest(t.Context()); err != nil || c.Seq != 2 || len(skipped) != 1 {
+				t.Fatalf("checkpoint %d, skipped %v, %v", c.Seq, skipped, err)
+			}
+		}
+		for n := range uint64(2) {
+			save(t, s, noise(10+n, ChunkSize))
+		}
+		list, err := s.List()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var numbers []uint64
+		for _, c := range list {
+			numbers = append(numbers, c.Seq)
+		}
+		want := []uint64{5, 4, 3}
+		if known {
+			want = []uint64{5, 4, 3, 2}
+		}
+		if !slices.Equal(numbers, want) {
+			t.Errorf("checkpoints %v are kept, want %v", numbers, want)
+		}
+		for n := range uint64(2) {
+			save(t, s, noise(20+n, ChunkSize))
+		}
+		if list, err := s.List(); err != nil || len(list) != 3 {
+			t.Errorf("%d checkpoints are kept in the end, %v", len(list), err)
+		}
 	}
 }

@@ -80,8 +80,11 @@ func checkpointVerifyCommand() *cobra.Command {
 			for _, d := range bad {
 				fmt.Fprintf(cmd.ErrOrStderr(), "damaged: %s\n", d)
 			}
-			if len(bad) > 0 {
+			switch {
+			case len(bad) > 0 && len(bad) < len(list):
 				return fmt.Errorf("%d of %d checkpoints are damaged; the daemon uses the newest whole one", len(bad), len(list))
+			case len(bad) > 0:
+				return fmt.Errorf("no checkpoint of %s is whole: restore the store there from a backup, or move it away to begin anew from what peers have", dir)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%d checkpoints, all whole\n", len(list))
 			return nil

@@ -39,7 +39,7 @@ func ListCheckpoints(ctx context.Context, runDir string) (list []CheckpointInfo,
 	return list, err
 }
 
-// VerifyCheckpoints reads all checkpoints of a run and returns a line for each damage. If the run's daemon is running, the
+// VerifyCheckpoints reads all checkpoints of a run and returns a line for each that is damaged. If the run's daemon is running, the
 // daemon does it.
 func VerifyCheckpoints(ctx context.Context, runDir string) (bad []string, err error) {
 	err = useStore(runDir, func(s *storage.Store) error {
@@ -159,11 +159,20 @@ func verifyCheckpoints(s *storage.Store) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, d := range damage {
-			bad = append(bad, d.String())
+		if len(damage) > 0 {
+			bad = append(bad, damageText(damage))
 		}
 	}
 	return bad, nil
+}
+
+// damageText says what is damaged of a checkpoint.
+func damageText(damage []storage.Damaged) string {
+	text := "checkpoint " + damage[0].String()
+	if more := len(damage) - 1; more > 0 {
+		text += fmt.Sprintf("; and %s more", plural(uint64(more), "chunk"))
+	}
+	return text
 }
 
 // savedModel is what an export writes.
@@ -180,10 +189,14 @@ func loadModel(ctx context.Context, runDir string, s *storage.Store, number uint
 		return savedModel{}, err
 	}
 	var c storage.Checkpoint
+	var damaged []storage.Damaged
 	if number != 0 {
 		c, err = s.Load(number)
 	} else {
-		c, _, err = s.Latest(ctx)
+		c, damaged, err = s.Latest(ctx)
+	}
+	if errors.Is(err, storage.ErrNotFound) && len(damaged) > 0 {
+		return savedModel{}, errors.New("no checkpoint is whole: see `starling checkpoint verify`")
 	}
 	if errors.Is(err, storage.ErrNotFound) {
 		return savedModel{}, errors.New("there is no such checkpoint: see `starling checkpoint list`")

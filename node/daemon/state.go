@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -143,6 +144,11 @@ func (d *Daemon) loadState(ctx context.Context) (node.State, error) {
 	for _, bad := range damaged {
 		d.log.Error("checkpoint is damaged and was skipped", "checkpoint", bad)
 		d.trouble.set(troubleCheckpoint, fmt.Errorf("a checkpoint was skipped, and an older one is used: %s", bad))
+	}
+	if errors.Is(err, storage.ErrNotFound) && len(damaged) > 0 {
+		// To begin anew would soon remove what may be mended, or be wanted of the old ones.
+		return node.State{}, fmt.Errorf("no checkpoint is whole, and %s: restore %s from a backup, or move it away to begin anew from what peers have",
+			damageText(damaged), filepath.Join(d.dir, storeDir))
 	}
 	if errors.Is(err, storage.ErrNotFound) {
 		params, opt := make([]float32, d.program.Len()), make([]float32, d.program.OptLen())
