@@ -287,7 +287,7 @@ func (s *Store) room(n int64) error {
 		return nil
 	}
 	if used := s.Usage(); used+n > s.opt.DiskLimit {
-		return fmt.Errorf("%w: the store may take %d KiB and has %d, and needs %d more: allow it more", ErrDiskFull, s.opt.DiskLimit>>10, used>>10, n>>10)
+		return fmt.Errorf("%w: the store may take %d MiB and has %d, and needs %d more: allow it more with --disk", ErrDiskFull, s.opt.DiskLimit>>20, used>>20, (n+1<<20-1)>>20)
 	}
 	return nil
 }

@@ -121,3 +121,67 @@ func TestAfterLeavingTheStoreIsFree(t *testing.T) {
 	}
 	s.Close()
 }
+
+// A node that cannot read any of its checkpoints does not begin anew by itself: it would soon remove them.
+func TestANodeDoesNotBeginAnewOverDamagedCheckpoints(t *testing.T) {
+	home := t.TempDir()
+	m := tiny()
+	m.Model = "mlp:128" // large enough for packs
+	link, err := CreateRun(home, m, []string{"/ip4/127.0.0.1/tcp/1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, stop := serve(t, link.String(), local(home))
+	reports(t, d, "more rounds than are kept", func(r Report) bool { return r.Round > 6 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	list, err := ListCheckpoints(t.Context(), d.dir)
+	if err != nil || len(list) == 0 {
+		t.Fatalf("%d checkpoints: %v", len(list), err)
+	}
+	packs := filepath.Join(d.dir, storeDir, "packs")
+	files, err := os.ReadDir(packs)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d packs: %v", len(files), err)
+	}
+	away := packs + ".away"
+	if err := os.Rename(packs, away); err != nil {
+		t.Fatal(err)
+	}
+	bad, err := VerifyCheckpoints(t.Context(), d.dir)
+	if err != nil || len(bad) != len(list) || !strings.Contains(bad[0], "section params") {
+		t.Errorf("of %d checkpoints %q are damaged, %v", len(list), bad, err)
+	}
+	if err := serveError(t, link.String(), local(home)); err == nil || !strings.Contains(err.Error(), "move it away") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("over damaged checkpoints: %v", err)
+	}
+	if _, err := ExportCheckpoint(t.Context(), d.dir, 0, filepath.Join(t.TempDir(), "x")); err == nil || !strings.Contains(err.Error(), "no checkpoint is whole") {
+		t.Errorf("export: %v", err)
+	}
+	if err := os.Rename(away, packs); err != nil {
+		t.Fatal(err)
+	}
+	again, stop := serve(t, link.String(), local(home))
+	if r := reports(t, again, "the node with what it had", func(r Report) bool { return r.Resumed > 0 }); r.Resumed < 6 {
+		t.Errorf("resumed from round %d", r.Resumed)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestARunThatDoesNotFitTheDiskIsRefused(t *testing.T) {
+	home := t.TempDir()
+	m := tiny()
+	m.Model = "mlp:4000" // 3.2 million numbers
+	link, err := CreateRun(home, m, []string{"/ip4/127.0.0.1/tcp/1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := local(home)
+	cfg.Disk = "64MiB"
+	if err := serveError(t, link.String(), cfg); err == nil || !strings.Contains(err.Error(), "join with --disk") {
+		t.Errorf("64 MiB for checkpoints of 13: %v", err)
+	}
+}

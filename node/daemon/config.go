@@ -50,7 +50,7 @@ type Config struct {
 	caps   caps
 	listen []string
 
-	diskLimit int64                   // tests: in place of Disk, which has a least value
+	diskLimit int64                   // tests: of the store, in place of Disk, which has a least value
 	walk      func(*node.WalkConfig)  // tests: other times than those of setPace
 	tap       func(net.Conn) net.Conn // tests: see [swarm.Config]
 }
@@ -135,9 +135,6 @@ func (c *Config) Validate() error {
 	limit("upload", c.Upload, &c.caps.upload, 1<<10)
 	limit("download", c.Download, &c.caps.download, 1<<10)
 	limit("disk", c.Disk, &c.caps.disk, 64<<20)
-	if c.diskLimit != 0 {
-		c.caps.disk = c.diskLimit
-	}
 	if c.Threads < 0 {
 		errs = append(errs, fmt.Errorf("threads: %d: must be 0 (all) or more", c.Threads))
 	}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/binary"
@@ -94,7 +95,7 @@ func Open(text string, cfg Config) (_ *Daemon, err error) {
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return nil, err
 	}
-	d.store, err = storage.Open(filepath.Join(d.dir, storeDir), storage.Options{Logger: d.log, DiskLimit: cfg.caps.disk})
+	d.store, err = storage.Open(filepath.Join(d.dir, storeDir), storage.Options{Logger: d.log, DiskLimit: cmp.Or(cfg.diskLimit, cfg.caps.disk)})
 	if err != nil {
 		return nil, err
 	}
@@ -256,6 +257,9 @@ func (d *Daemon) prepare(ctx context.Context) error {
 	if d.node.Rows() == 0 {
 		return fmt.Errorf("part %d of the run's data has no rows: choose another one with --shard", d.shard())
 	}
+	if err := d.fits(); err != nil {
+		return err
+	}
 	d.estimate()
 	d.limits = gossip.DefaultLimits()
 	d.store.SetKeep(m.Checkpoint.Keep)
@@ -270,6 +274,24 @@ func (d *Daemon) prepare(ctx context.Context) error {
 		return err
 	}
 	return d.swarm.Join(swarm.Handlers{Validate: d.validate, Deliver: d.deliver, Direct: d.direct})
+}
+
+// storeOverhead is what a store takes on disk besides checkpoints, about.
+const storeOverhead = 24 << 20
+
+// fits refuses a run whose checkpoints would not fit into what the owner gives of the disk: it would stand still after the first ones.
+func (d *Daemon) fits() error {
+	m := d.manifest
+	each := 4 * int64(d.program.Len()+d.program.OptLen())
+	if m.Method.Name == "outer" {
+		each += 4 * int64(d.program.Len()) // the momentum of the outer steps
+	}
+	need := storeOverhead + each*int64(m.Checkpoint.Keep+1) // the next one is written before the oldest goes
+	if limit := d.cfg.caps.disk; limit > 0 && limit < need {
+		return fmt.Errorf("the %d checkpoints that this run keeps, of %d MiB each, take about %d MiB of disk, and this node may use %d: join with --disk %dMiB or more",
+			m.Checkpoint.Keep, each>>20, need>>20, limit>>20, need>>20+1)
+	}
+	return nil
 }
 
 // nodeSeed derives the node's own randomness from its key, so that a node is the same one after a restart.
