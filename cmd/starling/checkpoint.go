@@ -44,6 +44,10 @@ func checkpointListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if len(list) == 0 {
+				fmt.Fprintln(cmd.OutOrStdout(), "no checkpoints yet")
+				return nil
+			}
 			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(t, "NUMBER\tROUND\tSTEPS\tSIZE\tWRITTEN")
 			for _, c := range list {

@@ -96,6 +96,9 @@ func Open(text string, cfg Config) (_ *Daemon, err error) {
 		return nil, err
 	}
 	d.store, err = storage.Open(filepath.Join(d.dir, storeDir), storage.Options{Logger: d.log, DiskLimit: cmp.Or(cfg.diskLimit, cfg.caps.disk)})
+	if errors.Is(err, storage.ErrLocked) {
+		return nil, fmt.Errorf("%w: a node of this home takes part in the run already, see `starling status`; a second one on this machine needs a --home of its own", err)
+	}
 	if err != nil {
 		return nil, err
 	}

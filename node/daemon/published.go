@@ -240,8 +240,8 @@ func ExportPublished(ctx context.Context, runDir string, number uint64, format, 
 	if err != nil {
 		return info, err
 	}
-	if err := os.MkdirAll(filepath.Dir(filepath.Clean(dir)), 0o755); err != nil {
-		return info, err
+	if _, err := os.Stat(filepath.Dir(filepath.Clean(dir))); err != nil {
+		return info, fmt.Errorf("there is no directory %s: make it first", filepath.Dir(filepath.Clean(dir)))
 	}
 	// All of it is written beside its place: what is there is whole.
 	part, err := os.MkdirTemp(filepath.Dir(filepath.Clean(dir)), ".starling-*")

@@ -63,7 +63,7 @@ func (m *Model) SavePEFT(dir string, params []float32, base string, digest [32]b
 	m.check(params)
 	t := m.training
 	if t.Rank == 0 || len(t.Full) > 0 {
-		return fmt.Errorf("save adapter: %s trains full tensors, which an adapter of PEFT does not hold: save the merged weights", t)
+		return fmt.Errorf("save adapter: %s trains full tensors, which an adapter of PEFT does not hold: save the merged weights, --format merged", t)
 	}
 	targets := t.Targets
 	if len(targets) == 0 {
