@@ -38,6 +38,10 @@ func ipNets(prefixes []netip.Prefix) []*net.IPNet {
 	return out
 }
 
+// dialsOfPeer is how many addresses of a peer libp2p tries at a time. Each counts as a connection while it is tried: were fewer allowed, the
+// dead addresses of a peer would keep the living one from being tried.
+const dialsOfPeer = 8
+
 // resourceManager derives the hard limits from maxPeers. Memory and streams scale with the machine as libp2p's do;
 // connections follow maxPeers, with room for guests, for a second connection to a peer while one replaces the other,
 // and for handshakes. They lie above the connection manager's high mark, which would be useless otherwise
@@ -67,7 +71,7 @@ func resourceManager(maxPeers int, extra []netip.Prefix, opts ...rcmgr.Option) (
 			Streams: conns * 8, StreamsInbound: conns * 4, StreamsOutbound: conns * 8,
 		},
 		PeerDefault: rcmgr.ResourceLimits{
-			Conns: 4, ConnsInbound: 4, ConnsOutbound: 4, Streams: 256, StreamsInbound: 128, StreamsOutbound: 192,
+			Conns: 4 + dialsOfPeer, ConnsInbound: 4, ConnsOutbound: 2 + dialsOfPeer, Streams: 256, StreamsInbound: 128, StreamsOutbound: 192,
 		},
 	}.Build(scaling.AutoScale())
 
