@@ -224,14 +224,27 @@ func (s *Swarm) due(now time.Time) (jobs []dialJob, wait time.Duration) {
 		}
 		dialling++
 		t.state, t.urgent = StateDialling, false
-		jobs = append(jobs, dialJob{t.id, slices.Clone(t.addrs)})
+		jobs = append(jobs, dialJob{t.id, t.turn()})
 	}
 	return jobs, max(wait, time.Millisecond)
+}
+
+// turn returns the addresses of the next attempt: no more than are tried at a time, others with each attempt, so that many dead ones do not
+// take all of its time.
+func (t *target) turn() []ma.Multiaddr {
+	addrs := slices.Clone(t.addrs)
+	if len(addrs) > dialsOfPeer {
+		first := t.attempts * dialsOfPeer % len(addrs)
+		addrs = slices.Concat(addrs[first:], addrs[:first])[:dialsOfPeer]
+	}
+	return addrs
 }
 
 // dial makes one attempt and writes down what came of it.
 func (s *Swarm) dial(ctx context.Context, j dialJob) {
 	s.metrics.redials.Inc()
+	// libp2p would try what it knows besides.
+	s.host.Peerstore().ClearAddrs(j.id)
 	// libp2p's own back-off would swallow the attempt; the pauses between attempts are kept here.
 	if n, ok := s.host.Network().(*lswarm.Swarm); ok {
 		n.Backoff().Clear(j.id)
