@@ -132,7 +132,7 @@ func TestSitesLearnFromEachOtherBehindThinLinks(t *testing.T) {
 				f.model, f.context, f.steps = filepath.Join("..", "..", "..", "node", "model", "hf", "testdata", "llama"), 32, 20
 				f.train, f.format, f.rate = "lora:r=4;full:norms+lm_head.weight", daemon.FormatMerged, 2e-2
 				if method == "scalar" {
-					f.rate, f.records = 3e-3, 800
+					f.rate, f.records = 1.5e-3, 2000
 				}
 			}
 			f.compare()
