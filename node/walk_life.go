@@ -54,10 +54,18 @@ func (w *walk) fenced(c *Core, v *tokenView) {
 	c.observe(Stat{Kind: StatFenced, Round: cp.hop, Value: float64(cp.token)})
 }
 
-// forgetShadow lets go of a copy that was given away once the token has gone far enough without it.
+// forgetShadow lets go of a copy that was given away once the token has gone far enough without it. Moves of another life count only from
+// where this node has heard of it: those before may have been made elsewhere, and who made them be gone.
 func (w *walk) forgetShadow(c *Core, v *tokenView) {
 	cp := v.own
-	if cp != nil && cp.life == shadow && v.moves >= cp.moves+shadows {
+	if cp == nil || cp.life != shadow {
+		return
+	}
+	from := cp.moves
+	if cp.fence != v.fence {
+		from = max(from, v.since)
+	}
+	if v.moves >= from+shadows {
 		w.dropCopy(c, v)
 	}
 }

@@ -364,6 +364,7 @@ func (w *walk) restore(from State) error {
 	for n := d.number(); n > 0 && !d.bad; n-- {
 		v := w.view(uint32(d.number()))
 		v.made, v.moves = uint32(d.number()), d.number()
+		v.since = v.moves
 		p := d.spot()
 		v.fence, v.hop = p.fence, p.hop
 		v.gave, v.gaveBy, v.took = d.spot(), d.offerName(), d.offerName()

@@ -80,7 +80,7 @@ func (w *walkWorld) trouble() {
 	w.settled()
 }
 
-// lost reports whether a token is nowhere, and has to be revived yet.
+// lost reports whether a token is nowhere, on its way at best, and may have to be revived yet: who was giving it away may be dead.
 func (w *walkWorld) lost() bool {
 	for token := range w.walk.Tokens {
 		if !slices.ContainsFunc(w.nodes, func(n *walkNode) bool {
@@ -88,7 +88,7 @@ func (w *walkWorld) lost() bool {
 				return false
 			}
 			v := n.method().find(token)
-			return v != nil && (v.coming != nil || v.own != nil && v.own.life == live)
+			return v != nil && v.own != nil && v.own.life == live
 		}) {
 			return true
 		}

@@ -17,6 +17,7 @@ type tokenView struct {
 	fence  gossip.Fence
 	hop    uint64
 	moves  uint64
+	since  uint64          // moves when this node heard of that fence
 	heard  Instant         // when that was heard of last
 	news   *gossip.Message // that says so, to convince others; nil if it was not heard as news
 	told   Instant         // when this node, or another one, has published news of it last
@@ -175,6 +176,9 @@ func (w *walk) tokenTag(token uint32) uint64 {
 func (w *walk) known(c *Core, v *tokenView, p spot, moves uint64) bool {
 	if v.heard != 0 && !w.stale(c, v) && (p.fence.Less(v.fence) || p.fence == v.fence && p.hop < v.hop) {
 		return false
+	}
+	if v.fence != p.fence {
+		v.since = moves
 	}
 	v.fence, v.hop, v.moves, v.heard = p.fence, p.hop, moves, max(c.now, 1)
 	if b := &w.best; b.token == v.number && b.fence.Less(p.fence) {
