@@ -45,15 +45,13 @@ func (s *Store) PutBlob(data []byte, ref string) (BlobID, error) {
 	l := Chunks(data)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	lists := []ChunkList{l}
-	writes, err := s.putChunks(lists, [][]byte{data})
+	writes, err := s.putChunks([]ChunkList{l}, [][]byte{data})
 	if err != nil {
 		return BlobID{}, fmt.Errorf("put blob: %w", err)
 	}
 	if err := s.pin(l, ref, writes...); err != nil {
 		return BlobID{}, fmt.Errorf("put blob: %w", err)
 	}
-	s.repaired(lists)
 	return l.ID(), nil
 }
 

@@ -125,7 +125,6 @@ func (s *Store) SaveCheckpoint(ctx context.Context, c Checkpoint) error {
 		return fmt.Errorf("save checkpoint: %w", err)
 	}
 	s.newest = seq
-	s.repaired(lists)
 	s.count(m.chunks(), 1)
 	for _, o := range old {
 		if o.manifest == nil {

@@ -168,15 +168,6 @@ func (s *Store) place(keys []string, chunks [][]byte, size int64) ([]write, erro
 // together is how many bytes of chunks, or of their places, are written in the same transaction as what names them: all of it has to fit.
 const together = 64 << 10
 
-// repaired forgets the damage of chunks that have been written again. The caller holds mu.
-func (s *Store) repaired(lists []ChunkList) {
-	for _, l := range lists {
-		for _, h := range l.Hashes {
-			delete(s.bad, h)
-		}
-	}
-}
-
 // chunk reads a chunk and checks it. The caller does not hold mu.
 func (s *Store) chunk(h hash) ([]byte, error) {
 	b, err := s.getChunk(h)

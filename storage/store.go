@@ -358,7 +358,7 @@ func (s *Store) commit(op string, writes []write) error {
 	return nil
 }
 
-// commitSome commits as many of the writes as fit into a transaction, and counts what is needed of packs by then.
+// commitSome commits as many of the writes as fit into a transaction, and takes note of what is needed of packs, and damaged, by then.
 func (s *Store) commitSome(writes []write) (n int, err error) {
 	type change struct {
 		place
@@ -400,6 +400,11 @@ func (s *Store) commitSome(writes []write) (n int, err error) {
 	}
 	for _, c := range changes {
 		s.needed(c.place, c.by)
+	}
+	for _, w := range writes[:n] {
+		if h, ok := chunkOf(w.key); ok && strings.HasPrefix(w.key, keyChunk) {
+			delete(s.bad, h) // it is written again, or gone
+		}
 	}
 	return n, nil
 }

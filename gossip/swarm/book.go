@@ -243,8 +243,9 @@ func (t *target) turn() []ma.Multiaddr {
 // dial makes one attempt and writes down what came of it.
 func (s *Swarm) dial(ctx context.Context, j dialJob) {
 	s.metrics.redials.Inc()
-	// libp2p would try what it knows besides.
-	s.host.Peerstore().ClearAddrs(j.id)
+	if s.host.Network().Connectedness(j.id) != network.Connected {
+		s.host.Peerstore().ClearAddrs(j.id) // libp2p would try what it knows besides
+	}
 	// libp2p's own back-off would swallow the attempt; the pauses between attempts are kept here.
 	if n, ok := s.host.Network().(*lswarm.Swarm); ok {
 		n.Backoff().Clear(j.id)

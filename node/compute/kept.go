@@ -69,14 +69,12 @@ func (p *Program) Kept() []mixing.Tensor {
 }
 
 // own is the part of an optimizer's state that is kept of the model.
-func (p *Program) own(opt []float32) []float32 {
-	return opt[p.optimizer.StateLen(p.model.Layout().Len()):]
-}
+func (k *kept) own(opt []float32) []float32 { return opt[len(opt)-k.length:] }
 
 // Recall tells a node which state of the optimizer it goes on from: what is evaluated has what is kept of the newest one.
 func (p *Program) Recall(n *Node, opt []float32) {
 	if p.kept != nil {
-		own := slices.Clone(p.own(opt))
+		own := slices.Clone(p.kept.own(opt))
 		n.own.Store(&own)
 	}
 }

@@ -36,7 +36,7 @@ func TestWhatIsKeptTrainsAsIfItWereShared(t *testing.T) {
 			}
 			*s.params, *s.opt = out, outOpt
 		}
-		half.kept.join(joined, shared, half.own(kept))
+		half.kept.join(joined, shared, half.kept.own(kept))
 		if !slices.Equal(joined, params) {
 			t.Fatalf("round %d: what is shared and what is kept make another model", round)
 		}
@@ -44,7 +44,7 @@ func TestWhatIsKeptTrainsAsIfItWereShared(t *testing.T) {
 	if n := whole.OptLen(); !slices.Equal(kept[:n], opt) {
 		t.Error("the optimizer's states differ")
 	}
-	if slices.Max(half.own(kept)) == 0 {
+	if slices.Max(half.kept.own(kept)) == 0 {
 		t.Error("what is kept has not been trained")
 	}
 	acc, loss := whole.Evaluate(t.Context(), params)

@@ -360,5 +360,5 @@ func (p *Program) Init(n *Node, params, opt []float32) {
 	}
 	full := make([]float32, p.kept.full.Len())
 	p.model.Init(full, seed)
-	p.kept.split(full, params, p.own(opt))
+	p.kept.split(full, params, p.kept.own(opt))
 }

@@ -186,14 +186,9 @@ func TestAnAdapterOfAnotherModelIsNoted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := hf.Open(tiny("llama"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	digest, err := c.Digest()
-	if err != nil {
-		t.Fatal(err)
+	digest, named := tuning(t, tiny("llama"), "lora:r=2").Weights()
+	if !named {
+		t.Fatal("the manifest names no model")
 	}
 	for what, wrong := range map[string]struct {
 		digest [32]byte

@@ -72,7 +72,7 @@ func (w *Worker) Train(ctx context.Context, n *Node, job node.TrainJob, params, 
 	state := outOpt
 	if k := w.program.kept; k != nil {
 		w.program.Recall(n, opt)
-		shared, own := out, w.program.own(outOpt)
+		shared, own := out, k.own(outOpt)
 		if shift != nil {
 			wide := make([]float32, k.full.Len())
 			k.join(wide, shift, make([]float32, k.length))
